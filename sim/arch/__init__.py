@@ -1,0 +1,1 @@
+"""What a model is: frozen layer specs, read from any Hugging Face config.json or the zoo."""

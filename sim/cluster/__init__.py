@@ -1,0 +1,1 @@
+"""The discrete-event simulation: serving and training as SimPy processes."""

@@ -1,0 +1,1 @@
+"""Run-time rules: pure functions of a read-only view."""

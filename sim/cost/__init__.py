@@ -1,0 +1,1 @@
+"""Operations x hardware x layout -> time and energy of a step."""

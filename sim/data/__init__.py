@@ -1,0 +1,1 @@
+"""Tables with sources. No logic here; `sim.datum` reads them."""

@@ -1,0 +1,153 @@
+"""Reading `sim/data`: every figure with its unit, source and date.
+
+A YAML entry is `{value, unit, source, as_of}`; an assumption adds `low`, `high` and
+`distribution`. A CSV table starts with `#` lines that name its source and licence.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Literal, cast
+
+from sim.errors import InputError, UnknownNameError
+
+Distribution = Literal["uniform", "triangular"]
+
+
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """One figure: value, unit, where it comes from, and its range where it is assumed."""
+
+    name: str
+    value: float
+    unit: str
+    source: str
+    as_of: str
+    low: float | None = None
+    high: float | None = None
+    distribution: Distribution | None = None
+
+    @property
+    def is_assumption(self) -> bool:
+        """True if the figure has a range: it is assumed, not read."""
+        return self.low is not None
+
+    def quantile(self, u: float) -> float:
+        """The value at probability `u` of its range (uniform or triangular); fixed if no range."""
+        if self.low is None or self.high is None or self.low == self.high:
+            return self.value
+        low, mode, high = self.low, self.value, self.high
+        if self.distribution == "uniform":
+            return low + u * (high - low)
+        cut = (mode - low) / (high - low)
+        if u < cut:
+            return low + float((u * (high - low) * (mode - low)) ** 0.5)
+        return high - float(((1 - u) * (high - low) * (high - mode)) ** 0.5)
+
+    def describe(self) -> str:
+        """One line for a list of assumptions or sources."""
+        text = f"{self.name} = {self.value:g} {self.unit}".rstrip()
+        if self.low is not None and self.high is not None:
+            text += f" (assumption, {self.low:g} to {self.high:g})"
+        return f"{text} [{self.source}, {self.as_of}]"
+
+
+def data_file(path: str) -> Traversable:
+    """A file under `sim/data`."""
+    return files("sim.data").joinpath(*path.split("/"))
+
+
+def data_names(folder: str, suffix: str) -> list[str]:
+    """Sorted stems of the files in a folder of `sim/data`."""
+    return sorted(
+        entry.name.removesuffix(suffix)
+        for entry in data_file(folder).iterdir()
+        if entry.name.endswith(suffix)
+    )
+
+
+def data_hash(path: str) -> str:
+    """SHA-256 of a data file, for the resolved scenario."""
+    return hashlib.sha256(data_file(path).read_bytes()).hexdigest()
+
+
+@cache
+def read_yaml(path: str) -> dict[str, Any]:
+    """A YAML mapping under `sim/data` (YAML 1.2). Callers must not change it."""
+    from ruamel.yaml import YAML
+
+    return cast(
+        "dict[str, Any]", YAML(typ="safe", pure=True).load(data_file(path).read_text("utf-8"))
+    )
+
+
+@cache
+def read_table(path: str) -> tuple[dict[str, str], ...]:
+    """Rows of a CSV table under `sim/data`; lines that start with `#` are its header notes."""
+    lines = [
+        line for line in data_file(path).read_text("utf-8").splitlines() if not line.startswith("#")
+    ]
+    return tuple(csv.DictReader(lines))
+
+
+def to_datum(name: str, entry: dict[str, Any]) -> Datum:
+    """Build a `Datum` from a YAML entry.
+
+    Raises:
+        InputError: a required key is missing, or a range does not hold the value.
+    """
+    missing = {"value", "unit", "source", "as_of"} - entry.keys()
+    if missing:
+        raise InputError(
+            f"{name}: datum without {', '.join(sorted(missing))}", "complete the entry"
+        )
+    low, high = entry.get("low"), entry.get("high")
+    value = float(entry["value"])
+    if (low is None) != (high is None) or (low is not None and not low <= value <= high):
+        raise InputError(
+            f"{name}: value {value:g} outside its range {low} to {high}", "mend the range"
+        )
+    return Datum(
+        name=name,
+        value=value,
+        unit=str(entry["unit"]),
+        source=str(entry["source"]),
+        as_of=str(entry["as_of"]),
+        low=None if low is None else float(low),
+        high=None if high is None else float(high),
+        distribution=None if low is None else entry.get("distribution", "triangular"),
+    )
+
+
+@cache
+def data(path: str) -> dict[str, Datum]:
+    """All entries of a YAML file of figures, by name; a nested group joins with a dot."""
+    return dict(_walk("", read_yaml(path)))
+
+
+def _walk(prefix: str, node: dict[str, Any]) -> list[tuple[str, Datum]]:
+    found: list[tuple[str, Datum]] = []
+    for key, entry in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(entry, dict) and "value" in entry:
+            found.append((name, to_datum(name, entry)))
+        elif isinstance(entry, dict):
+            found += _walk(f"{name}.", entry)
+    return found
+
+
+def datum(path: str, name: str) -> Datum:
+    """One figure of a YAML file of figures.
+
+    Raises:
+        UnknownNameError: no such entry.
+    """
+    entries = data(path)
+    if name not in entries:
+        raise UnknownNameError("figure", name, entries)
+    return entries[name]

@@ -1,0 +1,85 @@
+"""The exception tree. Every error says where, which value, which limit, what to do.
+
+FlopgridError
+├── InputError            the user's file, option or name is wrong      -> exit 2
+│   ├── UnknownNameError  a name that is not registered (with the nearest one)
+│   └── CapacityError     it does not fit: memory, GPUs, power          (says what is missing)
+└── LawViolation          a conservation law failed inside a run        -> exit 1
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a file; line and column count from 1, 0 means unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return ":".join([self.file, *(str(n) for n in (self.line, self.column) if n)])
+
+
+class FlopgridError(Exception):
+    """Base of all errors that flopgrid raises on purpose."""
+
+
+class InputError(FlopgridError):
+    """Something the user gave is wrong.
+
+    Args:
+        what: what is wrong, with the value and the limit and its unit.
+        todo: what to do about it.
+        path: dotted path of the field (`sites[0].cluster.nodes`), if any.
+        place: file, line, column, if a file is at fault.
+    """
+
+    def __init__(self, what: str, todo: str = "", *, path: str = "", place: Place | None = None):
+        super().__init__(what)
+        self.what = what
+        self.todo = todo
+        self.path = path
+        self.place = place
+
+    def at(self, place: Place | None, path: str = "") -> Self:
+        """Add the place and path to an error that a deeper layer raised without them."""
+        self.place = self.place or place
+        self.path = self.path or path
+        return self
+
+    def __str__(self) -> str:
+        head = [str(part) for part in (self.place, self.path) if part]
+        body = f"{self.what}; {self.todo}" if self.todo else self.what
+        return ": ".join([*head, body])
+
+
+class UnknownNameError(InputError):
+    """A name that no registry knows; the message lists the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, path: str = ""):
+        names = sorted(known)
+        near = nearest(name, names)
+        todo = f"did you mean {near!r}?" if near else f"known: {', '.join(names)}"
+        super().__init__(f"unknown {kind} {name!r}", todo, path=path)
+
+
+class CapacityError(InputError):
+    """It does not fit; the message says how much is missing."""
+
+
+class LawViolation(FlopgridError):
+    """A conservation law does not hold in a run: a defect in flopgrid, never the user's fault."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a misspelt one, or None when nothing is near."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    match = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[match[0]] if match else None

@@ -1,0 +1,1 @@
+"""The building: from chips to the meter."""

@@ -1,0 +1,1 @@
+"""The grid graph and what limits it."""

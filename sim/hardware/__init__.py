@@ -1,0 +1,1 @@
+"""Devices, nodes and links: roofline peaks, efficiency, collectives, power."""

@@ -1,0 +1,1 @@
+"""Interventions: named patches of a scenario, compared with their baseline."""

@@ -1,0 +1,1 @@
+"""Observers: exact integrals of signals, tables, run folders."""

@@ -1,0 +1,1 @@
+"""Scenario files: schema, load, resolve, override, build, run."""

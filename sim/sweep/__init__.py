@@ -1,0 +1,1 @@
+"""Batches of runs: expand, plan, run, resume, collect."""

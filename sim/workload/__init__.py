@@ -1,0 +1,1 @@
+"""Requests: traces, arrivals, lengths; training jobs. Own random streams."""
