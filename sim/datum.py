@@ -118,8 +118,8 @@ def to_datum(name: str, entry: dict[str, Any]) -> Datum:
         unit=str(entry["unit"]),
         source=str(entry["source"]),
         as_of=str(entry["as_of"]),
-        low=None if low is None else float(low),
-        high=None if high is None else float(high),
+        low=low,
+        high=high,
         distribution=None if low is None else entry.get("distribution", "triangular"),
     )
 
