@@ -103,15 +103,13 @@ def to_datum(name: str, entry: dict[str, Any]) -> Datum:
     """
     missing = {"value", "unit", "source", "as_of"} - entry.keys()
     if missing:
-        raise InputError(
-            f"{name}: datum without {', '.join(sorted(missing))}", "complete the entry"
-        )
-    low, high = entry.get("low"), entry.get("high")
+        raise InputError(f"{name}: datum lacks {', '.join(sorted(missing))}", "complete the entry")
     value = float(entry["value"])
-    if (low is None) != (high is None) or (low is not None and not low <= value <= high):
-        raise InputError(
-            f"{name}: value {value:g} outside its range {low} to {high}", "mend the range"
-        )
+    low, high = (float(entry[k]) if k in entry else None for k in ("low", "high"))
+    if (low is None) != (high is None):
+        raise InputError(f"{name}: a range needs both low and high", "complete the entry")
+    if low is not None and high is not None and not low <= value <= high:
+        raise InputError(f"{name}: value {value:g} outside {low:g} to {high:g}", "mend the range")
     return Datum(
         name=name,
         value=value,
