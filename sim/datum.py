@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -149,3 +150,16 @@ def datum(path: str, name: str) -> Datum:
     if name not in entries:
         raise UnknownNameError("figure", name, entries)
     return entries[name]
+
+
+def sample(figures: Mapping[str, Datum], u: Mapping[str, float]) -> dict[str, Datum]:
+    """The same figures with those named in `u` set to that quantile of their range."""
+    return {
+        name: replace(figure, value=figure.quantile(u[name])) if name in u else figure
+        for name, figure in figures.items()
+    }
+
+
+def ranged(figures: Mapping[str, Datum]) -> list[str]:
+    """Names of the figures that have a range, sorted."""
+    return sorted(name for name, figure in figures.items() if figure.is_assumption)

@@ -1,0 +1,190 @@
+"""What a scenario file may say. Closed: an unknown key is an error.
+
+Names carry their unit. `Field` limits are the ones that errors quote.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class Strict(BaseModel):
+    """Base of all scenario parts: closed and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class At(Strict):
+    """Where a site connects."""
+
+    zone: str = Field(description="zone of the grid case, for example TX-ERCOT or VA")
+
+
+class Cluster(Strict):
+    """The servers of a site. Give `nodes` or `gpus`."""
+
+    node: str = "dgx-h100"
+    nodes: int | None = Field(None, ge=1, le=10_000_000)
+    gpus: int | None = Field(None, ge=8, le=80_000_000)
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.nodes is None and self.gpus is None:
+            raise ValueError("the cluster has no size; give nodes or gpus")
+        return self
+
+
+class Facility(Strict):
+    """The building of a site."""
+
+    pue_design: float = Field(1.2, ge=1.0, le=3.0, description="facility energy / IT energy")
+
+
+class LayoutSpec(Strict):
+    """Parallel layout; `dp` is filled up to the GPUs of the workload if left out."""
+
+    tp: int = Field(1, ge=1, le=64)
+    pp: int = Field(1, ge=1, le=512)
+    dp: int | None = Field(None, ge=1, le=1_000_000)
+    ep: int = Field(1, ge=1, le=4096)
+    zero: Literal[0, 1, 2, 3] = 0
+    virtual_stages: int = Field(1, ge=1, le=64)
+
+
+class Checkpointing(Strict):
+    """When a training job saves its state."""
+
+    interval_s: float = Field(1800.0, gt=0, le=604_800)
+
+
+class TrainingSpec(Strict):
+    """A training job. Give `budget_flops` or `tokens`."""
+
+    kind: Literal["training"]
+    name: Name = "training"
+    arch: str
+    budget_flops: float | None = Field(None, gt=0, le=1e32)
+    tokens: float | None = Field(None, gt=0, le=1e18)
+    gpus: int | None = Field(None, ge=1, description="default: all GPUs of the site left over")
+    layout: LayoutSpec = LayoutSpec()
+    precision: Literal["bf16"] = "bf16"
+    sequence_tokens: int = Field(8192, ge=1, le=10_000_000)
+    global_batch_tokens: int = Field(16_777_216, ge=1, le=10_000_000_000)
+    micro_batch_sequences: int = Field(1, ge=1, le=4096)
+    recompute: Literal["none", "selective", "full"] = "selective"
+    checkpoint: Checkpointing = Checkpointing()
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.budget_flops is None) == (self.tokens is None):
+            raise ValueError("a training job needs one amount; give either budget_flops or tokens")
+        return self
+
+
+class Requests(Strict):
+    """Requests of a serving fleet: Poisson arrivals, lengths from an empirical summary."""
+
+    kind: Literal["poisson"] = "poisson"
+    rate_per_s: float = Field(gt=0, le=1e9, description="requests per second to the whole fleet")
+    lengths: str = Field("azure-conv-2023", description="name of a length summary")
+
+
+class ServingSpec(Strict):
+    """A serving fleet of equal replicas."""
+
+    kind: Literal["serving"]
+    name: Name = "serving"
+    arch: str
+    gpus: int | None = Field(None, ge=1, description="default: all GPUs of the site left over")
+    layout: LayoutSpec = LayoutSpec()
+    precision: Literal["bf16"] = "bf16"
+    requests: Requests
+    max_num_seqs: int = Field(256, ge=1, le=65_536)
+    max_num_batched_tokens: int = Field(8192, ge=1, le=1_000_000)
+    representative_replicas: int = Field(
+        4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"
+    )
+    warmup_s: float = Field(60.0, ge=0)
+
+
+Workload = Annotated[TrainingSpec | ServingSpec, Field(discriminator="kind")]
+
+
+class Site(Strict):
+    """A data centre: a cluster in a building at a place, with its workloads."""
+
+    name: Name
+    at: At
+    cluster: Cluster
+    facility: Facility = Facility()
+    workloads: list[Workload] = Field(min_length=1, max_length=64)
+
+    @model_validator(mode="after")
+    def _distinct_workloads(self) -> Self:
+        _refuse_duplicates("workload", [w.name for w in self.workloads])
+        return self
+
+
+class ZonalGrid(Strict):
+    """The zonal view of the grid."""
+
+    kind: Literal["zonal"] = "zonal"
+    case: Literal["us-states"] = "us-states"
+    samples: int = Field(128, ge=8, le=65_536, description="samples over the assumptions' ranges")
+    peak_window_s: float = Field(900.0, gt=0, le=86_400, description="window of the meter's peak")
+
+
+class NoCap(Strict):
+    """No power cap."""
+
+    kind: Literal["none"] = "none"
+
+
+class StaticCap(Strict):
+    """Every GPU is capped, all the time."""
+
+    kind: Literal["static"]
+    gpu_w: float = Field(ge=100, le=700)
+
+
+class Control(Strict):
+    """Run-time rules."""
+
+    power_cap: Annotated[NoCap | StaticCap, Field(discriminator="kind")] = NoCap()
+
+
+class Record(Strict):
+    """What a run writes beside its summary."""
+
+    requests: Literal["none", "all"] = "none"
+    signals: bool = True
+
+
+class Scenario(Strict):
+    """A scenario, with every default filled in."""
+
+    name: Name
+    question: str = ""
+    epoch: datetime = datetime(2024, 8, 20, tzinfo=UTC)
+    horizon_h: float = Field(gt=0, le=8784)
+    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field([1], min_length=1)
+    sites: list[Site] = Field(min_length=1, max_length=256)
+    grid: ZonalGrid = ZonalGrid()
+    control: Control = Control()
+    record: Record = Record()
+
+    @model_validator(mode="after")
+    def _distinct_sites(self) -> Self:
+        _refuse_duplicates("site", [s.name for s in self.sites])
+        return self
+
+
+def _refuse_duplicates(kind: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{kind} name {name!r} is used twice; give each its own name")
