@@ -1,0 +1,327 @@
+"""Per-request rules of serving: admission, batcher, router. Plain functions of integers.
+
+This is the closed set that a compiled engine must repeat exactly. Every decision depends
+on integers only (tokens, blocks, counts) and, for one router, on two uniform draws.
+
+Rules (cited by number in tests):
+
+1.  Order. A replica keeps its requests in the order in which they were submitted. The
+    running ones are a prefix of that order, the waiting ones the rest: admission takes the
+    oldest waiting request, preemption the newest running one, which goes back to the head
+    of the waiting queue. Nobody overtakes.
+2.  Target. A prefill target is the number of tokens whose keys and values must be in the
+    cache before a sequence decodes: its prompt, and after a preemption its prompt plus the
+    tokens generated so far. A sequence decodes when `cached >= target`.
+3.  Token. The step that brings `cached` to the target, and each decode step, generates one
+    token at its end. The last token of a request is never cached, so a request with prompt
+    I and output O holds at most I + O - 1 tokens.
+4.  Blocks. A sequence that will hold c tokens after the step holds ceil(c / block size)
+    blocks during the step. Blocks are taken when the step is planned, returned at
+    completion or preemption.
+5.  Drop. A request is refused on arrival when its I + O - 1 tokens can never be admitted:
+    more blocks than the cache has beside the watermark, or, where prefill is not chunked,
+    more tokens than one step may hold.
+6.  Admission. The oldest waiting request is admitted when the blocks of its whole target,
+    taken now, would leave the watermark free, and fewer than `max_seqs` requests run.
+    The blocks are taken chunk by chunk; the rest of the target is not reserved.
+7.  Preemption by recompute. When a running sequence needs blocks and none are free, the
+    newest running sequence (in the end itself) loses all its blocks and its cached tokens.
+    A step that preempts admits nobody.
+8.  Chunked prefill: running sequences first, in order, each up to the token budget that is
+    left; then admissions with what remains. Decodes and prefill chunks share a step.
+9.  Prefill priority: if any waiting request can be admitted with its whole target within
+    the budget, the step holds only prefills and the running ones sit out; otherwise all
+    running sequences decode.
+10. Ties between replicas go to the lowest index (join-shortest-queue) or to the first draw
+    (power of two).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from sim.errors import CapacityError, InputError, UnknownNameError
+
+
+class SequenceView(Protocol):
+    """What a rule may read of a sequence."""
+
+    @property
+    def cached(self) -> int:
+        """Tokens whose keys and values are in the cache."""
+
+    @property
+    def target(self) -> int:
+        """Tokens that must be cached before the sequence decodes (rule 2)."""
+
+    @property
+    def blocks(self) -> int:
+        """Cache blocks held."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRules:
+    """How a replica forms its steps. Defaults: vLLM's API server on an 80 GB Hopper GPU.
+
+    Attributes:
+        batcher: `chunked-prefill` or `prefill-priority` (rules 8 and 9).
+        max_num_seqs: most requests in one step.
+        max_num_batched_tokens: token budget of a step.
+        block_size_tokens: tokens in a cache block.
+        watermark_frac: share of the blocks that admission leaves free.
+
+    Raises:
+        InputError: a value out of range; UnknownNameError: no such batcher.
+    """
+
+    batcher: str = "chunked-prefill"
+    max_num_seqs: int = 1024
+    max_num_batched_tokens: int = 8192
+    block_size_tokens: int = 16
+    watermark_frac: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.batcher not in BATCHERS:
+            raise UnknownNameError("batcher", self.batcher, BATCHERS, path="batcher")
+        for name in ("max_num_seqs", "max_num_batched_tokens", "block_size_tokens"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}, must be at least 1", path=name)
+        if not 0 <= self.watermark_frac < 1:
+            raise InputError(
+                f"watermark_frac = {self.watermark_frac}, must be in [0, 1)", path="watermark_frac"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The integers that bound a step of one replica (rules and its coster together)."""
+
+    chunked: bool
+    max_seqs: int
+    max_tokens: int
+    block_size: int
+    total_blocks: int
+    watermark_blocks: int
+
+
+def replica_limits(rules: BatchRules, kv_capacity_tokens: int, max_sequences: int) -> Limits:
+    """Limits of a replica with this cache.
+
+    Args:
+        rules: how steps are formed.
+        kv_capacity_tokens: tokens of cache that fit beside the weights.
+        max_sequences: limit by state that does not grow with the context.
+
+    Raises:
+        CapacityError: the cache holds no block beside the watermark, or no sequence.
+        InputError: the token budget cannot hold one token of each sequence.
+    """
+    max_seqs = min(rules.max_num_seqs, max_sequences)
+    if max_seqs < 1:
+        raise CapacityError(f"max_sequences = {max_sequences}: not one sequence fits")
+    if rules.max_num_batched_tokens < max_seqs:
+        raise InputError(
+            f"max_num_batched_tokens = {rules.max_num_batched_tokens} is below the "
+            f"{max_seqs} sequences of a step",
+            "raise max_num_batched_tokens or lower max_num_seqs",
+        )
+    total = kv_capacity_tokens // rules.block_size_tokens
+    watermark = int(rules.watermark_frac * total)
+    if total - watermark < 1:
+        raise CapacityError(
+            f"the cache holds {kv_capacity_tokens} tokens, less than one block of "
+            f"{rules.block_size_tokens} beside the watermark",
+            "use more GPUs per replica or a smaller model",
+        )
+    return Limits(
+        chunked=rules.batcher == "chunked-prefill",
+        max_seqs=max_seqs,
+        max_tokens=rules.max_num_batched_tokens,
+        block_size=rules.block_size_tokens,
+        total_blocks=total,
+        watermark_blocks=watermark,
+    )
+
+
+def blocks_for(tokens: int, block_size: int) -> int:
+    """Blocks that hold so many tokens: the ceiling of the ratio."""
+    return -(-tokens // block_size)
+
+
+# --- admission -----------------------------------------------------------------------------
+
+
+def drop_reason(input_tokens: int, output_tokens: int, limits: Limits) -> str | None:
+    """Why a request can never be served here, or None (rule 5)."""
+    most = input_tokens + output_tokens - 1
+    if blocks_for(most, limits.block_size) > limits.total_blocks - limits.watermark_blocks:
+        return "exceeds-kv-cache"
+    if not limits.chunked and most > limits.max_tokens:
+        return "exceeds-token-budget"
+    return None
+
+
+def admits(target: int, free_blocks: int, limits: Limits) -> bool:
+    """Whether a waiting request may enter now (rule 6, the cache part)."""
+    return blocks_for(target, limits.block_size) <= free_blocks - limits.watermark_blocks
+
+
+# --- batcher -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """What the next step does.
+
+    Attributes:
+        run_tokens: new tokens of the first `len(run_tokens)` running sequences; those
+            beyond that and not preempted sit out.
+        preempted: how many of the newest running sequences lose their cache first.
+        admit_tokens: new tokens of the first `len(admit_tokens)` waiting sequences, which
+            enter behind the running ones.
+    """
+
+    run_tokens: tuple[int, ...] = ()
+    preempted: int = 0
+    admit_tokens: tuple[int, ...] = ()
+
+
+Batcher = Callable[[Sequence[SequenceView], Sequence[SequenceView], int, Limits], StepPlan]
+"""(running, waiting, free blocks, limits) -> plan; both sequences oldest first."""
+
+
+def chunked_prefill(
+    running: Sequence[SequenceView],
+    waiting: Sequence[SequenceView],
+    free_blocks: int,
+    limits: Limits,
+) -> StepPlan:
+    """Running sequences first, then admissions, within one token budget (rule 8)."""
+    run_tokens, preempted, free = _continue_running(running, free_blocks, limits)
+    if preempted:
+        return StepPlan(run_tokens, preempted)
+    budget = limits.max_tokens - sum(run_tokens)
+    slots = limits.max_seqs - len(running)
+    return StepPlan(run_tokens, 0, _admit(waiting, budget, slots, free, limits))
+
+
+def prefill_priority(
+    running: Sequence[SequenceView],
+    waiting: Sequence[SequenceView],
+    free_blocks: int,
+    limits: Limits,
+) -> StepPlan:
+    """Whole prompts first and alone; decode only when none can enter (rule 9)."""
+    slots = limits.max_seqs - len(running)
+    admitted = _admit(waiting, limits.max_tokens, slots, free_blocks, limits)
+    if admitted:
+        return StepPlan(admit_tokens=admitted)
+    run_tokens, preempted, _ = _continue_running(running, free_blocks, limits)
+    return StepPlan(run_tokens, preempted)
+
+
+BATCHERS: Final[Mapping[str, Batcher]] = {
+    "chunked-prefill": chunked_prefill,
+    "prefill-priority": prefill_priority,
+}
+
+
+def _continue_running(
+    running: Sequence[SequenceView], free: int, limits: Limits
+) -> tuple[tuple[int, ...], int, int]:
+    """New tokens of the running sequences, number preempted, blocks left (rules 4, 7)."""
+    budget = limits.max_tokens
+    kept = len(running)
+    tokens: list[int] = []
+    while len(tokens) < kept and budget > 0:
+        sequence = running[len(tokens)]
+        new = min(max(sequence.target - sequence.cached, 1), budget)
+        need = blocks_for(sequence.cached + new, limits.block_size) - sequence.blocks
+        while need > free and kept > len(tokens):
+            kept -= 1
+            free += running[kept].blocks
+        if kept == len(tokens):
+            break  # the sequence itself was the newest and lost its cache
+        free -= need
+        budget -= new
+        tokens.append(new)
+    return tuple(tokens), len(running) - kept, free
+
+
+def _admit(
+    waiting: Sequence[SequenceView], budget: int, slots: int, free: int, limits: Limits
+) -> tuple[int, ...]:
+    """First chunks of the waiting sequences that enter, oldest first (rule 6)."""
+    tokens: list[int] = []
+    while len(tokens) < min(len(waiting), slots) and budget > 0:
+        target = waiting[len(tokens)].target
+        if not admits(target, free, limits) or (target > budget and not limits.chunked):
+            break
+        new = min(target, budget)
+        free -= blocks_for(new, limits.block_size)
+        budget -= new
+        tokens.append(new)
+    return tuple(tokens)
+
+
+# --- router --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RouterView:
+    """What a router may read.
+
+    Attributes:
+        loads: requests waiting or running at each replica, shape (n_replicas,).
+        sequence: how many requests were routed before this one.
+        draw: two uniform numbers in [0, 1) that belong to this request.
+    """
+
+    loads: Sequence[int]
+    sequence: int
+    draw: tuple[float, float]
+
+
+Router = Callable[[RouterView], int]
+"""View -> index of the replica that gets the request."""
+
+
+def round_robin(view: RouterView) -> int:
+    """Each replica in turn."""
+    return view.sequence % len(view.loads)
+
+
+def join_shortest_queue(view: RouterView) -> int:
+    """The replica with the fewest requests; the lowest index on a tie (rule 10)."""
+    return min(range(len(view.loads)), key=view.loads.__getitem__)
+
+
+def power_of_two(view: RouterView) -> int:
+    """The less loaded of two different replicas drawn at random; the first on a tie."""
+    count = len(view.loads)
+    if count == 1:
+        return 0
+    first = int(view.draw[0] * count)
+    second = int(view.draw[1] * (count - 1))
+    second += second >= first
+    return second if view.loads[second] < view.loads[first] else first
+
+
+ROUTERS: Final[Mapping[str, Router]] = {
+    "round-robin": round_robin,
+    "join-shortest-queue": join_shortest_queue,
+    "power-of-two": power_of_two,
+}
+
+
+def router(name: str) -> Router:
+    """The router of this name.
+
+    Raises:
+        UnknownNameError: no such router.
+    """
+    if name not in ROUTERS:
+        raise UnknownNameError("router", name, ROUTERS, path="router")
+    return ROUTERS[name]

@@ -1,0 +1,93 @@
+"""Requests: one as a value, many as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import InputError
+from sim.randomness import stream
+from sim.units import PS_PER_S
+from sim.workload.arrivals import ArrivalProcess
+from sim.workload.lengths import LengthDistribution
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: when it arrives, how much it reads and writes.
+
+    Attributes:
+        request_id: position in its stream, from 0.
+        arrival_ps: simulation clock.
+        input_tokens: prompt length, at least 1.
+        output_tokens: tokens it generates, at least 1.
+    """
+
+    request_id: int
+    arrival_ps: int
+    input_tokens: int
+    output_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.input_tokens < 1 or self.output_tokens < 1:
+            raise InputError(
+                f"request {self.request_id}: {self.input_tokens} input and "
+                f"{self.output_tokens} output tokens, each must be at least 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestTable:
+    """Requests as columns, sorted by arrival; iterate for `Request` values.
+
+    Attributes:
+        arrival_ps: shape (n,), not decreasing.
+        input_tokens: shape (n,), at least 1.
+        output_tokens: shape (n,), at least 1.
+    """
+
+    arrival_ps: IntArray
+    input_tokens: IntArray
+    output_tokens: IntArray
+
+    def __post_init__(self) -> None:
+        shapes = {self.arrival_ps.shape, self.input_tokens.shape, self.output_tokens.shape}
+        if len(shapes) != 1:
+            raise InputError(f"columns of a request table differ in shape: {sorted(shapes)}")
+        if np.any(np.diff(self.arrival_ps) < 0):
+            raise InputError("arrivals of a request table are not sorted", "sort them by time")
+
+    def __len__(self) -> int:
+        return len(self.arrival_ps)
+
+    def __iter__(self) -> Iterator[Request]:
+        columns = (self.arrival_ps, self.input_tokens, self.output_tokens)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for request_id, row in enumerate(rows):
+            yield Request(request_id, *row)
+
+
+def draw_requests(
+    arrivals: ArrivalProcess, lengths: LengthDistribution, horizon_s: float, seed: int, purpose: str
+) -> RequestTable:
+    """Draw all requests of a horizon.
+
+    Arrival times and lengths come from streams of their own, so that a change of one
+    leaves the other as it was.
+
+    Args:
+        arrivals: when requests come.
+        lengths: how long they are.
+        horizon_s: requests arrive in [0, horizon_s).
+        seed: the run's seed.
+        purpose: who asks, for example the site's name.
+    """
+    times_s = arrivals.times_s(horizon_s, stream(seed, "arrivals", purpose))
+    tokens = lengths.sample(len(times_s), stream(seed, "lengths", purpose))
+    arrival_ps = np.rint(times_s * PS_PER_S).astype(np.int64)
+    return RequestTable(arrival_ps, *tokens)

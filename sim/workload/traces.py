@@ -1,0 +1,225 @@
+"""Reading request traces.
+
+Three forms are known by their columns:
+
+- `TIMESTAMP,ContextTokens,GeneratedTokens`: the published Azure LLM inference traces; the
+  timestamp is a date and time, in UTC where no offset is given;
+- `arrival_s,input_tokens,output_tokens` as CSV;
+- the same three columns as Parquet (the file name ends in `.parquet`).
+
+A row is malformed when a length is missing, not a whole number, or below 1, when its time
+cannot be read, or when it is earlier than the row before. Malformed rows stop the reading
+with `file:line`, or, with `on_bad_rows="skip"`, are left out and counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from sim.errors import InputError, Place
+from sim.units import PS_PER_S
+from sim.workload.requests import RequestTable
+
+OnBadRows = Literal["stop", "skip"]
+
+AZURE_COLUMNS: Final = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+PLAIN_COLUMNS: Final = ("arrival_s", "input_tokens", "output_tokens")
+KNOWN_FORMS: Final = f"known columns: {','.join(AZURE_COLUMNS)} or {','.join(PLAIN_COLUMNS)}"
+
+MAX_TOKENS: Final = 2**31 - 1
+MAX_ARRIVAL_S: Final = 9_000_000.0
+"""The clock counts picoseconds in 64 bits: 106 days."""
+
+_TIMESTAMP: Final = re.compile(
+    r"(?P<whole>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.(?P<part>\d{1,12}))?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A malformed row: its line in the file and what is wrong with it."""
+
+    line: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """A trace as read.
+
+    Attributes:
+        file: where it came from.
+        requests: the good rows; with timestamps, arrivals count from the first of them.
+        bad_rows: the rows left out.
+    """
+
+    file: str
+    requests: RequestTable
+    bad_rows: tuple[BadRow, ...]
+
+    @property
+    def rate_per_s(self) -> float:
+        """Mean arrivals per second between the first and the last."""
+        span_s = float(self.requests.arrival_ps[-1]) / PS_PER_S
+        return (len(self.requests) - 1) / span_s if span_s else math.inf
+
+
+Row = tuple[int, list[str]]
+"""Line in the file, cells."""
+
+
+def read_trace(path: str | Path, on_bad_rows: OnBadRows = "stop") -> Trace:
+    """Read a trace file.
+
+    Args:
+        path: a CSV or Parquet file.
+        on_bad_rows: `stop` at the first malformed row, or `skip` and count them.
+
+    Raises:
+        InputError: the file cannot be read, its columns are not known, a row is malformed
+            (with `stop`), or no good row is left.
+    """
+    path = Path(path)
+    if on_bad_rows not in ("stop", "skip"):
+        raise InputError(f"on_bad_rows = {on_bad_rows!r}, must be 'stop' or 'skip'")
+    rows = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
+    header = next(rows, (1, []))[1]
+    columns = tuple(cell.strip() for cell in header)
+    if columns not in (AZURE_COLUMNS, PLAIN_COLUMNS):
+        raise InputError(f"columns {','.join(columns)!r} are not those of a trace", KNOWN_FORMS).at(
+            Place(str(path), 1)
+        )
+    return _collect(str(path), rows, columns == AZURE_COLUMNS, on_bad_rows)
+
+
+def _collect(file: str, rows: Iterable[Row], azure: bool, on_bad_rows: OnBadRows) -> Trace:
+    parser = _RowParser(azure)
+    good: list[tuple[int, int, int]] = []
+    bad: list[BadRow] = []
+    for line, cells in rows:
+        try:
+            good.append(parser.parse(cells))
+        except ValueError as error:
+            if on_bad_rows == "stop":
+                raise InputError(f"malformed row: {error}", "mend it, or set on_bad_rows: skip").at(
+                    Place(file, line)
+                ) from None
+            bad.append(BadRow(line, str(error)))
+    if not good:
+        raise InputError(f"no good row among {len(bad)}").at(Place(file))
+    columns = np.array(good, dtype=np.int64).T
+    return Trace(file, RequestTable(*columns), tuple(bad))
+
+
+class _RowParser:
+    """Judges one row after the other; ValueError says what is wrong with one.
+
+    Timestamps are counted from the first good row: 64 bits of picoseconds hold 106 days.
+    """
+
+    def __init__(self, azure: bool):
+        self._time_ps = _timestamp_ps if azure else _seconds_ps
+        self._names = AZURE_COLUMNS if azure else PLAIN_COLUMNS
+        self._start_ps: int | None = None if azure else 0
+        self._last_ps = 0
+
+    def parse(self, cells: list[str]) -> tuple[int, int, int]:
+        """(arrival in ps, input tokens, output tokens)."""
+        if len(cells) != 3:
+            raise ValueError(f"{len(cells)} cells, must be 3")
+        absolute_ps = self._time_ps(cells[0])
+        start_ps = absolute_ps if self._start_ps is None else self._start_ps
+        arrival_ps = absolute_ps - start_ps
+        if arrival_ps < self._last_ps:
+            raise ValueError(f"time {cells[0]!r} is earlier than the row before")
+        if arrival_ps > MAX_ARRIVAL_S * PS_PER_S:
+            raise ValueError(f"time {cells[0]!r} is more than {MAX_ARRIVAL_S:.0f} s from the start")
+        row = arrival_ps, _tokens(cells[1], self._names[1]), _tokens(cells[2], self._names[2])
+        self._start_ps, self._last_ps = start_ps, arrival_ps
+        return row
+
+
+def _tokens(cell: str, name: str) -> int:
+    text = cell.strip()
+    if not text:
+        raise ValueError(f"{name} is missing")
+    if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
+        raise ValueError(f"{name} = {text!r} is not a whole number")
+    tokens = int(text) if len(text) < 20 else MAX_TOKENS + 1
+    if not 1 <= tokens <= MAX_TOKENS:
+        raise ValueError(f"{name} = {text}, must be from 1 to {MAX_TOKENS}")
+    return tokens
+
+
+def _seconds_ps(cell: str) -> int:
+    try:
+        time_s = float(cell)
+    except ValueError:
+        raise ValueError(f"arrival_s = {cell!r} is not a number") from None
+    if not 0 <= time_s < math.inf:
+        raise ValueError(f"arrival_s = {cell}, must be at least 0")
+    return round(time_s * PS_PER_S)
+
+
+def _timestamp_ps(cell: str) -> int:
+    """Picoseconds since 1970; the fraction is read exactly (the Azure traces give 100 ns)."""
+    match = _TIMESTAMP.fullmatch(cell.strip())
+    if match is None:
+        raise ValueError(f"TIMESTAMP {cell!r} is not a date and time")
+    whole = match["whole"] + (match["zone"] or "+00:00").replace("Z", "+00:00")
+    try:
+        moment = datetime.fromisoformat(whole).astimezone(UTC)
+    except ValueError as error:
+        raise ValueError(f"TIMESTAMP {cell!r}: {error}") from None
+    seconds = round((moment - _EPOCH).total_seconds())
+    return seconds * PS_PER_S + int((match["part"] or "").ljust(12, "0"))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, cells
+    except OSError as error:
+        raise InputError(f"cannot read the trace: {error.strerror}").at(Place(str(path))) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"not a CSV file in UTF-8: {error}").at(Place(str(path))) from None
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    """Rows as text, so that both forms are judged by the same rules; the line is the row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"cannot read the Parquet file: {error}").at(Place(str(path))) from None
+    yield 0, list(table.column_names)
+    columns = [column.to_pylist() for column in table.columns]
+    for line, row in enumerate(zip(*columns, strict=True), start=1):
+        yield line, [_cell_text(value) for value in row]
+
+
+def _cell_text(value: object) -> str:
+    """A Parquet value as a CSV cell: null is empty, a whole float is a whole number."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
