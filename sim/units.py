@@ -7,6 +7,7 @@ Seconds appear at the boundary: in arguments of pure functions, in files, on scr
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 KILO: Final = 1e3
@@ -29,7 +30,8 @@ FLOPS_PER_MAC: Final = 2
 
 def to_ps(time_s: float) -> int:
     """Seconds to whole picoseconds, rounded to nearest."""
-    return round(time_s * PS_PER_S)
+    whole_s = math.floor(time_s)  # apart, so that whole seconds are exact at any size
+    return whole_s * PS_PER_S + round((time_s - whole_s) * PS_PER_S)
 
 
 def to_s(time_ps: int) -> float:

@@ -1,0 +1,70 @@
+"""One look for all figures: fonts, a colour-blind-safe colour per cause and limit, and files.
+
+Colours are those of Okabe and Ito (2008), "Color Universal Design". SVG is byte-identical
+for the same numbers: fixed ids, no date.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CAUSE_COLOURS: Final = {
+    "chip": "#0072B2",
+    "host": "#56B4E9",
+    "fans": "#9AD0EE",
+    "psu_loss": "#C9C9C9",
+    "network": "#009E73",
+    "storage": "#7FCDB6",
+    "power_train_loss": "#8C8C8C",
+    "cooling": "#E69F00",
+}
+LIMIT_COLOURS: Final = {
+    "energy": "#D55E00",
+    "reserve": "#E69F00",
+    "interface": "#0072B2",
+    "branch": "#56B4E9",
+    "voltage": "#CC79A7",
+    "frequency": "#009E73",
+    "swing": "#F0E442",
+    "none": "#DDDDDD",
+}
+RC: Final = {
+    "svg.hashsalt": "flopgrid",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "figure.dpi": 100,
+}
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure in the house style."""
+    with mpl.rc_context(RC):
+        return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write `path` (.svg) and, beside it, the numbers it shows (.csv)."""
+    with mpl.rc_context(RC):
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "flopgrid"})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
