@@ -162,16 +162,16 @@ def _parent(file: str, link: Node, chain: tuple[str, ...]) -> Document:
             place=link.place,
         )
     target = os.path.normpath(Path(file).parent / link.value)
+    if not os.path.lexists(target):
+        what = f"no such file {target!r}"
+        todo = "the path is relative to the file that extends"
+        raise InputError(what, todo, path=EXTENDS, place=link.place)
     if os.path.realpath(target) in chain:
         what = f"{link.value!r} leads back to a file that extends it"
         raise InputError(what, "break the circle", path=EXTENDS, place=link.place)
     if len(chain) > MAX_EXTENDS:
         what = f"more than {MAX_EXTENDS} files extend one another"
         raise InputError(what, "use fewer levels", path=EXTENDS, place=link.place)
-    if not Path(target).exists():
-        what = f"no such file {target!r}"
-        todo = "the path is relative to the file that extends"
-        raise InputError(what, todo, path=EXTENDS, place=link.place)
     return _load(target, chain)
 
 
@@ -195,6 +195,12 @@ _TYPES: Final = {
     "integer": "a whole number", "number": "a number", "string": "text",
     "boolean": "true or false", "array": "a list", "object": "a mapping", "null": "null",
 }  # fmt: skip
+_LENGTHS: Final = {
+    "too_short": ("min_length", "elements, fewer than the least number", "add some"),
+    "too_long": ("max_length", "elements, more than the largest number", "remove some"),
+    "string_too_short": ("min_length", "characters, fewer than the least number", "add some"),
+    "string_too_long": ("max_length", "characters, more than the largest number", "shorten it"),
+}
 _MISSING: Final = ("missing", "union_tag_not_found")
 
 
@@ -247,7 +253,8 @@ def _fault(document: Document, schema: dict[str, Any], detail: dict[str, Any]) -
     on_key = kind == "extra_forbidden"
     part = _schema_at(schema, document.root, path)
     around = _schema_at(schema, document.root, path[:-1])
-    what, todo = _words(kind, detail, part, around, str(path[-1]) if path else "the file")
+    names = [step for step in path if isinstance(step, str)]
+    what, todo = _words(kind, detail, part, around, names[-1] if names else "the file")
     return _Fault(kind, path, document.place(path, key=on_key), what, todo)
 
 
@@ -272,7 +279,14 @@ def _words(
         shown = f"{number:g}" if isinstance(number, float) else str(number)
         end = f" {unit}" if unit and not unit.startswith("as ") else ""
         return f"{describe(value)} is {words} {shown}{end}", _wanted(part, name)
-    if kind.endswith(("_type", "_parsing", "_from_float")) and part.get("type") in _TYPES:
+    if kind in _LENGTHS:
+        limit, words, todo = _LENGTHS[kind]
+        return f"has {len(value or ())} {words} {detail['ctx'][limit]}", todo
+    if kind == "string_pattern_mismatch":
+        todo = str(part.get("description") or "give a name of that form")
+        return f"{describe(value)} does not match {detail['ctx']['pattern']}", todo
+    wrong_type = kind.endswith(("_type", "_parsing", "_from_float"))
+    if wrong_type and part.get("type") in _TYPES and part.get("type") != _type_of(value):
         return f"{describe(value)} is not {_TYPES[part['type']]}", _wanted(part, name)
     return _sentence(str(detail["msg"]), value, part)
 
@@ -284,6 +298,12 @@ def _sentence(message: str, value: Plain, part: dict[str, Any]) -> tuple[str, st
     what = what[:1].lower() + what[1:] if what[1:2].islower() else what
     subject = "" if isinstance(value, dict | list) else f"{describe(value)}: "
     return f"{subject}{what}", todo or str(part.get("description", ""))
+
+
+def _type_of(value: Plain) -> str:
+    """The JSON-schema type of a plain value."""
+    types = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array"}
+    return types.get(type(value), "object")
 
 
 def _wanted(part: dict[str, Any], name: str) -> str:
@@ -364,6 +384,6 @@ def _settle(schema: dict[str, Any], part: dict[str, Any], node: Node | None) -> 
         return {**(matching[0] if matching else {}), **rest}
     if any(kinds):
         choices = [choice for kind in kinds for choice in _choices(kind)]
-        return {"properties": {"kind": {"enum": choices}}, **rest}
+        return {"type": "object", "properties": {"kind": {"enum": choices}}, **rest}
     chosen = next((branch for branch in settled if branch.get("type") != "null"), {})
     return {**chosen, **rest}
