@@ -1,0 +1,118 @@
+"""Reading the fields of a `config.json`: present, defaulted by the published class, or missing.
+
+The defaults of each family's config class stand in `sim/data/arch/family_defaults.yaml`
+with their source. A field that neither the file nor the class gives is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sim.datum import read_yaml
+from sim.errors import InputError, Place
+
+DEFAULTS_FILE = "arch/family_defaults.yaml"
+
+
+def family_defaults(family: str) -> dict[str, Any]:
+    """Published class defaults of one family, `{}` if it has none."""
+    entry = read_yaml(DEFAULTS_FILE).get(family, {})
+    defaults: dict[str, Any] = dict(entry.get("defaults", {}))
+    return defaults
+
+
+class Fields:
+    """One family's view of a config: typed access that records every default taken.
+
+    Args:
+        family: the `model_type`.
+        values: the parsed config (its `text_config`, where nested).
+        place: the file, for messages.
+    """
+
+    def __init__(self, family: str, values: Mapping[str, Any], place: Place | None = None):
+        self.family = family
+        self.values = values
+        self.place = place
+        self.defaults_used: list[str] = []
+        self._defaults = family_defaults(family)
+
+    def has(self, key: str) -> bool:
+        """True if the file itself gives the field, and not as null."""
+        return self.values.get(key) is not None
+
+    def default(self, key: str) -> Any:
+        """The published class default of a field the file does not hold, else None."""
+        return None if key in self.values else self._defaults.get(key)
+
+    def raw(self, *keys: str) -> Any:
+        """First of `keys` in the file, else the class default of the first; may be None.
+
+        Raises:
+            InputError: neither the file nor the published class gives it.
+        """
+        for key in keys:
+            if key in self.values:
+                return self.values[key]
+        for key in keys:
+            if key in self._defaults:
+                self.note_default(keys[0])
+                return self._defaults[key]
+        raise self.error(keys[0], f"missing field {keys[0]!r}", "add it: its class has no default")
+
+    def note_default(self, key: str) -> None:
+        """Record that the published class, not the file, decided a field."""
+        if key not in self.defaults_used:
+            self.defaults_used.append(key)
+
+    def count(self, *keys: str) -> int:
+        """A whole number of at least 1."""
+        value = self.raw(*keys)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.error(keys[0], f"{value!r} is not a whole number >= 1", "mend the field")
+        return value
+
+    def count_or(self, fallback: int, *keys: str) -> int:
+        """A whole number, or `fallback` where the class derives it (null or absent)."""
+        value = self.raw(*keys)
+        if value is None:
+            self.note_default(keys[0])
+            return fallback
+        return self.count(*keys)
+
+    def size(self, *keys: str) -> int:
+        """A whole number of at least 0; null is 0."""
+        value = self.raw(*keys)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self.error(keys[0], f"{value!r} is not a whole number >= 0", "mend the field")
+        return value
+
+    def flag(self, *keys: str) -> bool:
+        """True or false; null is false."""
+        value = self.raw(*keys)
+        if value is not None and not isinstance(value, bool):
+            raise self.error(keys[0], f"{value!r} is not true or false", "mend the field")
+        return bool(value)
+
+    def text(self, *keys: str) -> str:
+        """A string."""
+        value = self.raw(*keys)
+        if not isinstance(value, str):
+            raise self.error(keys[0], f"{value!r} is not a string", "mend the field")
+        return value
+
+    def items(self, *keys: str) -> list[Any]:
+        """A list; null is empty."""
+        value = self.raw(*keys)
+        if value is None:
+            return []
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise self.error(keys[0], f"{value!r} is not a list", "mend the field")
+        return list(value)
+
+    def error(self, key: str, what: str, todo: str) -> InputError:
+        """An error that names file and field."""
+        return InputError(f"{self.family}: {what}", todo, path=key, place=self.place)

@@ -1,0 +1,148 @@
+"""From a name, an id or a `config.json` to an `Architecture`.
+
+The zoo is one YAML file per model under `sim/data/zoo`, named after the model; its
+`config:` is in Hugging Face form, so one reader serves both. Loading one reads one file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sim.arch import readers  # noqa: F401  (registers the readers)
+from sim.arch.fields import Fields
+from sim.arch.registry import find_reader
+from sim.arch.spec import Architecture, grouped
+from sim.datum import data_file, data_names, read_yaml, to_datum
+from sim.errors import InputError, Place, UnknownNameError
+
+ZOO = "zoo"
+INDEX = "arch/hugging_face_ids.yaml"
+
+
+def names() -> list[str]:
+    """Names in the zoo (no file is opened)."""
+    return data_names(ZOO, ".yaml")
+
+
+def load(name_or_path: str) -> Architecture:
+    """A zoo name, a Hugging Face id (also with `--` for `/`), or a path to a `config.json`.
+
+    Raises:
+        UnknownNameError: no such name.
+        InputError: the file cannot be read, its family is unknown, or a field is missing.
+    """
+    if name_or_path.endswith(".json") or Path(name_or_path).is_file():
+        return _load_file(Path(name_or_path))
+    name = _zoo_name(name_or_path)
+    if name is None:
+        raise UnknownNameError("architecture", name_or_path, names())
+    return _load_zoo(name)
+
+
+def _zoo_name(name: str) -> str | None:
+    if "/" not in name and "--" not in name:
+        candidate = name.lower()
+        is_known = not candidate.startswith(".") and data_file(f"{ZOO}/{candidate}.yaml").is_file()
+        return candidate if is_known else None
+    ids: dict[str, str] = read_yaml(INDEX)
+    return ids.get(name.replace("--", "/", 1).lower())
+
+
+@cache
+def _load_zoo(name: str) -> Architecture:
+    path = f"{ZOO}/{name}.yaml"
+    entry = read_yaml(path)
+    arch = from_config(entry["config"], name, Place(f"sim/data/{path}"))
+    figures: Mapping[str, Any] = entry.get("assumptions", {})
+    return _with_card(
+        arch,
+        sources=tuple(f"{source} ({entry['as_of']})" for source in entry["sources"]),
+        assumptions=tuple(to_datum(key, value) for key, value in figures.items()),
+        notes=" ".join(filter(None, [entry.get("notes", ""), arch.notes])),
+        hugging_face=entry.get("hugging_face", ""),
+    )
+
+
+def _with_card(arch: Architecture, **card: Any) -> Architecture:
+    from dataclasses import replace
+
+    return replace(arch, **card)
+
+
+def _load_file(path: Path) -> Architecture:
+    place = Place(str(path))
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", "check the path", place=place) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not JSON: {error}", "mend the file", place=place) from error
+    if not isinstance(config, dict):
+        raise InputError("not a JSON object", "give a model's config.json", place=place)
+    return from_config(config, path.stem, place)
+
+
+def from_config(
+    config: Mapping[str, Any], name: str = "config", place: Place | None = None
+) -> Architecture:
+    """Read a config in Hugging Face form.
+
+    Args:
+        config: the parsed `config.json`; a nested `text_config` is the language model.
+        name: name of the result.
+        place: the file, for messages.
+
+    Raises:
+        InputError: unknown family, or a missing or wrong field; names file and field.
+    """
+    inner = _text_part(config, place)
+    family = inner.get("model_type", config.get("model_type"))
+    if not isinstance(family, str):
+        raise InputError("missing field 'model_type'", "add it", path="model_type", place=place)
+    try:
+        read_family = find_reader(family)
+    except UnknownNameError as error:
+        raise error.at(place) from None
+    fields = Fields(family, inner, place)
+    found = read_family(fields)
+    return Architecture(
+        name=name,
+        family=family,
+        hidden=found.hidden,
+        vocab=found.vocab,
+        layers=grouped(found.layers),
+        tied_embeddings=found.tied_embeddings,
+        outer_norms=found.outer_norms,
+        norm=found.norm,
+        position=found.position,
+        activation=found.activation,
+        max_context=found.max_context,
+        dtype=_dtype(inner, config),
+        positions=found.positions,
+        head_bias=found.head_bias,
+        defaults_used=tuple(sorted(fields.defaults_used)),
+        notes=found.notes,
+    )
+
+
+def _text_part(config: Mapping[str, Any], place: Place | None) -> Mapping[str, Any]:
+    """The language model inside a multimodal config; its outer `tie_word_embeddings` counts."""
+    text = config.get("text_config")
+    if text is None:
+        return config
+    if not isinstance(text, Mapping):
+        raise InputError("not an object", "mend it", path="text_config", place=place)
+    outer = {key: config[key] for key in ("tie_word_embeddings",) if key in config}
+    return {**outer, **text}
+
+
+def _dtype(*configs: Mapping[str, Any]) -> str:
+    for config in configs:
+        for key in ("torch_dtype", "dtype"):
+            if isinstance(config.get(key), str):
+                return str(config[key])
+    return "bfloat16"

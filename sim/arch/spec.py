@@ -1,0 +1,86 @@
+"""An architecture: layers in order, embeddings, and what the model card says around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from sim.arch.blocks import Block, Norms
+from sim.datum import Datum
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The blocks of one layer, in order.
+
+    Args:
+        copies: 0 for a layer with its own weights; n > 0 if all invocations of this layer
+            share n sets of weights (Zamba): parameters count n times, work every time.
+    """
+
+    blocks: tuple[Block, ...]
+    copies: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """A run of equal layers."""
+
+    layer: Layer
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What a model is. Everything that `sim.flops` needs, and where it was read.
+
+    Args:
+        layers: runs of equal layers, in order.
+        positions: learned position embeddings (GPT-2), else 0.
+        outer_norms: norms outside the layers (final norm, RWKV's first).
+        norm, position, activation: names, for people.
+        max_context: longest context in tokens that the config names; 0: none named.
+        defaults_used: config fields that the family's published class supplied.
+        assumptions: figures of a hypothetical model, each with its range.
+    """
+
+    name: str
+    family: str
+    hidden: int
+    vocab: int
+    layers: tuple[LayerGroup, ...]
+    tied_embeddings: bool
+    outer_norms: tuple[Norms, ...]
+    norm: str
+    position: str
+    activation: str
+    max_context: int
+    dtype: str
+    positions: int = 0
+    head_bias: bool = False
+    defaults_used: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    assumptions: tuple[Datum, ...] = ()
+    notes: str = ""
+    hugging_face: str = ""
+
+    @property
+    def n_layers(self) -> int:
+        """Layers, counting every invocation of a shared one."""
+        return sum(group.count for group in self.layers)
+
+    def blocks(self) -> Iterator[tuple[Block, int, int]]:
+        """Distinct blocks in order of first use: (block, invocations, sets of weights)."""
+        invocations: dict[tuple[Block, int], int] = {}
+        for group in self.layers:
+            for block in group.layer.blocks:
+                key = (block, group.layer.copies)
+                invocations[key] = invocations.get(key, 0) + group.count
+        for (block, copies), count in invocations.items():
+            yield block, count, copies or count
+
+
+def grouped(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:
+    """Runs of equal layers, order kept."""
+    return tuple(LayerGroup(layer, len(list(run))) for layer, run in groupby(layers))
