@@ -59,7 +59,7 @@ def parse_override(text: str, option: str = OPTION) -> Override:
     Raises:
         InputError: no `=`, an empty or malformed path, or a value that is not YAML.
     """
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
+    shown = _printable(text if len(text) <= 80 else f"{text[:77]}...")
     place = Place(f"{option} {shown}".strip())
     left, equals, right = text.partition("=")
     if not equals:
@@ -95,7 +95,7 @@ def format_path(path: Sequence[Step]) -> str:
     text = ""
     for step in path:
         if isinstance(step, int) or not re.fullmatch(r"[^.\[\]=\s]+", step):
-            text += f"[{step}]"
+            text += f"[{_printable(str(step))}]"
         else:
             text += f".{step}" if text else step
     return text
@@ -134,6 +134,11 @@ def merge(base: Node, top: Node) -> Node:
             ]
             return Node(merged, top.place)
     return top
+
+
+def _printable(text: str) -> str:
+    """Text on one line: line ends and other invisible characters escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _bracket(text: str) -> Step:

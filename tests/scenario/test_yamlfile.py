@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import InputError, Place
+from sim.scenario.canonical import hash8, to_flow, to_yaml
 from sim.scenario.load import load_tree
 from sim.scenario.yamlfile import (
     EXCERPT_COLUMNS,
@@ -170,3 +171,65 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
 @given(st.text(alphabet="{}[]:,-?&*!|>'\"%@`#\n\t ab01.~<", max_size=80))
 def test_any_yaml_punctuation_is_read_or_refused(text: str) -> None:
     assert re.fullmatch(r"f\.yaml(:\d+)*: .+", outcome(text))
+
+
+# The canonical writer, which this reader must bring back.
+
+TEXT = st.text(alphabet=st.characters(blacklist_categories=()), max_size=12)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**30), 10**30), TEXT,
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["null", "~", "1e9", "no", "0x1F", "- a", "a: b", "# c", "", "2023-01-01"]),
+)  # fmt: skip
+DATA = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4)
+)
+
+
+def same(left: object, right: object) -> bool:
+    """Equal, with types (1 is not 1.0) and the sign of zero."""
+    return repr(left) == repr(right)
+
+
+@given(DATA)
+def test_the_canonical_text_reads_back_as_the_same_data(data: object) -> None:
+    text = to_yaml(data)
+    assert same(parse_yaml(text, "f").plain(), data)
+    assert to_yaml(parse_yaml(text, "f").plain()) == text
+
+
+@given(DATA)
+def test_the_one_line_text_reads_back_as_the_same_data(data: object) -> None:
+    assert "\n" not in to_flow(data)
+    assert same(parse_yaml(to_flow(data), "f").plain(), data)
+
+
+def test_the_canonical_text_keeps_the_order_of_keys() -> None:
+    data = {"b": [1, {"x": [], "z": {}}, [2.0, [None]]], "a": "no"}
+    text = 'b:\n  - 1\n  - x: []\n    z: {}\n  - - 2.0\n    - - null\na: "no"\n'
+    assert to_yaml(data) == text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"k" * 2000: 1}])
+def test_the_writer_refuses_values_without_a_yaml_form(value: object) -> None:
+    with pytest.raises(ValueError, match=r"not a finite number|more than 1000 characters"):
+        to_yaml([value])
+
+
+@pytest.mark.parametrize("value", [{1: 2}, {3}, b"x", object()])
+def test_the_writer_refuses_types_without_a_yaml_form(value: object) -> None:
+    with pytest.raises(TypeError, match=r"has no YAML form|is not text"):
+        to_yaml([value])
+
+
+def test_the_hash_names_what_decides_the_numbers() -> None:
+    scenario = {"name": "a", "pue": 1.2, "seeds": [1]}
+    base = hash8(scenario, {"x": "1", "y": "2"}, "0.1")
+    assert re.fullmatch(r"[0-9a-f]{8}", base)
+    assert hash8({**scenario, "seeds": [1, 2]}, {"y": "2", "x": "1"}, "0.1") == base
+    changed = {
+        hash8({**scenario, "pue": 1.3}, {"x": "1", "y": "2"}, "0.1"),
+        hash8(scenario, {"x": "1", "y": "3"}, "0.1"),
+        hash8(scenario, {"x": "1", "y": "2"}, "0.2"),
+    }
+    assert len(changed | {base}) == 4
