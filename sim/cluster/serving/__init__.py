@@ -1,0 +1,1 @@
+"""LLM serving: the reference replica, its router, and a fleet that a few replicas speak for."""

@@ -1,0 +1,171 @@
+"""A fleet of equal replicas, of which a few are simulated and speak for all.
+
+k of n replicas are simulated step by step. They get the fleet's arrivals thinned by k / n
+(each arrival kept by an independent coin) through the same router, and what they draw and
+do is scaled by n / k. Two things differ from the whole fleet, and the result says so:
+
+- the router chooses among k, not n. With join-shortest-queue more replicas pool better, so
+  queueing delays here are a little too long;
+- means are unbiased, but the fluctuations of the scaled power are those of k replicas: for
+  independent ones sqrt(n / k) times too large relative to the mean. Its maximum is an
+  upper figure, not the fleet's peak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from simpy import Environment
+
+from sim.cluster.serving.coster import StepCoster
+from sim.cluster.serving.estimate import Sample
+from sim.cluster.serving.fleet_result import FleetResult, Window, summarise
+from sim.cluster.serving.laws import check_serving_laws
+from sim.cluster.serving.observe import Integral, RequestLog, ServingCounter
+from sim.cluster.serving.records import ServingEvents
+from sim.cluster.serving.reference import ReferenceReplica
+from sim.cluster.serving.routing import RoutedReplicas, bring_requests
+from sim.control.serving import BatchRules, router
+from sim.errors import InputError
+from sim.randomness import stream
+from sim.signals import StepSignal
+from sim.units import to_ps, to_s
+from sim.workload.arrivals import ArrivalProcess
+from sim.workload.lengths import LengthDistribution
+from sim.workload.requests import draw_requests
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSpec:
+    """What a fleet is and how it is simulated.
+
+    Attributes:
+        name: prefix of its signals and purpose of its random streams.
+        n_replicas: replicas of the fleet.
+        simulated_replicas: how many are simulated, at most `n_replicas`.
+        arrivals: of the whole fleet.
+        lengths: of its requests.
+        horizon_s: requests arrive in [0, horizon_s).
+        warmup_s: results leave out what was before.
+        rules: how a replica forms its steps.
+        router: name of the router.
+        confidence: of the intervals.
+
+    Raises:
+        InputError: a value out of range; UnknownNameError: no such router.
+    """
+
+    name: str
+    n_replicas: int
+    simulated_replicas: int
+    arrivals: ArrivalProcess
+    lengths: LengthDistribution
+    horizon_s: float
+    warmup_s: float = 0.0
+    rules: BatchRules = field(default_factory=BatchRules)
+    router: str = "power-of-two"
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        router(self.router)
+        if not 1 <= self.simulated_replicas <= self.n_replicas:
+            raise InputError(
+                f"simulated_replicas = {self.simulated_replicas}, must be from 1 to the "
+                f"{self.n_replicas} replicas of the fleet",
+                path="simulated_replicas",
+            )
+        if not 0 <= self.warmup_s < self.horizon_s < np.inf:
+            raise InputError(
+                f"warmup_s = {self.warmup_s}, must be from 0 to below horizon_s = {self.horizon_s}",
+                path="warmup_s",
+            )
+        if not 0 < self.confidence < 1:
+            raise InputError(f"confidence = {self.confidence}, must be in (0, 1)")
+
+
+class ServingFleet:
+    """Simulate k replicas and publish the chip power of all n.
+
+    Args:
+        env: the simulation, at time zero.
+        spec: what the fleet is.
+        coster: what a step of one replica costs.
+        seed: the run's seed.
+
+    Attributes:
+        power_w: signal, chip boundary of the whole fleet (scaled).
+        events: hooks of the simulated replicas.
+        log: their records.
+        replicas: the simulated replicas.
+        requests: the requests they get.
+    """
+
+    def __init__(self, env: Environment, spec: FleetSpec, coster: StepCoster, seed: int):
+        self.env = env
+        self.spec = spec
+        self.gpus = spec.n_replicas * coster.gpus
+        self.events = ServingEvents()
+        self.log = RequestLog(self.events)
+        self._counter = ServingCounter(self.events)
+        self._arrivals: list[list[int]] = [[] for _ in range(spec.simulated_replicas)]
+        self.events.arrived.subscribe(lambda e: self._arrivals[e.replica].append(e.time_ps))
+        self.replicas = tuple(
+            ReferenceReplica(env, f"{spec.name}.replica{i}", i, coster, spec.rules, self.events)
+            for i in range(spec.simulated_replicas)
+        )
+        self._window_ps = (to_ps(spec.warmup_s), to_ps(spec.horizon_s))
+        self._meters = tuple(Integral(r.power_w) for r in self.replicas)
+        self._window_meters = tuple(Integral(r.power_w, *self._window_ps) for r in self.replicas)
+        self.power_w = StepSignal(f"{spec.name}.chip_w", spec.n_replicas * coster.idle_power_w)
+        for replica in self.replicas:
+            replica.power_w.subscribe(self._publish_power)
+        self.requests = draw_requests(
+            spec.arrivals.thinned(spec.simulated_replicas / spec.n_replicas),
+            spec.lengths,
+            spec.horizon_s,
+            seed,
+            spec.name,
+        )
+        routed = RoutedReplicas(
+            self.replicas, router(spec.router), stream(seed, "router", spec.name)
+        )
+        env.process(bring_requests(env, self.requests, routed))
+
+    @property
+    def scale(self) -> float:
+        """Replicas of the fleet per simulated one."""
+        return self.spec.n_replicas / self.spec.simulated_replicas
+
+    def _publish_power(self, time_ps: int, _: float) -> None:
+        total_w = sum(replica.power_w.value for replica in self.replicas)
+        self.power_w.set(time_ps, self.scale * total_w)
+
+    def check_laws(self) -> None:
+        """Check the conservation laws of the simulated replicas, now.
+
+        Raises:
+            LawViolation: one of them fails.
+        """
+        check_serving_laws(self._counter, self.replicas, self._meters, int(self.env.now))
+
+    def result(self) -> FleetResult:
+        """The fleet's figures over the window, up to now if it is not over yet.
+
+        Raises:
+            InputError: the simulation has not reached the window.
+        """
+        start_ps, end_ps = self._window_ps
+        end_ps = min(end_ps, int(self.env.now))
+        if end_ps <= start_ps:
+            raise InputError(f"the run ended at {to_s(end_ps)} s, before the window began")
+        window = Window(
+            start_ps=start_ps,
+            end_ps=end_ps,
+            arrivals_ps=self._arrivals,
+            completed=self.log.completed,
+            dropped=self.log.dropped,
+            energy_j=[meter.at(end_ps) for meter in self._window_meters],
+        )
+        spec = self.spec
+        return summarise(window, Sample(spec.n_replicas, spec.simulated_replicas, spec.confidence))

@@ -1,0 +1,131 @@
+"""What a fleet did in a window, from the records of its simulated replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.cluster.serving.estimate import Distribution, Estimate, FloatArray, Sample, distribution
+from sim.cluster.serving.records import DropRecord, RequestRecord
+from sim.units import to_s
+
+
+@dataclass(frozen=True, slots=True)
+class FleetResult:
+    """What the whole fleet did in the window, estimated from the simulated replicas.
+
+    Attributes:
+        fleet: replicas of the fleet.
+        simulated: replicas simulated.
+        confidence: of the intervals.
+        window_s: length of the window.
+        requests: arrivals, dropped ones included.
+        completed: requests whose last token came in the window.
+        dropped: requests refused.
+        tokens_in: prompt tokens of the completed.
+        tokens_out: output tokens of the completed.
+        energy_j: chip boundary, idle included.
+        mean_power_w: chip boundary.
+        energy_j_per_output_token: chip boundary, idle included; None without output.
+        ttft_s: time to first token of the completed; None without any.
+        tpot_s: mean time per output token after the first, of each completed.
+        e2e_s: from arrival to last token.
+    """
+
+    fleet: int
+    simulated: int
+    confidence: float
+    window_s: float
+    requests: Estimate
+    completed: Estimate
+    dropped: Estimate
+    tokens_in: Estimate
+    tokens_out: Estimate
+    energy_j: Estimate
+    mean_power_w: Estimate
+    energy_j_per_output_token: Estimate | None
+    ttft_s: Distribution | None
+    tpot_s: Distribution | None
+    e2e_s: Distribution | None
+
+    @property
+    def basis(self) -> str:
+        """One line that says what the intervals are."""
+        kind = (
+            f"{self.confidence:.0%} t-interval across them"
+            if self.simulated > 1
+            else "no interval from a single one"
+        )
+        return f"{self.simulated} of {self.fleet} replicas simulated and scaled; {kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What observers collected, and from when to when it counts.
+
+    Attributes:
+        start_ps: begin, inclusive.
+        end_ps: end, exclusive.
+        arrivals_ps: arrival times at each simulated replica, drops included.
+        completed: records of all of them.
+        dropped: records of all of them.
+        energy_j: of each simulated replica within the window, chip boundary.
+    """
+
+    start_ps: int
+    end_ps: int
+    arrivals_ps: Sequence[Sequence[int]]
+    completed: Sequence[RequestRecord]
+    dropped: Sequence[DropRecord]
+    energy_j: Sequence[float]
+
+    def holds(self, time_ps: int) -> bool:
+        """Whether an instant is in the window."""
+        return self.start_ps <= time_ps < self.end_ps
+
+
+def summarise(window: Window, sample: Sample) -> FleetResult:
+    """Estimate the fleet's figures.
+
+    Args:
+        window: of the simulated replicas.
+        sample: how they speak for the fleet.
+    """
+    done: list[list[RequestRecord]] = [[] for _ in window.energy_j]
+    for record in window.completed:
+        if window.holds(record.end_ps):
+            done[record.replica].append(record)
+    drops = np.zeros(len(done))
+    for drop in window.dropped:
+        drops[drop.replica] += window.holds(drop.time_ps)
+
+    def per_replica(value: Callable[[RequestRecord], float]) -> FloatArray:
+        return np.array([float(sum(map(value, records))) for records in done])
+
+    def latency(value: Callable[[RequestRecord], float | None]) -> Distribution | None:
+        each = [[v for v in map(value, records) if v is not None] for records in done]
+        return distribution([np.array(values) for values in each], sample)
+
+    window_s = to_s(window.end_ps - window.start_ps)
+    energy_j = np.array(window.energy_j)
+    arrivals = [float(sum(map(window.holds, times_ps))) for times_ps in window.arrivals_ps]
+    tokens_out = per_replica(lambda record: record.request.output_tokens)
+    return FleetResult(
+        fleet=sample.fleet,
+        simulated=sample.simulated,
+        confidence=sample.confidence,
+        window_s=window_s,
+        requests=sample.total(np.array(arrivals)),
+        completed=sample.total(per_replica(lambda _: 1)),
+        dropped=sample.total(drops),
+        tokens_in=sample.total(per_replica(lambda record: record.request.input_tokens)),
+        tokens_out=sample.total(tokens_out),
+        energy_j=sample.total(energy_j),
+        mean_power_w=sample.total(energy_j / window_s),
+        energy_j_per_output_token=sample.ratio(energy_j, tokens_out),
+        ttft_s=latency(lambda record: record.ttft_s),
+        tpot_s=latency(lambda record: record.tpot_s),
+        e2e_s=latency(lambda record: record.e2e_s),
+    )

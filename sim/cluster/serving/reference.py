@@ -1,0 +1,238 @@
+"""The reference replica: continuous batching, step by step. The specification.
+
+Whatever is faster must give the same requests the same times. The rules are numbered in
+`sim.control.serving`, the order of events at one instant is in `clock`, the division of a
+step among its requests in `request_cost`.
+
+Time is a whole number of picoseconds. A step lasts `max(1, round(time_s * 1e12))`; its
+power is its energy over that time, so that the power signal integrates to the energy.
+When no step runs, the replica draws its idle power.
+
+What it imitates:
+
+- `chunked-prefill`: the scheduler of vLLM's V1 engine, first come first served
+  (`vllm/v1/core/sched/scheduler.py`, `Scheduler.schedule`, as of v0.10.2 and with the later
+  settings `scheduler_reserve_full_isl=True` and `watermark`): running requests first, in
+  order of admission; decodes and chunks share one token budget; the newest is preempted and
+  recomputed when blocks run out; no admission in a step that preempted; a waiting request
+  enters when its whole prompt would fit. Defaults (8,192 tokens, 1,024 sequences, blocks of
+  16 tokens) are those of its API server on an 80 GB Hopper GPU.
+- `prefill-priority`: the V0 engine without chunking (`vllm/core/scheduler.py`,
+  `Scheduler._schedule_default`, up to v0.9): whole prompts first and alone in their step,
+  decodes only when no prompt can enter; watermark of 1 % of the blocks.
+
+Where it differs from vLLM:
+
+- output lengths are known, and used for one purpose: a request that can never fit is
+  dropped on arrival (rule 5). vLLM caps all requests by `max_model_len` instead;
+- the watermark also holds when nothing runs, in both modes;
+- no prefix caching, speculative or structured decoding, LoRA, priorities, swapping to host
+  memory, or pipelined (asynchronous) scheduling: a step is planned when the last has ended;
+- `long_prefill_token_threshold` is off; one request is in partial prefill at most;
+- V0's block manager asks for a spare block for each decoding sequence in some versions;
+  here a sequence asks for a block when its tokens need one;
+- tokenising, detokenising and the network take no time here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+
+from simpy import Environment
+from simpy.events import Event
+
+from sim.cluster.serving.clock import At, Phase
+from sim.cluster.serving.coster import StepCoster
+from sim.cluster.serving.records import (
+    DropRecord,
+    RequestEvent,
+    ServingEvents,
+    StepRecord,
+)
+from sim.cluster.serving.request_cost import own_prices
+from sim.cluster.serving.sequence import Sequence, Step, begin_step
+from sim.control.serving import BATCHERS, BatchRules, StepPlan, drop_reason, replica_limits
+from sim.signals import StepSignal
+from sim.units import to_s
+from sim.workload.requests import Request
+
+
+class ReferenceReplica:
+    """One model instance that serves requests.
+
+    Args:
+        env: the simulation; its clock counts picoseconds.
+        name: prefix of its signals.
+        index: its number among its peers.
+        coster: what a step costs.
+        rules: how steps are formed.
+        events: hooks to tell; may be shared with other replicas.
+
+    Attributes:
+        power_w: signal, chip boundary.
+        running_requests, waiting_requests, kv_blocks: signals.
+        running, waiting: sequences, oldest first.
+        free_blocks: cache blocks nobody holds.
+        step: the step under way, or None.
+
+    Raises:
+        CapacityError: no request fits.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        name: str,
+        index: int,
+        coster: StepCoster,
+        rules: BatchRules,
+        events: ServingEvents,
+    ):
+        self.env = env
+        self.name = name
+        self.index = index
+        self.coster = coster
+        self.events = events
+        self.limits = replica_limits(rules, coster.kv_capacity_tokens, coster.max_sequences)
+        self.running: list[Sequence] = []
+        self.waiting: deque[Sequence] = deque()
+        self.free_blocks = self.limits.total_blocks
+        self.step: Step | None = None
+        now_ps = int(env.now)
+        self.power_w = StepSignal(f"{name}.chip_w", coster.idle_power_w, now_ps)
+        self.running_requests = StepSignal(f"{name}.running_requests", 0, now_ps)
+        self.waiting_requests = StepSignal(f"{name}.waiting_requests", 0, now_ps)
+        self.kv_blocks = StepSignal(f"{name}.kv_blocks", 0, now_ps)
+        self._batcher = BATCHERS[rules.batcher]
+        self._own = own_prices(coster)
+        self._idle_ps = 0
+        self._idle_since_ps: int | None = None
+        self._wake: Event | None = None
+        env.process(self.serve_requests())
+
+    @property
+    def load(self) -> int:
+        """Requests waiting or running."""
+        return len(self.running) + len(self.waiting)
+
+    @property
+    def idle_ps(self) -> int:
+        """Time without a step so far."""
+        since = self._idle_since_ps
+        return self._idle_ps + (0 if since is None else int(self.env.now) - since)
+
+    def submit(self, request: Request) -> None:
+        """Take a request, or drop it when it can never fit (rule 5)."""
+        self.events.arrived.emit(self._event(request))
+        reason = drop_reason(request.input_tokens, request.output_tokens, self.limits)
+        if reason:
+            drop = DropRecord(request, self.index, int(self.env.now), reason)
+            self.events.dropped.emit(drop)
+            return
+        self.waiting.append(Sequence(request))
+        self._publish()
+        if self._wake is not None and not self._wake.triggered:
+            self._wake.succeed()
+
+    def serve_requests(self) -> Generator[Event, None, None]:
+        """Step while there is work, sleep until the next request otherwise."""
+        while True:
+            if not self.load:
+                yield self._sleep()
+                self._awake()
+            yield At(self.env, Phase.STEP_BEGIN)
+            self.step = self._begin_step()
+            yield At(self.env, Phase.STEP_END, self.step.duration_ps)
+            self._end_step(self.step)
+            self.step = None
+
+    def _sleep(self) -> Event:
+        self.power_w.set(int(self.env.now), self.coster.idle_power_w)
+        self._idle_since_ps = int(self.env.now)
+        self._wake = self.env.event()
+        return self._wake
+
+    def _awake(self) -> None:
+        self._idle_ps = self.idle_ps
+        self._idle_since_ps = self._wake = None
+
+    def _begin_step(self) -> Step:
+        """Plan the step, move sequences and blocks, and switch the power."""
+        plan = self._batcher(self.running, self.waiting, self.free_blocks, self.limits)
+        self._preempt(plan.preempted)
+        batch = self._take_blocks(plan)
+        step = begin_step(batch, self.coster, self._own, int(self.env.now))
+        self.power_w.set(step.start_ps, step.power_w)
+        self._publish()
+        return step
+
+    def _preempt(self, count: int) -> None:
+        for _ in range(count):
+            sequence = self.running.pop()
+            self.free_blocks += sequence.lose_cache()
+            self.waiting.appendleft(sequence)
+            self.events.preempted.emit(self._event(sequence.request))
+
+    def _take_blocks(self, plan: StepPlan) -> list[tuple[Sequence, int]]:
+        """The sequences of the step with their new tokens; admitted ones enter `running`."""
+        batch = list(zip(self.running, plan.run_tokens, strict=False))
+        for new in plan.admit_tokens:
+            sequence = self.waiting.popleft()
+            self.running.append(sequence)
+            batch.append((sequence, new))
+            if sequence.start_ps is None:
+                sequence.start_ps = int(self.env.now)
+                self.events.started.emit(self._event(sequence.request))
+        for sequence, new in batch:
+            self.free_blocks -= sequence.grow(new, self.limits.block_size)
+        return batch
+
+    def _end_step(self, step: Step) -> None:
+        """Give out tokens and shares; release what is complete."""
+        now_ps = int(self.env.now)
+        completed = False
+        generated = 0
+        for sequence, new in step.batch:
+            if sequence.advance(new, step.prices):
+                generated += 1
+                if sequence.first_token_ps is None:
+                    sequence.first_token_ps = now_ps
+                    self.events.first_token.emit(self._event(sequence.request))
+                completed = completed or sequence.complete
+        if completed:
+            self._release(now_ps)
+        self._publish()
+        self.events.stepped.emit(
+            StepRecord(
+                self.index,
+                step.start_ps,
+                now_ps,
+                step.prefill,
+                step.decode_contexts,
+                generated,
+                step.cost,
+            )
+        )
+
+    def _release(self, now_ps: int) -> None:
+        done = [sequence for sequence in self.running if sequence.complete]
+        self.running = [sequence for sequence in self.running if not sequence.complete]
+        for sequence in done:
+            self.free_blocks += sequence.release()
+            self.events.completed.emit(sequence.record(self.index, now_ps))
+
+    def _publish(self) -> None:
+        now_ps = int(self.env.now)
+        self.running_requests.set(now_ps, len(self.running))
+        self.waiting_requests.set(now_ps, len(self.waiting))
+        self.kv_blocks.set(now_ps, self.limits.total_blocks - self.free_blocks)
+
+    def _event(self, request: Request) -> RequestEvent:
+        return RequestEvent(request, self.index, int(self.env.now))
+
+    def energy_under_way_j(self) -> float:
+        """Energy so far of the step under way: not yet in any request's share."""
+        if self.step is None:
+            return 0.0
+        return self.step.power_w * to_s(int(self.env.now) - self.step.start_ps)

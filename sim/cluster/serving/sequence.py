@@ -1,0 +1,171 @@
+"""State of one request inside a replica, and of the step under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sim.cluster.serving.coster import PrefillChunk, StepCoster, step_duration_ps
+from sim.cluster.serving.records import RequestCost, RequestRecord
+from sim.cluster.serving.request_cost import (
+    NOTHING,
+    Amounts,
+    OwnPrices,
+    StepPrices,
+    step_prices,
+)
+from sim.control.serving import blocks_for
+from sim.cost.step import StepCost
+from sim.errors import LawViolation
+from sim.units import to_s
+from sim.workload.requests import Request
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """A request that waits or runs.
+
+    Attributes:
+        request: as it arrived.
+        target: tokens that must be cached before it decodes (rule 2).
+        cached: tokens whose keys and values are in the cache.
+        blocks: cache blocks held.
+        generated: output tokens so far; kept when the cache is lost.
+        discarded: cached tokens lost to preemption, in all.
+        preemptions: how often that happened.
+        start_ps: its first chunk began.
+        first_token_ps: its first token came.
+        paid: its share so far.
+    """
+
+    request: Request
+    target: int = field(init=False)
+    cached: int = 0
+    blocks: int = 0
+    generated: int = 0
+    discarded: int = 0
+    preemptions: int = 0
+    start_ps: int | None = None
+    first_token_ps: int | None = None
+    paid: Amounts = NOTHING
+
+    def __post_init__(self) -> None:
+        self.target = self.request.input_tokens
+
+    @property
+    def decoding(self) -> bool:
+        """Whether its next token needs one more cached token only (rule 2)."""
+        return self.cached >= self.target
+
+    @property
+    def complete(self) -> bool:
+        """Whether all its tokens have come."""
+        return self.generated == self.request.output_tokens
+
+    def grow(self, new: int, block_size: int) -> int:
+        """Hold the blocks for so many more tokens; returns how many were added (rule 4)."""
+        added = blocks_for(self.cached + new, block_size) - self.blocks
+        self.blocks += added
+        return added
+
+    def advance(self, new: int, prices: StepPrices) -> bool:
+        """Take part in a step that ends now; whether a token came (rule 3)."""
+        if self.decoding:
+            share = prices.decode_share(self.cached)
+        else:
+            share = prices.prefill_share(new, self.cached)
+        paid = self.paid
+        self.paid = (
+            paid[0] + share[0],
+            paid[1] + share[1],
+            paid[2] + share[2],
+            paid[3] + share[3],
+        )
+        self.cached += new
+        token = self.cached >= self.target
+        self.generated += token
+        return token
+
+    def lose_cache(self) -> int:
+        """Be preempted (rule 7); returns the blocks set free."""
+        self.discarded += self.cached
+        self.preemptions += 1
+        self.cached = 0
+        self.target = self.request.input_tokens + self.generated
+        return self.release()
+
+    def release(self) -> int:
+        """Give all blocks back; returns how many."""
+        blocks, self.blocks = self.blocks, 0
+        return blocks
+
+    def record(self, replica: int, end_ps: int) -> RequestRecord:
+        """The record of its completion.
+
+        Raises:
+            LawViolation: it completed without having started.
+        """
+        if self.start_ps is None or self.first_token_ps is None:
+            raise LawViolation(f"request {self.request.request_id} completed before it started")
+        return RequestRecord(
+            request=self.request,
+            replica=replica,
+            start_ps=self.start_ps,
+            first_token_ps=self.first_token_ps,
+            end_ps=end_ps,
+            preemptions=self.preemptions,
+            recomputed_tokens=self.discarded,
+            cost=RequestCost(*self.paid),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """A step under way.
+
+    Attributes:
+        batch: its sequences with their new tokens, oldest first.
+        prefill: chunks of (new tokens, cached tokens).
+        decode_contexts: cached tokens of the decoding sequences.
+        cost: as the coster said.
+        start_ps: it began.
+        duration_ps: how long it lasts.
+        prices: how it is divided among its sequences.
+    """
+
+    batch: list[tuple[Sequence, int]]
+    prefill: tuple[PrefillChunk, ...]
+    decode_contexts: tuple[int, ...]
+    cost: StepCost
+    start_ps: int
+    duration_ps: int
+    prices: StepPrices
+
+    @property
+    def power_w(self) -> float:
+        """Chip power: the step's energy over its whole picoseconds."""
+        return self.cost.energy_j / to_s(self.duration_ps)
+
+
+def begin_step(
+    batch: list[tuple[Sequence, int]], coster: StepCoster, own: OwnPrices, now_ps: int
+) -> Step:
+    """Cost a step and fix how it will be divided.
+
+    Args:
+        batch: sequences with their new tokens, oldest first.
+        coster: what a step costs.
+        own: prices of the parts that belong to one sequence.
+        now_ps: the step begins.
+    """
+    decode = tuple(sequence.cached for sequence, _ in batch if sequence.decoding)
+    prefill = tuple((new, sequence.cached) for sequence, new in batch if not sequence.decoding)
+    cost = coster.cost(prefill, decode)
+    return Step(
+        batch=batch,
+        prefill=prefill,
+        decode_contexts=decode,
+        cost=cost,
+        start_ps=now_ps,
+        duration_ps=step_duration_ps(cost),
+        prices=step_prices(cost, prefill, decode, own),
+    )
