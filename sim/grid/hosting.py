@@ -1,0 +1,147 @@
+"""How much load fits in each zone before a limit binds, and which limit it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.grid import frequency, reserve, swing
+from sim.grid.balance import Members, copper_plate, zonal
+from sim.grid.margins import Margins, PowerMargins
+from sim.grid.network import FloatArray, Network, Zone
+from sim.grid.sampling import Draws, draw
+from sim.grid.verdict import LIMITS, Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Load that fits under one limit: nominal, 5th and 95th percentile, MW; never below 0."""
+
+    limit: Limit
+    hosting_mw: float
+    low_mw: float
+    high_mw: float
+    at: str = ""
+    hour: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """Hosting capacity of a zone.
+
+    Args:
+        rooms: by limit, the assessed ones, in the order of `LIMITS`.
+        first: the limit that binds first at nominal figures; None if nothing could be assessed.
+        hosting_mw, low_mw, high_mw: the least room over the limits; the range takes the least
+            room in every sample.
+        first_share: share of the samples in which each limit is the first.
+        not_assessed: limits without an answer.
+    """
+
+    zone: str
+    rooms: tuple[Room, ...]
+    first: Limit | None
+    hosting_mw: float | None
+    low_mw: float | None
+    high_mw: float | None
+    first_share: tuple[tuple[Limit, float], ...]
+    not_assessed: tuple[Limit, ...]
+
+    def room(self, limit: Limit) -> Room | None:
+        """The room under one limit, None if not assessed."""
+        return next((room for room in self.rooms if room.limit == limit), None)
+
+
+def hosting_by_zone(
+    network: Network, *, swing_frac: float | None = None, samples: int = 64, seed: int = 1
+) -> tuple[Hosting, ...]:
+    """Hosting capacity of every zone, one site at a time.
+
+    Args:
+        swing_frac: peak-to-peak swing over the load of the site; None leaves `swing` out.
+        samples: draws of the assumptions.
+
+    Raises:
+        InputError: a swing outside 0 to 1.
+    """
+    if swing_frac is not None and not 0 <= swing_frac <= 1:
+        raise InputError(
+            f"swing_frac: {swing_frac:g} is outside 0 to 1", "give a share of the load"
+        )
+    draws = draw(network, samples, seed)
+    power = PowerMargins(network, draws)
+    targets = [i for i, zone in enumerate(network.zones) if network.is_balanced_zone(zone)]
+    limits: dict[Limit, Members] = {"energy": copper_plate(network), "interface": zonal(network)}
+    margins = {limit: power.of(members, targets) for limit, members in limits.items()}
+    return tuple(
+        _hosting(
+            zone,
+            {
+                **_power_rooms(network, {k: m[i] for k, m in margins.items() if i in m}),
+                **_other_rooms(network, zone, draws, swing_frac),
+            },
+        )
+        for i, zone in enumerate(network.zones)
+    )
+
+
+Rooms = dict[Limit, tuple[FloatArray, str, str]]
+
+
+def _power_rooms(network: Network, margins: dict[Limit, Margins]) -> Rooms:
+    """Room in the balance: values by sample, place, hour."""
+    rooms: Rooms = {}
+    for limit, found in margins.items():
+        place = found.cut.describe() if limit == "interface" else ", ".join(found.cut.zones)
+        rooms[limit] = (found.worst_mw, place, network.hours[found.hour].name)
+    return rooms
+
+
+def _other_rooms(network: Network, zone: Zone, draws: Draws, swing_frac: float | None) -> Rooms:
+    """Room under reserve, frequency and swing: values by sample, place, no hour."""
+    nothing = np.zeros((1 + draws.n_samples, len(network.zones)))
+    rooms: Rooms = {}
+    margin = reserve.assess(network, zone, draws, nothing)
+    if margin.area:
+        rooms["reserve"] = (margin.margin_mw, margin.area.name, "")
+    figures = network.frequency_of(zone)
+    if figures:
+        ic = figures.interconnection
+        rooms["frequency"] = (frequency.margin_mw(nothing[:, 0], figures, draws), ic, "")
+        if swing_frac:
+            rooms["swing"] = (swing.allowed_mw(figures, draws) / swing_frac, ic, "")
+    return rooms
+
+
+def _hosting(zone: Zone, rooms: Rooms) -> Hosting:
+    order = [limit for limit in LIMITS if limit in rooms]
+    missing = tuple(limit for limit in LIMITS if limit not in rooms)
+    if not order:
+        return Hosting(zone.name, (), None, None, None, None, (), missing)
+    values = np.maximum(np.stack([rooms[limit][0] for limit in order]), 0.0)
+    least = values.min(axis=0)
+    first = values.argmin(axis=0)
+    low, high = (float(x) for x in np.percentile(least[1:], [5, 95]))
+    return Hosting(
+        zone=zone.name,
+        rooms=tuple(
+            _room(limit, row, *rooms[limit][1:]) for limit, row in zip(order, values, strict=True)
+        ),
+        first=order[first[0]],
+        hosting_mw=float(least[0]),
+        low_mw=low,
+        high_mw=high,
+        first_share=tuple(
+            (limit, float((first[1:] == k).mean()))
+            for k, limit in enumerate(order)
+            if (first[1:] == k).any()
+        ),
+        not_assessed=missing,
+    )
+
+
+def _room(limit: Limit, values: FloatArray, at: str, hour: str) -> Room:
+    low, high = (float(x) for x in np.percentile(values[1:], [5, 95]))
+    return Room(limit, float(values[0]), low, high, at, hour)
