@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.cluster.serving.records import DropRecord, RequestRecord, ServingEvents, StepRecord
+from sim.errors import LawViolation
 from sim.signals import StepSignal
 from sim.units import to_s
 
@@ -25,12 +26,19 @@ class Integral:
         signal.subscribe(self._observe)
 
     def at(self, time_ps: int) -> float:
-        """Value times seconds from the window's begin to `time_ps`, or to its end."""
-        return self._done + self._value * to_s(max(0, self._clip(time_ps) - self._time_ps))
+        """Value times seconds from the window's begin to `time_ps`, or to its end.
+
+        Raises:
+            LawViolation: the signal has changed since, so the past is no longer known.
+        """
+        elapsed_ps = self._clip(time_ps) - self._time_ps
+        if elapsed_ps < 0:
+            raise LawViolation(f"integral at {time_ps} ps asked after {self._time_ps} ps")
+        return self._done + self._value * to_s(elapsed_ps)
 
     def _observe(self, time_ps: int, value: float) -> None:
         self._done = self.at(time_ps)
-        self._time_ps = max(self._time_ps, self._clip(time_ps))
+        self._time_ps = self._clip(time_ps)
         self._value = value
 
     def _clip(self, time_ps: int) -> int:
