@@ -36,12 +36,16 @@ FULL = Reach()
 
 @dataclass(frozen=True, slots=True)
 class Norms:
-    """`count` norms of the given width; LayerNorm has a bias, RMSNorm does not."""
+    """`count` norms of the given width; LayerNorm has a bias, RMSNorm does not.
+
+    `counted` adds 2 FLOPs per parameter to the totals, as the RWKV papers count.
+    """
 
     width: int
     count: int = 1
     bias: bool = False
     label: str = "norm"
+    counted: bool = False
 
     @property
     def elements(self) -> int:
@@ -79,7 +83,6 @@ class Attention:
     input_width: int = 0
     kernel: Kernel = "flash"
     reduces: bool = True
-    adapter_rank: int = 0
 
     @property
     def width(self) -> int:
@@ -137,8 +140,16 @@ class DenseFFN:
     width: int
     gated: bool = True
     bias: bool = False
-    input_width: int = 0
-    adapter_rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A plain matrix between blocks: Zamba's linear after its shared block, adapters."""
+
+    n_in: int
+    n_out: int
+    label: str
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +221,120 @@ class Mamba2:
         return self.inner + 2 * self.groups * self.state
 
 
-Block = Norms | Attention | LatentAttention | DenseFFN | MoE | Mamba1 | Mamba2
+@dataclass(frozen=True, slots=True)
+class LinearAttention:
+    """Lightning attention (MiniMax-01): linear attention with a fixed decay per head.
+
+    A gate of the same width and a norm act on the output; prefill works in chunks.
+    """
+
+    n_heads: int
+    head_dim: int
+    chunk: int
+
+    @property
+    def width(self) -> int:
+        """Width of queries, keys and values alike."""
+        return self.n_heads * self.head_dim
+
+
+@dataclass(frozen=True, slots=True)
+class GatedDeltaNet:
+    """Gated delta rule mixer (Qwen3-Next): a matrix state per value head."""
+
+    n_key_heads: int
+    n_value_heads: int
+    key_dim: int
+    value_dim: int
+    conv: int
+
+    @property
+    def key_width(self) -> int:
+        """Width of queries and of keys."""
+        return self.n_key_heads * self.key_dim
+
+    @property
+    def value_width(self) -> int:
+        """Width of values and of the output gate."""
+        return self.n_value_heads * self.value_dim
+
+
+@dataclass(frozen=True, slots=True)
+class Rwkv4:
+    """RWKV-4 layer: time mixing with a scalar state per channel, then channel mixing."""
+
+    attention_width: int
+    ffn_width: int
+
+
+@dataclass(frozen=True, slots=True)
+class RwkvMatrix:
+    """RWKV-5 (Eagle) or RWKV-6 (Finch) layer: a matrix state per head.
+
+    Args:
+        mix_rank, decay_rank: ranks of Finch's data-dependent shift and decay; 0: Eagle.
+    """
+
+    attention_width: int
+    head_size: int
+    ffn_width: int
+    mix_rank: int = 0
+    decay_rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hyena:
+    """Hyena operator: gated long convolutions with filters made by a small network.
+
+    Args:
+        order: gates and convolutions; `order - 1` long convolutions of full length.
+        short_filter: taps of the short convolution.
+        filter_width, filter_depth, filter_inputs: the network that makes the filters.
+    """
+
+    order: int
+    short_filter: int
+    filter_width: int
+    filter_depth: int
+    filter_inputs: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class H3:
+    """H3 operator: a shift SSM on keys, a diagonal SSM of `state` on head-wise k v products.
+
+    Args:
+        head_dim: linear-attention head width; products make d x head_dim channels.
+        shift: taps of the shift SSM. state: N of the diagonal SSM.
+    """
+
+    head_dim: int
+    shift: int
+    state: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A block whose weights several layers share: counted `copies` times, run every time."""
+
+    block: OwnBlock
+    copies: int = 1
+
+
+OwnBlock = (
+    Norms
+    | Attention
+    | LatentAttention
+    | DenseFFN
+    | Projection
+    | MoE
+    | Mamba1
+    | Mamba2
+    | LinearAttention
+    | GatedDeltaNet
+    | Rwkv4
+    | RwkvMatrix
+    | Hyena
+    | H3
+)
+Block = OwnBlock | Shared

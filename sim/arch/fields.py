@@ -13,11 +13,21 @@ from sim.datum import read_yaml
 from sim.errors import InputError, Place
 
 DEFAULTS_FILE = "arch/family_defaults.yaml"
+# Other names under which a family's config class goes.
+SAME_CLASS = {
+    "gemma3": "gemma3_text",
+    "llama4": "llama4_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+    "kimi_k2": "deepseek_v3",
+    "minimax_text_01": "minimax",
+    "RefinedWeb": "falcon",
+    "RefinedWebModel": "falcon",
+}
 
 
 def family_defaults(family: str) -> dict[str, Any]:
     """Published class defaults of one family, `{}` if it has none."""
-    entry = read_yaml(DEFAULTS_FILE).get(family, {})
+    entry = read_yaml(DEFAULTS_FILE).get(SAME_CLASS.get(family, family), {})
     defaults: dict[str, Any] = dict(entry.get("defaults", {}))
     return defaults
 
@@ -80,6 +90,13 @@ class Fields:
             self.note_default(keys[0])
             return fallback
         return self.count(*keys)
+
+    def optional(self, *keys: str) -> Any:
+        """First of `keys` that the file gives and is not null, else None; never a default."""
+        for key in keys:
+            if self.has(key):
+                return self.values[key]
+        return None
 
     def size(self, *keys: str) -> int:
         """A whole number of at least 0; null is 0."""

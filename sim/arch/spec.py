@@ -6,21 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from sim.arch.blocks import Block, Norms
+from sim.arch.blocks import Block, Norms, OwnBlock, Shared
 from sim.datum import Datum
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The blocks of one layer, in order.
-
-    Args:
-        copies: 0 for a layer with its own weights; n > 0 if all invocations of this layer
-            share n sets of weights (Zamba): parameters count n times, work every time.
-    """
+    """The blocks of one layer, in order."""
 
     blocks: tuple[Block, ...]
-    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +61,20 @@ class Architecture:
 
     @property
     def n_layers(self) -> int:
-        """Layers, counting every invocation of a shared one."""
+        """Layers in all."""
         return sum(group.count for group in self.layers)
 
-    def blocks(self) -> Iterator[tuple[Block, int, int]]:
+    def blocks(self) -> Iterator[tuple[OwnBlock, int, int]]:
         """Distinct blocks in order of first use: (block, invocations, sets of weights)."""
-        invocations: dict[tuple[Block, int], int] = {}
+        invocations: dict[Block, int] = {}
         for group in self.layers:
             for block in group.layer.blocks:
-                key = (block, group.layer.copies)
-                invocations[key] = invocations.get(key, 0) + group.count
-        for (block, copies), count in invocations.items():
-            yield block, count, copies or count
+                invocations[block] = invocations.get(block, 0) + group.count
+        for block, count in invocations.items():
+            if isinstance(block, Shared):
+                yield block.block, count, min(block.copies, count)
+            else:
+                yield block, count, count
 
 
 def grouped(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:

@@ -63,9 +63,8 @@ def attention_operations(block: Attention, hidden: int) -> list[Operation]:
     d_in = block.input_width or hidden
     width, kv = block.width, block.kv_width
     made = width * (2 if block.output_gate else 1) + 2 * kv
-    rank = block.adapter_rank
     core = 4.0 * width
-    operations = [
+    return [
         linear(
             f"attention{label}.qkv",
             d_in,
@@ -95,7 +94,7 @@ def attention_operations(block: Attention, hidden: int) -> list[Operation]:
         elementwise(
             f"attention{label}.softmax",
             pairs(SOFTMAX_FLOPS * block.n_heads, SOFTMAX_FLOPS * block.n_heads, reach),
-            0,
+            shards=block.n_heads,
         ),
         linear(
             f"attention{label}.out",
@@ -107,12 +106,6 @@ def attention_operations(block: Attention, hidden: int) -> list[Operation]:
             all_reduce_width=hidden if block.reduces else 0,
         ),
     ]
-    if rank:
-        operations[1:1] = [
-            linear(f"attention{label}.adapter_down", d_in, 3 * rank),
-            linear(f"attention{label}.adapter_up", rank, made, split="tp", shards=block.n_heads),
-        ]
-    return operations
 
 
 def _latent_queries(block: LatentAttention, hidden: int) -> list[Operation]:
@@ -202,7 +195,7 @@ def latent_operations(
         _expansion(block, form),
         *(_indexer(block, hidden) if block.indexer else []),
         _latent_core(block, form),
-        elementwise("latent.softmax", softmax, 0),
+        elementwise("latent.softmax", softmax, shards=heads),
         linear(
             "latent.out",
             heads * block.v_dim,
@@ -241,5 +234,5 @@ def _indexer(block: LatentAttention, hidden: int) -> list[Operation]:
             cache_write=per_token(index.head_dim),
             cache=Cache(growing=index.head_dim),
         ),
-        elementwise("indexer.sum", pairs(2.0 * index.n_heads, 2.0 * index.n_heads, Reach()), 0),
+        elementwise("indexer.sum", pairs(2.0 * index.n_heads, 2.0 * index.n_heads, Reach())),
     ]

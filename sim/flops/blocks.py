@@ -7,19 +7,39 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sim.arch import (
+    H3,
     Architecture,
     Attention,
-    Block,
     DenseFFN,
+    GatedDeltaNet,
+    Hyena,
     LatentAttention,
+    LinearAttention,
     Mamba1,
     Mamba2,
     MoE,
     Norms,
+    OwnBlock,
+    Projection,
+    Rwkv4,
+    RwkvMatrix,
 )
 from sim.flops.attention import LatentForm, attention_operations, latent_operations
-from sim.flops.ffn import embedding_operations, ffn_operations, moe_operations, norm_operations
+from sim.flops.convolutional import h3_operations, hyena_operations
+from sim.flops.ffn import (
+    embedding_operations,
+    ffn_operations,
+    moe_operations,
+    norm_operations,
+    projection_operations,
+)
 from sim.flops.operation import Operation
+from sim.flops.recurrent import (
+    delta_operations,
+    linear_attention_operations,
+    rwkv4_operations,
+    rwkv_matrix_operations,
+)
 from sim.flops.ssm import mamba1_operations, mamba2_operations
 
 _OPERATIONS: dict[type[Any], Callable[[Any, int], list[Operation]]] = {
@@ -27,9 +47,16 @@ _OPERATIONS: dict[type[Any], Callable[[Any, int], list[Operation]]] = {
     Attention: attention_operations,
     LatentAttention: latent_operations,
     DenseFFN: ffn_operations,
+    Projection: projection_operations,
     MoE: moe_operations,
     Mamba1: mamba1_operations,
     Mamba2: mamba2_operations,
+    LinearAttention: linear_attention_operations,
+    GatedDeltaNet: delta_operations,
+    Rwkv4: rwkv4_operations,
+    RwkvMatrix: rwkv_matrix_operations,
+    Hyena: hyena_operations,
+    H3: h3_operations,
 }
 
 
@@ -42,7 +69,7 @@ class PlacedOperation:
     copies: int
 
 
-def block_operations(block: Block, hidden: int, latent: LatentForm = "auto") -> list[Operation]:
+def block_operations(block: OwnBlock, hidden: int, latent: LatentForm = "auto") -> list[Operation]:
     """Operations of one invocation of a block."""
     if isinstance(block, LatentAttention):
         return latent_operations(block, hidden, latent)

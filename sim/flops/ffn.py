@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sim.arch import DenseFFN, MoE, Norms
+from sim.arch import DenseFFN, MoE, Norms, Projection
 from sim.flops.features import LOGIT_STEPS, LOGITS, Feature
-from sim.flops.operation import Operation, elementwise, linear, per_token
+from sim.flops.operation import Operation, Split, elementwise, linear, per_token
 
 # Vector work per element: an activation is exp, add, divide, multiply; a gate one multiply.
 ACTIVATION_FLOPS = 4
@@ -16,18 +16,33 @@ NORM_PASSES = 4
 
 def norm_operations(block: Norms, hidden: int) -> list[Operation]:  # noqa: ARG001
     """Norms and residual adds: vector work, in no FLOP total."""
-    elements = block.width * block.count
+    width = block.width * block.count
+    flops = 2 * block.elements if block.counted else NORM_FLOPS * width
     return [
         elementwise(
-            block.label, per_token(NORM_FLOPS * elements), NORM_PASSES * elements, block.elements
+            block.label,
+            per_token(flops),
+            NORM_PASSES * width,
+            vectors=block.elements,
+            counted=block.counted,
         )
     ]
 
 
-def _activation(name: str, width: int, gated: bool) -> Operation:
+def projection_operations(block: Projection, hidden: int) -> list[Operation]:  # noqa: ARG001
+    """`count` plain matrices: 2 n_in n_out FLOPs per token each."""
+    one = linear(block.label, block.n_in, block.n_out)
+    return [one] * block.count
+
+
+def _activation(name: str, width: int, gated: bool, shards: int, split: Split) -> Operation:
     """Activation (and gate) between up and down: reads one or two widths, writes one."""
     return elementwise(
-        name, per_token((ACTIVATION_FLOPS + gated) * width), (3 if gated else 2) * width
+        name,
+        per_token((ACTIVATION_FLOPS + gated) * width),
+        (3 if gated else 2) * width,
+        shards=shards,
+        split=split,
     )
 
 
@@ -36,19 +51,10 @@ def ffn_operations(
 ) -> list[Operation]:
     """Dense FFN: 4 d f FLOPs per token, 6 d f when gated (FORMULAS: dense attention block)."""
     ups = 2 if block.gated else 1
-    width, d_in, rank = block.width, block.input_width or hidden, block.adapter_rank
-    adapter = (
-        [
-            linear(f"{name}.adapter_down", d_in, rank),
-            linear(f"{name}.adapter_up", rank, ups * width, split="tp", shards=width),
-        ]
-        if rank
-        else []
-    )
+    width = block.width
     return [
-        linear(f"{name}.up", d_in, ups * width, bias=block.bias, split="tp", shards=width),
-        *adapter,
-        _activation(f"{name}.activation", width, block.gated),
+        linear(f"{name}.up", hidden, ups * width, bias=block.bias, split="tp", shards=width),
+        _activation(f"{name}.activation", width, block.gated, width, "tp"),
         linear(
             f"{name}.down",
             width,
@@ -103,7 +109,7 @@ def moe_operations(block: MoE, hidden: int) -> list[Operation]:
         operations.append(linear("moe.latent_down", hidden, inner))
     operations += [
         _routed("moe.experts_up", block, inner, ups * width, ups * width * biased),
-        _activation("moe.activation", block.top_k * width, block.gated),
+        _activation("moe.activation", block.top_k * width, block.gated, block.n_experts, "ep"),
     ]
     down = _routed("moe.experts_down", block, width, inner, inner * biased)
     reduces = 0 if block.shared_width else hidden

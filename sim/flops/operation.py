@@ -129,14 +129,30 @@ def linear(
     )
 
 
-def elementwise(name: str, flops: Coefficients, elements: float, vectors: int = 0) -> Operation:
-    """Norm, softmax or activation work: its own vector row, in no FLOP total."""
+def elementwise(
+    name: str,
+    flops: Coefficients,
+    elements: float = 0,
+    *,
+    vectors: int = 0,
+    shards: int = 1,
+    split: Split = "tp",
+    counted: bool = False,
+) -> Operation:
+    """Norm, softmax or activation work: its own vector row, in no FLOP total.
+
+    Args:
+        elements: read and written per token; 0 where fused into a neighbour.
+        shards: into how many parts tensor parallelism divides it; 1: every rank does it all.
+    """
     return Operation(
         name=name,
         kind="vector",
-        counted=False,
+        counted=counted,
         flops=flops,
         vectors=vectors,
         role="kept",
         activation=per_token(elements),
+        split=split if shards > 1 else "none",
+        shards=shards,
     )

@@ -62,7 +62,7 @@ def mamba1_operations(block: Mamba1, hidden: int) -> list[Operation]:
             split="tp",
             shards=inner,
         ),
-        elementwise("mamba.activation", per_token(8 * inner), 0),
+        elementwise("mamba.activation", per_token(8 * inner), shards=inner),
         linear(
             "mamba.out",
             inner,
@@ -117,7 +117,9 @@ def mamba2_operations(block: Mamba2, hidden: int) -> list[Operation]:
             split="tp",
             shards=heads,
         ),
-        elementwise("mamba2.gate_norm", per_token(12 * inner), 2 * inner, norm),
+        elementwise(
+            "mamba2.gate_norm", per_token(12 * inner), 2 * inner, vectors=norm, shards=heads
+        ),
         linear(
             "mamba2.out",
             inner,

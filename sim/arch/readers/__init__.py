@@ -1,5 +1,5 @@
 """Readers of `config.json`, one small function per family. Importing registers them all."""
 
-from sim.arch.readers import dense, moe, ssm
+from sim.arch.readers import dense, hybrid, latent, moe, recurrent, ssm
 
-__all__ = ["dense", "moe", "ssm"]
+__all__ = ["dense", "hybrid", "latent", "moe", "recurrent", "ssm"]

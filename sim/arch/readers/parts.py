@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from sim.arch.blocks import FULL, Attention, Block, DenseFFN, Norms, Reach
+from sim.arch.blocks import FULL, Attention, Block, DenseFFN, Mamba2, Norms, Reach
 from sim.arch.fields import Fields
 from sim.arch.registry import Read
 from sim.arch.spec import Layer
@@ -46,9 +47,11 @@ def windowed(block: Attention, window: int) -> Attention:
     return replace(block, reach=Reach("window", window) if window else FULL)
 
 
-def ffn(fields: Fields, *, bias: bool = False, gated: bool = True) -> DenseFFN:
+def ffn(
+    fields: Fields, *, bias: bool = False, gated: bool = True, key: str = "intermediate_size"
+) -> DenseFFN:
     """Dense FFN of `intermediate_size`."""
-    return DenseFFN(fields.count("intermediate_size"), gated=gated, bias=bias)
+    return DenseFFN(fields.count(key), gated=gated, bias=bias)
 
 
 def norms(fields: Fields, count: int, *, bias: bool = False) -> Norms:
@@ -87,3 +90,71 @@ def decoder(
 def layer_count(fields: Fields) -> int:
     """`num_hidden_layers`."""
     return fields.count("num_hidden_layers")
+
+
+WINDOW_NAMES = {"sliding_attention": "window", "chunked_attention": "chunk"}
+PLAIN_NAMES = {"full_attention", "attention"}
+LINEAR_NAMES = {"linear_attention", "mamba", "mamba2"}
+
+
+def layer_kinds(fields: Fields, default: Callable[[int], str]) -> list[str]:
+    """`layer_types`, one per layer, else the class's rule: full, sliding, chunked or linear.
+
+    Raises:
+        InputError: another number of entries than layers, or an unknown kind.
+    """
+    count = layer_count(fields)
+    given = fields.optional("layer_types", "layers_block_type")
+    if given is None:
+        fields.note_default("layer_types")
+        return [default(index) for index in range(count)]
+    kinds = fields.items("layer_types" if fields.has("layer_types") else "layers_block_type")
+    if len(kinds) != count:
+        raise fields.error(
+            "layer_types", f"{len(kinds)} entries for {count} layers", "give one per layer"
+        )
+    known = WINDOW_NAMES.keys() | PLAIN_NAMES | LINEAR_NAMES
+    for kind in kinds:
+        if kind not in known:
+            raise fields.error(
+                "layer_types", f"unknown layer type {kind!r}", f"known: {', '.join(sorted(known))}"
+            )
+    return [str(kind) for kind in kinds]
+
+
+def reaching(fields: Fields, block: Attention, kind: str) -> Attention:
+    """The attention of one layer kind: its window, its chunk, or all of the context."""
+    if kind == "sliding_attention":
+        return windowed(block, fields.count("sliding_window"))
+    if kind == "chunked_attention":
+        return replace(block, reach=Reach("chunk", fields.count("attention_chunk_size")))
+    return block
+
+
+def mamba2(fields: Fields, prefix: str = "") -> Mamba2:
+    """Mamba-2 mixer; the head counts decide D_i, never `expand` when they are given.
+
+    Args:
+        prefix: `mamba_` (Granite) or none; Nemotron-H and Zamba2 have their own readers.
+    """
+    heads = fields.count(f"{prefix}n_heads" if prefix else "num_heads")
+    return Mamba2(
+        n_heads=heads,
+        head_dim=_mamba2_head_dim(fields, prefix, heads),
+        state=fields.count(f"{prefix}d_state" if prefix else "state_size"),
+        groups=fields.count(f"{prefix}n_groups" if prefix else "n_groups"),
+        conv=fields.count(f"{prefix}d_conv" if prefix else "conv_kernel"),
+        chunk=fields.count(f"{prefix}chunk_size" if prefix else "chunk_size"),
+        bias=fields.flag(f"{prefix}proj_bias" if prefix else "use_bias"),
+        conv_bias=fields.flag(f"{prefix}conv_bias" if prefix else "use_conv_bias"),
+    )
+
+
+def _mamba2_head_dim(fields: Fields, prefix: str, heads: int) -> int:
+    key = f"{prefix}d_head" if prefix else "head_dim"
+    if fields.raw(key) != "auto":
+        return fields.count(key)
+    inner = fields.count(f"{prefix}expand") * fields.count("hidden_size")
+    if inner % heads:
+        raise fields.error(key, f"inner width {inner} is not a multiple of {heads}", "give it")
+    return inner // heads

@@ -1,4 +1,4 @@
-"""State-space models and their hybrids: Mamba, Jamba."""
+"""State-space models: Mamba, Mamba-2, and the Jamba hybrid."""
 
 from __future__ import annotations
 
@@ -50,6 +50,23 @@ def read_mamba(fields: Fields) -> Read:
         hidden=hidden,
         vocab=fields.count("vocab_size"),
         layers=[block] * fields.count("num_hidden_layers", "n_layer"),
+        tied_embeddings=fields.flag("tie_word_embeddings"),
+        outer_norms=(Norms(hidden),),
+        norm="rmsnorm",
+        position="none",
+        activation=fields.text("hidden_act"),
+    )
+
+
+@reader("mamba2")
+def read_mamba2(fields: Fields) -> Read:
+    """Mamba-2: a gated norm inside the mixer; one norm per layer."""
+    hidden = fields.count("hidden_size")
+    block = Layer((Norms(hidden), parts.mamba2(fields)))
+    return Read(
+        hidden=hidden,
+        vocab=fields.count("vocab_size"),
+        layers=[block] * fields.count("num_hidden_layers"),
         tied_embeddings=fields.flag("tie_word_embeddings"),
         outer_norms=(Norms(hidden),),
         norm="rmsnorm",
