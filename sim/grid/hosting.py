@@ -11,8 +11,8 @@ from sim.grid import frequency, reserve, swing
 from sim.grid.balance import Members, copper_plate, zonal
 from sim.grid.margins import Margins, PowerMargins
 from sim.grid.network import FloatArray, Network, Zone
+from sim.grid.readings import LIMITS, Limit
 from sim.grid.sampling import Draws, draw
-from sim.grid.verdict import LIMITS, Limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Final, Literal, cast
 
 from sim.datum import Datum, data, read_table, to_datum
-from sim.errors import InputError, UnknownNameError
+from sim.errors import InputError, UnknownNameError, nearest
 from sim.grid.network import (
     FUELS,
     CapacitySplit,
@@ -76,11 +76,11 @@ def resolve_zone(network: Network, name: str) -> Zone:
     parts = [zone.name for zone in network.zones if _is_part(zone, wanted)]
     if parts:
         raise InputError(f"{name!r} is split in this grid", f"choose {' or '.join(parts)}")
-    titles = {zone.title.casefold(): zone.name for zone in network.zones}
     error = UnknownNameError("zone", name, [zone.name for zone in network.zones])
-    if "did you mean" not in error.todo:
-        near = UnknownNameError("zone", name, titles).todo
-        error.todo = near if "did you mean" in near else error.todo
+    titles = {zone.title: zone.name for zone in network.zones}
+    title = nearest(name, titles)
+    if title and "did you mean" not in error.todo:
+        error.todo = f"did you mean {titles[title]!r} ({title})?"
     raise error
 
 
