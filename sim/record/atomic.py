@@ -71,6 +71,35 @@ def publish(draft: Draft) -> None:
     os.close(draft.lock)
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old one or the new one, never a part.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}{_TEMPORARY}{secrets.token_hex(6)}")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only holder of a folder, until the block or the process ends.
+
+    Raises:
+        BlockingIOError: somebody else holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove(folder: Path) -> None:
     """Remove a folder that may not be there."""
     shutil.rmtree(folder, ignore_errors=True)
