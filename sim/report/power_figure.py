@@ -50,7 +50,7 @@ def draw_power(causes_w: dict[str, dict[str, float]], path: Path) -> None:
     """
     figure = new_figure(7.2, 1.5 + 0.55 * len(causes_w))
     axes = figure.add_subplot()
-    for place, (site, parts) in enumerate(causes_w.items()):
+    for place, parts in enumerate(causes_w.values()):
         left_mw = 0.0
         for number, (cause, watts) in enumerate(parts.items(), start=1):
             axes.barh(

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sim.cost.layout import Layout
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -55,6 +57,10 @@ class LayoutSpec(Strict):
     zero: Literal[0, 1, 2, 3] = 0
     virtual_stages: int = Field(1, ge=1, le=64)
 
+    def to_layout(self) -> Layout:
+        """The layout, with dp 1 where it is left out."""
+        return Layout(self.tp, self.pp, self.dp or 1, self.ep, self.zero, self.virtual_stages)
+
 
 class Checkpointing(Strict):
     """When a training job saves its state."""
@@ -86,12 +92,69 @@ class TrainingSpec(Strict):
         return self
 
 
-class Requests(Strict):
-    """Requests of a serving fleet: Poisson arrivals, lengths from an empirical summary."""
+class EmpiricalLengthsSpec(Strict):
+    """Lengths drawn from the joint histogram of a trace that ships with the product."""
 
-    kind: Literal["poisson"] = "poisson"
-    rate_per_s: float = Field(gt=0, le=1e9, description="requests per second to the whole fleet")
-    lengths: str = Field("azure-conv-2023", description="name of a length summary")
+    kind: Literal["empirical"]
+    name: str = "azure-conv-2023"
+
+
+class ConstantLengthsSpec(Strict):
+    """All requests alike."""
+
+    kind: Literal["constant"]
+    input_tokens: int = Field(ge=1, le=10_000_000)
+    output_tokens: int = Field(ge=1, le=10_000_000)
+
+
+LengthsSpec = Annotated[EmpiricalLengthsSpec | ConstantLengthsSpec, Field(discriminator="kind")]
+CONVERSATIONS = EmpiricalLengthsSpec(kind="empirical")
+
+
+class PoissonRequests(Strict):
+    """Independent arrivals at a constant rate to the whole fleet."""
+
+    kind: Literal["poisson"]
+    rate_per_s: float = Field(gt=0, le=1e9)
+    lengths: LengthsSpec = CONVERSATIONS
+
+
+class GammaRequests(Strict):
+    """Gamma-distributed gaps; `cv` above 1 is burstier than Poisson."""
+
+    kind: Literal["gamma"]
+    rate_per_s: float = Field(gt=0, le=1e9)
+    cv: float = Field(gt=0, le=100)
+    lengths: LengthsSpec = CONVERSATIONS
+
+
+class OnOffRequests(Strict):
+    """Poisson arrivals whose rate switches between two values."""
+
+    kind: Literal["on-off"]
+    on_rate_per_s: float = Field(gt=0, le=1e9)
+    off_rate_per_s: float = Field(0.0, ge=0, le=1e9)
+    mean_on_s: float = Field(gt=0, le=1e7)
+    mean_off_s: float = Field(gt=0, le=1e7)
+    lengths: LengthsSpec = CONVERSATIONS
+
+
+class TraceRequests(Strict):
+    """Arrivals that follow a trace file, with lengths drawn from its joint histogram.
+
+    `rate_per_s` scales the trace to a mean rate of the whole fleet; without it the recorded
+    arrivals are repeated end to end.
+    """
+
+    kind: Literal["trace"]
+    file: str = Field(description="CSV or Parquet, relative to the scenario file")
+    rate_per_s: float | None = Field(None, gt=0, le=1e9)
+    on_bad_rows: Literal["stop", "skip"] = "stop"
+
+
+Requests = Annotated[
+    PoissonRequests | GammaRequests | OnOffRequests | TraceRequests, Field(discriminator="kind")
+]
 
 
 class ServingSpec(Strict):
@@ -104,6 +167,8 @@ class ServingSpec(Strict):
     layout: LayoutSpec = LayoutSpec()
     precision: Literal["bf16"] = "bf16"
     requests: Requests
+    router: Literal["round-robin", "join-shortest-queue", "power-of-two"] = "power-of-two"
+    batcher: Literal["chunked-prefill", "prefill-priority"] = "chunked-prefill"
     max_num_seqs: int = Field(256, ge=1, le=65_536)
     max_num_batched_tokens: int = Field(8192, ge=1, le=1_000_000)
     representative_replicas: int = Field(
@@ -171,7 +236,7 @@ class Scenario(Strict):
     name: Name
     question: str = ""
     epoch: datetime = datetime(2024, 8, 20, tzinfo=UTC)
-    horizon_h: float = Field(gt=0, le=8784)
+    horizon_h: float = Field(gt=0, le=2500)
     seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field([1], min_length=1)
     sites: list[Site] = Field(min_length=1, max_length=256)
     grid: ZonalGrid = ZonalGrid()

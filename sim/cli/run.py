@@ -1,0 +1,94 @@
+"""`flopgrid run`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sim.record.store import RunFolder
+    from sim.scenario.run import RunResult
+
+QUIET_S = 2.0
+"""Progress is told only when a run takes longer than this, and at most as often."""
+
+
+def add_command(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "run",
+        help="simulate a scenario and hold its load against the grid",
+        description="Simulate a scenario; write outputs/<scenario>-<hash8>/seed-<n>/.",
+    )
+    parser.add_argument("scenario", metavar="SCENARIO", help="a scenario file (YAML)")
+    add_scenario_options(parser)
+    parser.add_argument("--out", type=Path, default=Path("outputs"), help="default: outputs")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and stop")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(handler=handle)
+
+
+def add_scenario_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that reads a scenario."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="override a field, for example --set sites.campus.cluster.gpus=200000",
+    )
+    parser.add_argument("--seed", type=seed, help="default: every seed that the scenario names")
+
+
+def seed(text: str) -> int:
+    """A seed from the command line."""
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not in 0 .. 2^31 - 1")
+    return value
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Run every seed; print the verdict of each."""
+    from sim.cli.text import to_json
+    from sim.report.verdict_text import verdict_lines
+    from sim.scenario.run import load_scenario, run_id, run_to_folder
+
+    _, scenario = load_scenario(args.scenario, args.overrides)
+    seeds = scenario.seeds if args.seed is None else [args.seed]
+    for number in seeds:
+        folder = run_id(scenario, number).folder(args.out)
+        if args.dry_run:
+            state = "is finished and would be made again" if folder.is_dir() else "is to do"
+            print(f"{folder} {state}: {scenario.horizon_h:g} h, {len(scenario.sites)} site(s)")
+            continue
+        command = ["run", args.scenario, *(f"--set {o}" for o in args.overrides)]
+        folder, result = run_to_folder(scenario, number, args.out, command, draw_into, progress())
+        print(to_json(result.summary) if args.json else "\n".join(verdict_lines(result.summary)))
+        print(f"written: {folder}", file=sys.stderr)
+    return 0
+
+
+def draw_into(folder: RunFolder, result: RunResult) -> None:
+    """Add figures to a run folder."""
+    from sim.report.run_figures import draw_run
+
+    draw_run(result.summary, folder.path)
+
+
+def progress() -> Callable[[str], None]:
+    """A teller of progress on stderr that keeps quiet in short runs."""
+    told_s = time.monotonic()
+
+    def tell(line: str) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= QUIET_S:
+            told_s = time.monotonic()
+            print(line, file=sys.stderr)
+
+    return tell

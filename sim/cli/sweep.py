@@ -1,0 +1,79 @@
+"""`flopgrid sweep`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sim.sweep.plan import Identity, Planned
+
+
+def add_command(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "sweep",
+        help="run every combination of a study, resumably",
+        description="Run a sweep file; results in outputs/sweep-<name>/results.csv.",
+    )
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file (YAML)")
+    parser.add_argument("--out", type=Path, default=Path("outputs"), help="default: outputs")
+    parser.add_argument("--resume", action="store_true", help="leave out what is finished")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print the plan and stop")
+    parser.set_defaults(handler=handle)
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Plan or run."""
+    from sim.sweep.expand import load_sweep
+    from sim.sweep.plan import plan, plan_text
+    from sim.sweep.run import run_sweep
+
+    sweep = load_sweep(args.sweep)
+    if args.dry_run:
+        print(plan_text(plan(sweep, args.out, identify)))
+        return 0
+    outcome = run_sweep(
+        sweep, args.out, run_one, identify, resume=args.resume, progress=_tell_progress
+    )
+    for label, error in outcome.failures:
+        print(f"failed: {label}: {error}", file=sys.stderr)
+    print(
+        f"{outcome.done} done, {outcome.skipped} finished before, {len(outcome.failures)} failed: "
+        f"{outcome.folder / 'results.csv'}"
+    )
+    return outcome.exit_code
+
+
+def run_one(base: Path, overrides: Sequence[str], seed: int, out: Path) -> Path:
+    """One point of a sweep as a run folder, with its figures."""
+    from sim.cli.run import draw_into
+    from sim.scenario.run import load_scenario, run_to_folder
+
+    _, scenario = load_scenario(base, overrides)
+    command = ["run", str(base), *(f"--set {o}" for o in overrides), f"--seed {seed}"]
+    folder, _ = run_to_folder(scenario, seed, out, command, draw_into)
+    return folder
+
+
+def identify(base: Path, overrides: Sequence[str]) -> Identity:
+    """What a point would run as."""
+    from sim import __version__
+    from sim.scenario.canonical import digest
+    from sim.scenario.run import data_used, load_scenario, plain, run_id
+    from sim.sweep.plan import Identity
+
+    _, scenario = load_scenario(base, overrides)
+    parts = {
+        "scenario": digest({k: v for k, v in plain(scenario).items() if k != "seeds"}),
+        "data": digest(data_used(scenario)),
+        "version": __version__,
+    }
+    return Identity(scenario.name, run_id(scenario, 0).hash8, parts)
+
+
+def _tell_progress(item: Planned, status: str, number: int, count: int) -> None:
+    print(f"{number}/{count} {status}: {item.point.label}", file=sys.stderr)

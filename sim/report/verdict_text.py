@@ -1,0 +1,135 @@
+"""The verdict of a run on at most twelve lines of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sim.units import MEGA
+
+MAX_LINES = 12
+WIDTH = 110
+CAUSE_WORDS = {
+    "chip": "GPUs",
+    "host": "host",
+    "fans": "fans",
+    "psu_loss": "PSU",
+    "network": "network",
+    "storage": "storage",
+    "power_train_loss": "UPS/PDU/transformer",
+    "cooling": "cooling",
+}
+
+
+def verdict_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The verdict: load by boundary and cause, readings with margins, where it binds, basis."""
+    lines = [_load_line(summary), _cause_line(summary), _work_line(summary)]
+    lines += _reading_lines(summary)
+    lines += [_answer(summary), _where_binds(summary), _basis(summary)]
+    return lines[:MAX_LINES]
+
+
+def _load_line(summary: Mapping[str, Any]) -> str:
+    sites = summary["sites"].values()
+    gpus = sum(s["gpus"] for s in sites)
+    zones = sorted({s["zone"] for s in sites})
+    power = summary["power_w"]
+    means = ", ".join(f"{b} {power[b]['mean'] / MEGA:,.1f}" for b in ("chip", "it", "facility"))
+    peak = sum(s["peak_load_mw"] for s in sites)
+    place = ", ".join(zones) if len(zones) <= 4 else f"{len(zones)} zones"
+    return f"{gpus:,} GPUs in {place}: mean MW {means}; peak at the meter {peak:,.1f} MW"
+
+
+def _cause_line(summary: Mapping[str, Any]) -> str:
+    total: dict[str, float] = {}
+    for site in summary["sites"].values():
+        for cause, watts in site["causes_w"].items():
+            total[cause] = total.get(cause, 0.0) + watts / MEGA
+    return "  = " + " + ".join(f"{CAUSE_WORDS[c]} {mw:,.1f}" for c, mw in total.items()) + " MW"
+
+
+def _work_line(summary: Mapping[str, Any]) -> str:
+    parts = []
+    if training := summary.get("training"):
+        days = max(job["days_to_finish"] for job in training["jobs"].values())
+        parts.append(
+            f"training: MFU {training['mfu']:.0%}, {training['tokens'] / 1e9:,.0f} G tokens in "
+            f"{summary['horizon_s'] / 3600:g} h, the whole job {days:,.0f} days without failures"
+        )
+    if serving := summary.get("serving"):
+        energy = serving["energy_j_per_output_token"]
+        joules = f"{energy['facility']:.2f} J per output token at the meter" if energy else "idle"
+        ttft = serving.get("ttft_s")
+        latency = f", TTFT p50 {ttft['p50']:.2f} s, p99 {ttft['p99']:.2f} s" if ttft else ""
+        parts.append(f"serving: {serving['completed']:,.0f} requests, {joules}{latency}")
+    return "  " + "; ".join(parts)
+
+
+def _reading_lines(summary: Mapping[str, Any]) -> list[str]:
+    """One line a limit: the zone with the least room."""
+    verdicts = summary["grid"]["verdicts"]
+    lines = []
+    skipped = []
+    for limit in dict.fromkeys(v["limit"] for v in verdicts):
+        known = [v for v in verdicts if v["limit"] == limit and v["margin_mw"] is not None]
+        if not known:
+            skipped.append(limit)
+            continue
+        worst = min(known, key=lambda v: v["margin_mw"])
+        before = f"; before the load: {worst['preexisting']}" if worst["preexisting"] else ""
+        text = (
+            f"  {limit:<9} {worst['verdict']:<13} margin {worst['margin_mw']:>9,.0f} MW "
+            f"({worst['margin_low_mw']:,.0f} to {worst['margin_high_mw']:,.0f}), "
+            f"P(binds) {worst['probability']:.2f}, {worst['zone']}{before}"
+        )
+        lines.append(_cut(text))
+    if skipped:
+        lines.append(f"  {', '.join(skipped)}: not assessed by the zonal view")
+    return lines
+
+
+def _answer(summary: Mapping[str, Any]) -> str:
+    verdicts = summary["grid"]["verdicts"]
+    binding = [v for v in verdicts if v["verdict"] == "binds"]
+    unsure = [v for v in verdicts if v["verdict"] == "indeterminate"]
+    assessed = [v for v in verdicts if v["margin_mw"] is not None]
+    if not assessed:
+        return "Verdict: the data cannot tell for this place."
+    tightest = min(assessed, key=lambda v: v["margin_mw"])
+    if binding:
+        named = ", ".join(sorted({f"{v['limit']} in {v['zone']}" for v in binding}))
+        return _cut(f"Verdict: it does not fit; what binds: {named}.")
+    if unsure:
+        named = ", ".join(sorted({f"{v['limit']} in {v['zone']}" for v in unsure}))
+        return _cut(f"Verdict: the data cannot tell: {named}.")
+    return (
+        f"Verdict: it does not bring the grid down; nearest limit is {tightest['limit']} in "
+        f"{tightest['zone']}, {tightest['margin_mw']:,.0f} MW away."
+    )
+
+
+def _where_binds(summary: Mapping[str, Any]) -> str:
+    """The zones in which the same load at one site would bind."""
+    load_mw = sum(s["peak_load_mw"] for s in summary["sites"].values())
+    hosting = summary["grid"]["hosting"]
+    known = {z: h for z, h in hosting.items() if h["hosting_mw"] is not None}
+    short = {z: h for z, h in known.items() if h["hosting_mw"] < load_mw}
+    if not short:
+        least = min(known, key=lambda z: known[z]["hosting_mw"])
+        return (
+            f"One site of {load_mw:,.0f} MW fits in each of the {len(known)} zones assessed; "
+            f"least room: {least}, {known[least]['hosting_mw']:,.0f} MW ({known[least]['first']})"
+        )
+    named = ", ".join(f"{z} ({h['first']})" for z, h in sorted(short.items()))
+    return _cut(f"One site of {load_mw:,.0f} MW would bind in {len(short)} zones: {named}", 170)
+
+
+def _basis(summary: Mapping[str, Any]) -> str:
+    return (
+        f"Assumed: {len(summary['assumptions'])} figures with ranges, {summary['grid']['samples']} "
+        "samples over them; state peaks are derived, not published (see summary.json)"
+    )
+
+
+def _cut(text: str, width: int = 150) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,137 @@
+"""Fill in what a scenario leaves open, and refuse what cannot be built.
+
+`resolve` is idempotent: resolving a resolved scenario changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sim import arch
+from sim.errors import InputError
+from sim.grid.us_states import resolve_zone, us_states
+from sim.hardware.node import load_node
+from sim.scenario.schema import (
+    Cluster,
+    LayoutSpec,
+    Scenario,
+    ServingSpec,
+    Site,
+    TrainingSpec,
+    Workload,
+)
+
+
+@contextmanager
+def within(path: str) -> Iterator[None]:
+    """Give errors from deeper layers their full dotted path."""
+    try:
+        yield
+    except InputError as error:
+        error.path = f"{path}.{error.path}" if error.path else path
+        raise
+
+
+def resolve(scenario: Scenario) -> Scenario:
+    """The same scenario with sizes, layouts and names filled in.
+
+    Raises:
+        InputError: with the dotted path of the field at fault.
+    """
+    sites = []
+    for number, site in enumerate(scenario.sites):
+        with within(f"sites[{number}]"):
+            sites.append(_resolve_site(site))
+    return scenario.model_copy(update={"sites": sites})
+
+
+def _resolve_site(site: Site) -> Site:
+    with within("at.zone"):
+        zone = resolve_zone(us_states(), site.at.zone).name
+    cluster = _resolve_cluster(site.cluster)
+    workloads = _resolve_workloads(site.workloads, cluster.gpus or 0)
+    at = site.at.model_copy(update={"zone": zone})
+    return site.model_copy(update={"at": at, "cluster": cluster, "workloads": workloads})
+
+
+def _resolve_cluster(cluster: Cluster) -> Cluster:
+    with within("cluster.node"):
+        per_node = load_node(cluster.node).gpus
+    nodes = cluster.nodes if cluster.nodes is not None else (cluster.gpus or 0) // per_node
+    gpus = nodes * per_node
+    if cluster.gpus is not None and cluster.gpus != gpus:
+        held = f"{cluster.nodes} nodes hold {gpus}"
+        known = held if cluster.nodes else f"a node holds {per_node}"
+        raise InputError(
+            f"{cluster.gpus} GPUs do not fit the servers: {known}",
+            f"give a multiple of {per_node}, and only one of gpus and nodes",
+            path="cluster.gpus",
+        )
+    return cluster.model_copy(update={"nodes": nodes, "gpus": gpus})
+
+
+def _resolve_workloads(workloads: list[Workload], gpus: int) -> list[Workload]:
+    """Workloads with a size take it; at most one without takes what is left."""
+    resolved: list[Workload] = []
+    open_ends = [n for n, w in enumerate(workloads) if _wanted_gpus(w) is None]
+    if len(open_ends) > 1:
+        raise InputError(
+            f"{len(open_ends)} workloads have no size, but only one can take what is left",
+            "give gpus",
+            path=f"workloads[{open_ends[1]}].gpus",
+        )
+    left = gpus - sum(_wanted_gpus(w) or 0 for w in workloads)
+    for number, workload in enumerate(workloads):
+        with within(f"workloads[{number}]"):
+            wanted = _wanted_gpus(workload)
+            if left < 0 and wanted is not None:
+                raise InputError(
+                    f"the workloads want {gpus - left} GPUs, the site has {gpus}",
+                    f"give at least {-left} fewer",
+                    path="gpus" if workload.gpus else "layout.dp",
+                )
+            resolved.append(_resolve_workload(workload, left if wanted is None else wanted))
+    return resolved
+
+
+def _wanted_gpus(workload: Workload) -> int | None:
+    if workload.gpus is not None:
+        return workload.gpus
+    layout = workload.layout
+    if isinstance(workload, TrainingSpec) and layout.dp is not None:
+        return layout.tp * layout.pp * layout.dp
+    return None
+
+
+def _resolve_workload(workload: Workload, gpus: int) -> Workload:
+    with within("arch"):
+        model = arch.load(workload.arch)
+    if not Path(workload.arch).is_file():
+        workload = workload.model_copy(update={"arch": model.name})
+    layout = workload.layout
+    if isinstance(workload, ServingSpec):
+        replica_gpus = layout.tp * layout.pp * (layout.dp or 1)
+        replicas = gpus // replica_gpus
+        if replicas < workload.representative_replicas:
+            raise InputError(
+                f"{gpus} GPUs hold {replicas} replicas of {replica_gpus} GPUs, fewer than the "
+                f"{workload.representative_replicas} to simulate",
+                "give more GPUs or fewer representative_replicas",
+                path="representative_replicas",
+            )
+        return workload.model_copy(update={"gpus": gpus, "layout": _filled(layout, 1)})
+    dp = layout.dp if layout.dp is not None else gpus // (layout.tp * layout.pp)
+    if dp < 1 or layout.tp * layout.pp * dp > gpus:
+        raise InputError(
+            f"a layout of tp {layout.tp} x pp {layout.pp} x dp {max(dp, 1)} needs "
+            f"{layout.tp * layout.pp * max(dp, 1)} GPUs, the workload has {gpus}",
+            "give a smaller layout or more GPUs",
+            path="layout",
+        )
+    return workload.model_copy(update={"gpus": gpus, "layout": _filled(layout, dp)})
+
+
+def _filled(layout: LayoutSpec, dp: int) -> LayoutSpec:
+    return layout.model_copy(update={"dp": dp if layout.dp is None else layout.dp})

@@ -1,0 +1,222 @@
+"""From a scenario file to a finished run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim import __version__, arch
+from sim.datum import data, data_file, data_hash, data_names
+from sim.errors import InputError
+from sim.grid.hosting import Hosting, hosting_by_zone
+from sim.grid.us_states import us_states
+from sim.grid.law import check_power_balance
+from sim.grid.verdict import GridVerdict, assess
+from sim.hardware.node import NODES
+from sim.record.store import RunFolder, RunId
+from sim.record.timeline import to_table
+from sim.scenario.canonical import hash8, to_yaml
+from sim.scenario.load import Document, load_tree, locate, validate
+from sim.scenario.resolve import resolve
+from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, TraceRequests
+from sim.scenario.simulate import Outcome, Tell, simulate
+from sim.scenario.summary import Json, summarise
+from sim.scenario.uncertainty import assumptions, meter_range_w
+from sim.units import MEGA
+
+DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": ".yaml", "grid": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run in memory."""
+
+    outcome: Outcome
+    verdict: GridVerdict
+    hosting: tuple[Hosting, ...]
+    summary: Json
+
+
+Decorate = Callable[[RunFolder, RunResult], None]
+"""Adds figures and pages to a run folder before it gets its final name."""
+
+
+def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Document, Scenario]:
+    """Read, merge, override, check and resolve a scenario file.
+
+    Raises:
+        InputError: with file, line, column and path of the first fault.
+    """
+    document = load_tree(path, overrides)
+    scenario = validate(document, Scenario)
+    try:
+        return document, resolve(_with_trace_paths(document, scenario))
+    except InputError as error:
+        raise locate(document, error) from None
+
+
+def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
+    """Trace files relative to the file that names them, not to the working folder."""
+    sites = []
+    for s, site in enumerate(scenario.sites):
+        workloads = []
+        for w, workload in enumerate(site.workloads):
+            if isinstance(workload, ServingSpec) and isinstance(workload.requests, TraceRequests):
+                named_in = document.place(["sites", s, "workloads", w, "requests", "file"]).file
+                folder = Path(named_in).parent if Path(named_in).is_file() else Path()
+                file = os.path.normpath(folder / workload.requests.file)
+                requests = workload.requests.model_copy(update={"file": file})
+                workloads.append(workload.model_copy(update={"requests": requests}))
+            else:
+                workloads.append(workload)
+        sites.append(site.model_copy(update={"workloads": workloads}))
+    return scenario.model_copy(update={"sites": sites})
+
+
+def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> RunResult:
+    """Simulate a resolved scenario and hold its load against the grid.
+
+    Raises:
+        InputError: the scenario cannot be built.
+        LawViolation: a law does not hold in the run.
+    """
+    outcome = simulate(scenario, seed, tell)
+    network = us_states()
+    loads, lows, highs, swings = _zone_loads_mw(outcome, seed)
+    if tell:
+        tell("asking the grid")
+    samples = scenario.grid.samples
+    verdict = assess(
+        network,
+        loads,
+        swings,
+        load_low_mw=lows,
+        load_high_mw=highs,
+        samples=samples,
+        seed=seed,
+    )
+    for dispatch in verdict.dispatches:
+        check_power_balance(dispatch)
+    swing_frac = sum(swings.values()) / sum(loads.values())
+    hosting = hosting_by_zone(network, swing_frac=swing_frac, samples=min(samples, 64), seed=seed)
+    summary = summarise(outcome, verdict, hosting, _sources(scenario))
+    summary["assumptions"] = sorted(
+        {*summary["assumptions"], *_assumptions(outcome)}
+    )
+    return RunResult(outcome, verdict, hosting, summary)
+
+
+def _zone_loads_mw(outcome: Outcome, seed: int) -> tuple[dict[str, float], ...]:
+    """Peak load by zone with its range, and swing by zone, MW."""
+    loads: dict[str, float] = {}
+    lows: dict[str, float] = {}
+    highs: dict[str, float] = {}
+    swings: dict[str, float] = {}
+    for site in outcome.sites:
+        peak_w = outcome.peak_w(site)
+        # The chain is linear, so the chip power at the meter's peak follows from the peak.
+        idle = site.run.plant.parts(0.0).facility_w
+        per_chip = site.run.plant.parts(1.0).facility_w - idle
+        meter = meter_range_w(site.run.plant, (peak_w - idle) / per_chip, seed)
+        for table, watts in ((loads, peak_w), (lows, meter.low), (highs, meter.high)):
+            table[site.zone] = table.get(site.zone, 0.0) + watts / MEGA
+        swings[site.zone] = swings.get(site.zone, 0.0) + site.swing_w / MEGA
+    return loads, lows, highs, swings
+
+
+def _assumptions(outcome: Outcome) -> list[str]:
+    figures = [f for site in outcome.sites for f in assumptions(site.run.plant)]
+    if any(site.run.jobs for site in outcome.sites):
+        figures += [f for f in data("training/assumptions.yaml").values() if f.is_assumption]
+    models = {w.arch for s in outcome.simulation.scenario.sites for w in s.workloads}
+    figures += [f for name in sorted(models) for f in arch.load(name).assumptions]
+    return [f.describe() for f in figures]
+
+
+def _sources(scenario: Scenario) -> list[str]:
+    """Where the figures of a run come from: every data file's own sources."""
+    found: set[str] = set()
+    for site in scenario.sites:
+        for path in (
+            f"hardware/{NODES[site.cluster.node]}.yaml",
+            f"hardware/{site.cluster.node}.yaml",
+            "facility/building.yaml",
+        ):
+            found |= {f"{f.source} ({f.as_of})" for f in data(path).values()}
+        for workload in site.workloads:
+            found |= set(arch.load(workload.arch).sources)
+    return sorted(found)
+
+
+def plain(scenario: Scenario) -> dict[str, Any]:
+    """The resolved scenario as plain data, in schema order."""
+    return scenario.model_dump(mode="json")
+
+
+def run_id(scenario: Scenario, seed: int) -> RunId:
+    """What names the run of a resolved scenario."""
+    return RunId(scenario.name, hash8(plain(scenario), data_used(scenario), __version__), seed)
+
+
+def data_used(scenario: Scenario) -> dict[str, str]:
+    """SHA-256 of every data file that the run reads, by name."""
+    names = {
+        f"{folder}/{name}{suffix}"
+        for folder, suffix in DATA_FOLDERS.items()
+        for name in data_names(folder, suffix)
+        if data_file(f"{folder}/{name}{suffix}").is_file()
+    }
+    hashes = {}
+    for site in scenario.sites:
+        for workload in site.workloads:
+            if data_file(f"zoo/{workload.arch}.yaml").is_file():
+                names.add(f"zoo/{workload.arch}.yaml")
+            elif Path(workload.arch).is_file():
+                hashes[workload.arch] = _file_hash(workload.arch)
+            if not isinstance(workload, ServingSpec):
+                continue
+            requests = workload.requests
+            if isinstance(requests, TraceRequests):
+                hashes[requests.file] = _file_hash(requests.file)
+            elif isinstance(requests.lengths, EmpiricalLengthsSpec):
+                names.add(f"traces/{requests.lengths.name}.csv")
+    return hashes | {name: data_hash(name) for name in sorted(names)}
+
+
+def _file_hash(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def run_to_folder(
+    scenario: Scenario,
+    seed: int,
+    out: Path,
+    command: Sequence[str],
+    decorate: Decorate | None = None,
+    tell: Tell | None = None,
+) -> tuple[Path, RunResult]:
+    """Run and write the folder; it gets its name only when it is complete.
+
+    Returns:
+        the folder and the result.
+    """
+    result = run_scenario(scenario, seed, tell)
+    manifest = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "command": list(command),
+        "inputs": data_used(scenario),
+    }
+    with RunFolder.open(run_id(scenario, seed), out, manifest) as folder:
+        folder.write_text("scenario.resolved.yaml", to_yaml(plain(scenario)))
+        folder.write_json("summary.json", result.summary)
+        if scenario.record.signals:
+            folder.write_table("signals.parquet", to_table(result.outcome.timelines))
+        if decorate:
+            decorate(folder, result)
+    return folder.final, result

@@ -1,0 +1,184 @@
+"""Run a built simulation to its horizon, check its laws, and measure it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim.cluster.training import check_training_laws
+from sim.errors import LawViolation
+from sim.facility.meter import check_boundary_laws
+from sim.record.integral import Integrator, Measure
+from sim.record.timeline import Timeline
+from sim.scenario.build import Simulation, SiteRun, build
+from sim.scenario.schema import Scenario
+from sim.signals import StepSignal
+from sim.units import to_s
+
+BOUNDARIES = ("chip", "it", "facility")
+SLICES = 50
+"""Slices of the horizon after which progress is told."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOutcome:
+    """A site after the run: what its meters measured.
+
+    Attributes:
+        power: boundary -> power over the horizon; its integral is the energy in J.
+        causes_w: cause -> mean power.
+        swing_w: peak-to-peak swing of the IT and power train within a training step.
+    """
+
+    run: SiteRun
+    power: dict[str, Measure]
+    causes_w: dict[str, float]
+    swing_w: float
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.run.spec.name
+
+    @property
+    def zone(self) -> str:
+        """The zone in which it stands."""
+        return self.run.spec.at.zone
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run after its horizon.
+
+    Attributes:
+        total: boundary -> power of all sites together.
+        timelines: every recorded signal.
+    """
+
+    simulation: Simulation
+    sites: tuple[SiteOutcome, ...]
+    total: dict[str, Measure]
+    timelines: tuple[Timeline, ...]
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the run."""
+        return to_s(self.simulation.horizon_ps)
+
+    def peak_w(self, site: SiteOutcome) -> float:
+        """Peak of a site at the meter, over the window that the grid asks for."""
+        return site.power["facility"].peaks[self.simulation.scenario.grid.peak_window_s]
+
+
+class Total:
+    """A signal that is the sum of others."""
+
+    def __init__(self, name: str, parts: list[StepSignal]):
+        self.parts = parts
+        self.signal = StepSignal(name, math.fsum(p.value for p in parts))
+        for part in parts:
+            part.subscribe(self._follow)
+
+    def _follow(self, time_ps: int, _value: float) -> None:
+        self.signal.set(time_ps, math.fsum(p.value for p in self.parts))
+
+
+def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome:
+    """Run a resolved scenario.
+
+    Args:
+        tell: called with a line of progress now and then.
+
+    Raises:
+        InputError: the scenario cannot be built.
+        LawViolation: a law does not hold in the run.
+    """
+    simulation = build(scenario, seed)
+    recorders = {
+        site.spec.name: {b: Integrator.of(_meter(site, b)) for b in BOUNDARIES}
+        for site in simulation.sites
+    }
+    jobs = {
+        job.plan.name: Integrator.of(job.chip_w)
+        for site in simulation.sites
+        for job in site.jobs.values()
+    }
+    totals = {
+        b: Total(f"total.{b}_w", [_meter(site, b) for site in simulation.sites])
+        for b in BOUNDARIES
+    }
+    total_recorders = {b: Integrator.of(t.signal) for b, t in totals.items()}
+    _advance(simulation, tell)
+    windows_s = (1.0, scenario.grid.peak_window_s)
+    end_ps = simulation.horizon_ps
+
+    def measure(recorder: Integrator) -> Measure:
+        return recorder.measure(0, end_ps, windows_s)
+
+    sites = []
+    for site in simulation.sites:
+        power = {b: measure(r) for b, r in recorders[site.spec.name].items()}
+        _check_site(site, end_ps, power, jobs)
+        mean_chip_w = power["chip"].mean
+        causes_w = site.plant.parts(mean_chip_w).causes()
+        sites.append(SiteOutcome(site, power, causes_w, site_swing_w(site)))
+    total = {b: measure(r) for b, r in total_recorders.items()}
+    _check_totals(sites, total)
+    kept = [r.timeline for group in recorders.values() for r in group.values()]
+    return Outcome(simulation, tuple(sites), total, tuple(kept))
+
+
+def _meter(site: SiteRun, boundary: str) -> StepSignal:
+    meter = site.meter
+    return {"chip": meter.chip_w, "it": meter.it_w, "facility": meter.facility_w}[boundary]
+
+
+def _advance(simulation: Simulation, tell: Tell | None) -> None:
+    """Let the clock run to the horizon, with progress in slices."""
+    for number in range(1, SLICES + 1):
+        simulation.env.run(until=simulation.horizon_ps * number // SLICES)
+        if tell:
+            tell(f"simulated {number / SLICES:4.0%} of {to_s(simulation.horizon_ps) / 3600:g} h")
+
+
+def _check_site(
+    site: SiteRun, end_ps: int, power: dict[str, Measure], jobs: dict[str, Integrator]
+) -> None:
+    """All laws of a site: each workload against its own count, each boundary, the sum."""
+    for job in site.jobs.values():
+        check_training_laws(job, end_ps, jobs[job.plan.name].integral(0, end_ps))
+    for fleet in site.fleets.values():
+        fleet.fleet.check_laws()
+    check_boundary_laws(
+        site.plant,
+        to_s(end_ps),
+        power["chip"].integral,
+        power["it"].integral,
+        power["facility"].integral,
+    )
+
+
+def _check_totals(sites: list[SiteOutcome], total: dict[str, Measure]) -> None:
+    for boundary, measured in total.items():
+        summed_j = math.fsum(s.power[boundary].integral for s in sites)
+        if not math.isclose(summed_j, measured.integral, rel_tol=1e-9):
+            raise LawViolation(
+                f"total {boundary} energy {measured.integral:.9e} J, sum of sites {summed_j:.9e} J"
+            )
+
+
+def site_swing_w(site: SiteRun) -> float:
+    """Peak-to-peak swing of the meter within a training step, all jobs in step.
+
+    Cooling follows heat too slowly to take part; everything else follows the chips.
+    """
+    chip_w = 0.0
+    for job in site.jobs.values():
+        powers_w = [phase.gpu_power_w for phase in job.plan.step.phases]
+        chip_w += (max(powers_w) - min(powers_w)) * job.plan.step.gpus
+    low, high = site.plant.parts(0.0), site.plant.parts(chip_w)
+    fast_w = (high.facility_w - high.cooling_w) - (low.facility_w - low.cooling_w)
+    return max(0.0, fast_w)
