@@ -11,7 +11,7 @@ from sim.grid import frequency, reserve, swing
 from sim.grid.balance import Members, copper_plate, zonal
 from sim.grid.margins import Margins, PowerMargins
 from sim.grid.network import FloatArray, Network, Zone
-from sim.grid.readings import LIMITS, Limit
+from sim.grid.readings import LIMITS, BoolArray, Limit, counted
 from sim.grid.sampling import Draws, draw
 
 
@@ -38,6 +38,8 @@ class Hosting:
             room in every sample.
         first_share: share of the samples in which each limit is the first.
         not_assessed: limits without an answer.
+        short_before: share of the samples in which the zone or its interconnection is short
+            without any load; ranges and shares leave them out unless they are the most.
     """
 
     zone: str
@@ -48,6 +50,7 @@ class Hosting:
     high_mw: float | None
     first_share: tuple[tuple[Limit, float], ...]
     not_assessed: tuple[Limit, ...]
+    short_before: float = 0.0
 
     def room(self, limit: Limit) -> Room | None:
         """The room under one limit, None if not assessed."""
@@ -75,16 +78,15 @@ def hosting_by_zone(
     targets = [i for i, zone in enumerate(network.zones) if network.is_balanced_zone(zone)]
     limits: dict[Limit, Members] = {"energy": copper_plate(network), "interface": zonal(network)}
     margins = {limit: power.of(members, targets) for limit, members in limits.items()}
-    return tuple(
-        _hosting(
-            zone,
-            {
-                **_power_rooms(network, {k: m[i] for k, m in margins.items() if i in m}),
-                **_other_rooms(network, zone, draws, swing_frac),
-            },
-        )
-        for i, zone in enumerate(network.zones)
-    )
+    found: list[Hosting] = []
+    for i, zone in enumerate(network.zones):
+        here = {limit: known[i] for limit, known in margins.items() if i in known}
+        rooms = _power_rooms(network, here) | _other_rooms(network, zone, draws, swing_frac)
+        short = np.zeros(1 + samples, dtype=bool)
+        for known in here.values():
+            short |= known.was_short
+        found.append(_hosting(zone, rooms, short))
+    return tuple(found)
 
 
 Rooms = dict[Limit, tuple[FloatArray, str, str]]
@@ -115,33 +117,37 @@ def _other_rooms(network: Network, zone: Zone, draws: Draws, swing_frac: float |
     return rooms
 
 
-def _hosting(zone: Zone, rooms: Rooms) -> Hosting:
+def _hosting(zone: Zone, rooms: Rooms, short: BoolArray) -> Hosting:
     order = [limit for limit in LIMITS if limit in rooms]
     missing = tuple(limit for limit in LIMITS if limit not in rooms)
     if not order:
         return Hosting(zone.name, (), None, None, None, None, (), missing)
     values = np.maximum(np.stack([rooms[limit][0] for limit in order]), 0.0)
-    least = values.min(axis=0)
-    first = values.argmin(axis=0)
-    low, high = (float(x) for x in np.percentile(least[1:], [5, 95]))
+    least, first = values.min(axis=0), values.argmin(axis=0)
+    low, high = _range(least, short)
     return Hosting(
         zone=zone.name,
         rooms=tuple(
-            _room(limit, row, *rooms[limit][1:]) for limit, row in zip(order, values, strict=True)
+            Room(limit, float(row[0]), *_range(row, short), *rooms[limit][1:])
+            for limit, row in zip(order, values, strict=True)
         ),
         first=order[first[0]],
         hosting_mw=float(least[0]),
         low_mw=low,
         high_mw=high,
-        first_share=tuple(
-            (limit, float((first[1:] == k).mean()))
-            for k, limit in enumerate(order)
-            if (first[1:] == k).any()
-        ),
+        first_share=_shares(order, counted(first.astype(float), short)),
         not_assessed=missing,
+        short_before=float(short[1:].mean()),
     )
 
 
-def _room(limit: Limit, values: FloatArray, at: str, hour: str) -> Room:
-    low, high = (float(x) for x in np.percentile(values[1:], [5, 95]))
-    return Room(limit, float(values[0]), low, high, at, hour)
+def _range(values: FloatArray, short: BoolArray) -> tuple[float, float]:
+    """5th and 95th percentile of the samples that were not short before."""
+    low, high = np.percentile(counted(values, short), [5, 95])
+    return float(low), float(high)
+
+
+def _shares(order: list[Limit], first: FloatArray) -> tuple[tuple[Limit, float], ...]:
+    """How often each limit is the first, those that ever are."""
+    share = [(limit, float((first == k).mean())) for k, limit in enumerate(order)]
+    return tuple((limit, part) for limit, part in share if part > 0)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.grid.balance import TOLERANCE_MW, Cut, Members, Solution, State
 from sim.grid.network import FloatArray, Network
 from sim.grid.sampling import Draws, available_mw, demand_mw, limits_mw
+
+SHORT_MW: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,11 @@ class Margins:
     def worst_mw(self) -> FloatArray:
         """The least room over the hours, shape (1 + n_samples,)."""
         return np.asarray(self.margin_mw.min(axis=0))
+
+    @property
+    def was_short(self) -> npt.NDArray[np.bool_]:
+        """Whether the zone is short at any hour before the load, shape (1 + n_samples,)."""
+        return np.asarray(self.short_mw.max(axis=0) > SHORT_MW)
 
     @property
     def cut(self) -> Cut:

@@ -23,7 +23,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
     "swing",
 )
 SURE: Final = 0.95
-SHORT_MW: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +32,9 @@ class Reading:
     Args:
         hour: the hour with the least room; "" where the limit has none.
         margin_mw: room left after the load at nominal figures (> 0), None if not assessed.
-        margin_low_mw, margin_high_mw: 5th and 95th percentile over the assumptions.
         probability: that the load makes the limit bind: share of negative margins among the
             samples that were not short before (among all, where most were short before).
+        margin_low_mw, margin_high_mw: 5th and 95th percentile of the margin in those samples.
         short_before: share of the samples in which it was short before the load.
         preexisting: what was short before the load; "" if nothing.
         preexisting_mw: its size, MW.
@@ -80,9 +79,9 @@ def reading(
     Args:
         before: whether it was short before the load, same shape; None for never.
     """
-    drawn = margin_mw[1:]
-    short = np.zeros(len(drawn), dtype=bool) if before is None else before[1:]
-    probability = binding_probability(drawn, short)
+    short = np.zeros(len(margin_mw), dtype=bool) if before is None else before
+    drawn = counted(margin_mw, short)
+    probability = float((drawn < 0).mean())
     low, high = (float(x) for x in np.percentile(drawn, [5, 95]))
     return Reading(
         limit=limit,
@@ -95,23 +94,26 @@ def reading(
         margin_high_mw=high,
         at=at,
         probability=probability,
-        short_before=float(short.mean()),
+        short_before=float(short[1:].mean()),
         preexisting=preexisting,
         preexisting_mw=preexisting_mw,
         assumptions=assumptions,
     )
 
 
-def binding_probability(margin_mw: FloatArray, short_before: BoolArray) -> float:
-    """How probable it is that the load makes the limit bind: the verdict is about the change.
+def counted(values: FloatArray, short_before: BoolArray) -> FloatArray:
+    """The samples that tell about the change: those that were not short without the load.
 
     Args:
-        margin_mw: by sample, shape (n_samples,).
-        short_before: samples that were short without the load, same shape. They say nothing
-            about the change, so they are left out unless they are the most.
+        values: shape (1 + n_samples,), row 0 nominal.
+        short_before: same shape.
+
+    Returns:
+        The drawn values of the samples that were not short before; of all samples where at
+        least half were.
     """
-    counted = margin_mw if short_before.mean() >= 0.5 else margin_mw[~short_before]
-    return float((counted < 0).mean())
+    drawn, short = values[1:], short_before[1:]
+    return drawn if short.mean() >= 0.5 else drawn[~short]
 
 
 def answer(probability: float) -> Answer:

@@ -11,7 +11,7 @@ from sim.grid.balance import Members, copper_plate, zonal
 from sim.grid.law import Dispatch, Flow, ZoneBalance
 from sim.grid.margins import Margins, PowerMargins
 from sim.grid.network import Network, Zone
-from sim.grid.readings import LIMITS, SHORT_MW, Limit, Reading, reading
+from sim.grid.readings import LIMITS, Limit, Reading, reading
 from sim.grid.sampling import draw
 from sim.grid.sites import Site, site_loads_mw, sites_from
 
@@ -129,7 +129,7 @@ class _Case:
         elsewhere = float((margins.short_total_mw - margins.short_mw)[:, 0].max())
         own = self._own_margin(zone, hour)
         where = "its interconnection" if limit == "energy" else zone.name
-        before = margins.short_mw.max(axis=0) > SHORT_MW
+        before = margins.was_short
         return reading(
             limit,
             zone,

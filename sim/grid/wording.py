@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sim.datum import Datum
+from sim.grid.margins import SHORT_MW
 from sim.grid.network import FUELS, Hour, Network, Zone
-from sim.grid.readings import SHORT_MW, BoolArray, Limit
+from sim.grid.readings import BoolArray, Limit
 
 
 def short_text(short_mw: float, before: BoolArray, where: str, elsewhere_mw: float) -> str:

@@ -193,7 +193,11 @@ def test_texas_alone_is_refused(net: Network, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("TX-ERCTO", "TX-ERCOT"), ("Virgina", "virginia"), ("Bavaria", "known: AK, AL")],
+    [
+        ("TX-ERCTO", "did you mean 'TX-ERCOT'"),
+        ("Virgina", r"did you mean 'VA' \(Virginia\)"),
+        ("Schleswig-Holstein", "known: AK, AL"),
+    ],
 )
 def test_unknown_names_give_the_nearest(net: Network, name: str, near: str) -> None:
     with pytest.raises(UnknownNameError, match=near):

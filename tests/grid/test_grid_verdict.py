@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sim.errors import InputError, UnknownNameError
 from sim.grid import frequency
 from sim.grid.network import Interface, Network
-from sim.grid.readings import LIMITS, Limit, Reading, answer, binding_probability
+from sim.grid.readings import LIMITS, Limit, Reading, answer, counted
 from sim.grid.us_states import us_states
 from sim.grid.verdict import GridVerdict, assess
 
@@ -104,11 +104,11 @@ def test_short_before_is_reported_apart() -> None:
 
 
 def test_probability_is_about_the_change() -> None:
-    margin = np.array([-5.0, -5.0, 10.0, 10.0, -1.0])
-    short = np.array([True, True, False, False, False])
-    assert binding_probability(margin, short) == pytest.approx(1 / 3)
-    assert binding_probability(margin, np.ones(5, dtype=bool)) == pytest.approx(3 / 5)
-    assert binding_probability(margin, np.zeros(5, dtype=bool)) == pytest.approx(3 / 5)
+    margin = np.array([9.0, -5.0, -5.0, 10.0, 10.0, -1.0])
+    short = np.array([False, True, True, False, False, False])
+    assert list(counted(margin, short)) == [10.0, 10.0, -1.0]
+    assert list(counted(margin, ~short)) == list(margin[1:])  # most were short: all count
+    assert list(counted(margin, np.zeros(6, dtype=bool))) == list(margin[1:])
     assert [answer(p) for p in (0.0, 0.05, 0.06, 0.94, 0.95)] == [
         "holds",
         "holds",
@@ -116,6 +116,13 @@ def test_probability_is_about_the_change() -> None:
         "indeterminate",
         "binds",
     ]
+
+
+def test_ercot_may_be_short_without_the_load_and_150_mw_change_little() -> None:
+    found = reading(assess(us_states(), {"TX-ERCOT": 150.0}, samples=64), "TX-ERCOT", "energy")
+    assert 0.0 < found.short_before < 0.5
+    assert "short before the load in" in found.preexisting
+    assert found.verdict == "holds"
 
 
 def test_sites_stand_together() -> None:

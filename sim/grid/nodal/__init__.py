@@ -1,0 +1,1 @@
+"""The nodal view of the grid: test systems bus by bus, from DC flow to cascade."""
