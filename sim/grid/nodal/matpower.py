@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.errors import InputError, Place
-from sim.grid.nodal.statements import Statements
+from sim.grid.nodal.statements import Statements, number
 from sim.grid.nodal.tables import Floats
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _blocks(text: str, file: str) -> Iterator[tuple[int, str]]:
     """Line number and text of each statement or table, without comments."""
     pending: list[str] = []
     start, closing, comment = 0, "", False
-    for number, raw in enumerate(text.split("\n"), 1):
+    for count, raw in enumerate(text.split("\n"), 1):
         bare = raw.strip()
         if bare in ("%{", "%}"):
             comment = bare == "%{"
@@ -105,7 +105,7 @@ def _blocks(text: str, file: str) -> Iterator[tuple[int, str]]:
             continue
         line = _uncommented(raw) if "%" in raw else raw
         if not pending:
-            start = number
+            start = count
             opened = _OPEN.match(line)
             closing = {"[": "]", "{": "}"}[opened[2]] if opened else ""
         pending.append(line)
@@ -142,37 +142,39 @@ def _matrix(body: str, name: str, start: int, file: str) -> tuple[Floats, list[i
     """Numbers and line numbers of the rows of a matrix."""
     rows: list[list[str]] = []
     lines: list[int] = []
-    for number, line in enumerate(body.rstrip(" ;\n\t\r").removesuffix("]").split("\n"), start):
+    for count, line in enumerate(body.rstrip(" ;\n\t\r").removesuffix("]").split("\n"), start):
         for part in line.split(";"):
             tokens = part.replace(",", " ").split()
             if tokens:
                 rows.append(tokens)
-                lines.append(number)
+                lines.append(count)
     width = len(rows[0]) if rows else 0
-    for tokens, number in zip(rows, lines, strict=True):
+    for tokens, count in zip(rows, lines, strict=True):
         if len(tokens) != width:
             raise InputError(
                 f"mpc.{name}: row with {len(tokens)} columns among rows with {width}",
                 "give every row the same columns",
-                place=Place(file, number),
+                place=Place(file, count),
             )
     flat = [token for tokens in rows for token in tokens]
     try:
         values = np.fromiter(map(float, flat), dtype=np.float64, count=len(flat))
-    except ValueError as error:
-        raise _no_number(rows, lines, name, file) from error
+    except ValueError:
+        values = _slow_numbers(rows, lines, name, file)
     return values.reshape(len(rows), width), lines
 
 
-def _no_number(rows: list[list[str]], lines: list[int], name: str, file: str) -> InputError:
+def _slow_numbers(rows: list[list[str]], lines: list[int], name: str, file: str) -> Floats:
+    """Like the fast way, for tables that hold expressions; names the one that is no number."""
+    values: list[float] = []
     for tokens, line in zip(rows, lines, strict=True):
         for column, token in enumerate(tokens, 1):
             try:
-                float(token)
-            except ValueError:
-                return InputError(
+                values.append(number(token))
+            except ValueError as error:
+                raise InputError(
                     f"mpc.{name}: {token!r} in column {column} is not a number",
                     "write plain numbers in tables",
                     place=Place(file, line),
-                )
-    return InputError(f"mpc.{name}: not all numbers", place=Place(file))
+                ) from error
+    return np.array(values)

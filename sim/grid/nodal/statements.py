@@ -128,6 +128,22 @@ class Statements:
         )
 
 
+def number(text: str) -> float:
+    """A number as MATLAB writes one: `1e3`, `Inf`, `135/sqrt(3)`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return float(_calculate(ast.parse(text.replace("^", "**"), mode="eval").body, {}))
+    except (SyntaxError, KeyError, ZeroDivisionError) as error:
+        raise ValueError(text) from error
+
+
 def _calculate(node: ast.expr, names: dict[str, Value]) -> Value:
     """Arithmetic of numbers, names and the known functions; anything else is a KeyError."""
     match node:
