@@ -157,8 +157,8 @@ def begin_step(
         own: prices of the parts that belong to one sequence.
         now_ps: the step begins.
     """
-    decode = tuple(sequence.cached for sequence, _ in batch if sequence.decoding)
-    prefill = tuple((new, sequence.cached) for sequence, new in batch if not sequence.decoding)
+    decode = tuple([sequence.cached for sequence, _ in batch if sequence.decoding])
+    prefill = tuple([(new, sequence.cached) for sequence, new in batch if not sequence.decoding])
     cost = coster.cost(prefill, decode)
     return Step(
         batch=batch,
