@@ -15,6 +15,8 @@ from sim.grid.readings import LIMITS, Limit, Reading, reading
 from sim.grid.sampling import draw
 from sim.grid.sites import Site, site_loads_mw, sites_from
 
+__all__ = ["GridVerdict", "Reading", "Site", "assess"]
+
 NOT_ZONAL: Final[dict[Limit, str]] = {
     "branch": "not assessed by the zonal view: no lines inside a zone; use a nodal case",
     "voltage": "not assessed by the zonal view: no voltages; use a nodal case",
