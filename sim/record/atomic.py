@@ -85,6 +85,13 @@ def write_file(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
+def clean_files(folder: Path) -> None:
+    """Remove what `write_file` left when it was killed; only for the one who holds the folder."""
+    for path in folder.glob(f".*{_TEMPORARY}*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Be the only holder of a folder, until the block or the process ends.

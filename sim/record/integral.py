@@ -124,14 +124,15 @@ def peak_mean(segments: Segments, window_s: float) -> float:
         return float(segments.values.max())
     if window_ps >= end_ps - start_ps:
         return integral(segments) / ((end_ps - start_ps) / PS_PER_S)
-    ends_ps = np.concatenate((edges_ps, edges_ps + window_ps))
-    ends_ps = np.unique(ends_ps[(ends_ps >= start_ps + window_ps) & (ends_ps <= end_ps)])
+    opening_ps = edges_ps[edges_ps <= end_ps - window_ps]
+    closing_ps = edges_ps[edges_ps >= start_ps + window_ps]
+    starts_ps = np.concatenate((opening_ps, closing_ps - window_ps))
     relative = segments.values - segments.values.mean()
     cumulative = np.concatenate(([0.0], np.cumsum(relative * segments.durations_ps)))
-    sums = _cumulative_at(ends_ps, edges_ps, cumulative, relative)
-    sums -= _cumulative_at(ends_ps - window_ps, edges_ps, cumulative, relative)
-    best_ps = int(ends_ps[int(np.argmax(sums))])
-    return integral(_clip(segments, best_ps - window_ps, best_ps)) / (window_ps / PS_PER_S)
+    sums = _cumulative_at(starts_ps + window_ps, edges_ps, cumulative, relative)
+    sums -= _cumulative_at(starts_ps, edges_ps, cumulative, relative)
+    best_ps = int(starts_ps[int(np.argmax(sums))])
+    return integral(_clip(segments, best_ps, best_ps + window_ps)) / (window_ps / PS_PER_S)
 
 
 def quantile(segments: Segments, share_frac: float) -> float:

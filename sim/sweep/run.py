@@ -81,6 +81,7 @@ def _run_all(
 ) -> Outcome:
     """The sweep, with its folder held."""
     folder = sweep_folder(sweep, out)
+    atomic.clean_files(folder)
     clean_runs(folder / RUNS)
     planned = plan(sweep, out, identify)
     counts = {DONE: 0, SKIPPED: 0, FAILED: 0}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sim.errors import InputError, Place, UnknownNameError
@@ -129,7 +132,7 @@ def test_a_good_file_becomes_the_model(tmp_path: Path) -> None:
         ("cluster: {nodes: 5}", "cluster: 5", "4:14: sites[0].cluster: 5 is not a mapping; "),
         ("    cluster: {nodes: 5}\n", "", "3:5: sites[0].cluster: is missing; add `cluster: ...`"),
         ("name: a\n", "", "s.yaml: name: is missing; add `name: ...`"),
-        ("kind: poisson", "kind: poison", ("7:15: sites[0].requests[1].kind: unknown kind 'poison'; "
+        ("kind: poisson", "kind: poison", ("sites[0].requests[1].kind: unknown kind 'poison'; "
          "did you mean 'poisson'?")),
         ("kind: poisson", "kind: zzz", "unknown kind 'zzz'; known: trace, poisson"),
         ("- kind: poisson\n        rate_per_s: 2.5", "- rate_per_s: 2.5",
@@ -292,3 +295,33 @@ def test_a_parent_that_is_a_link_to_itself(tmp_path: Path) -> None:
 def test_a_document_without_sources_still_has_places(tmp_path: Path) -> None:
     document = load_tree(write(tmp_path, GOOD))
     assert Document(document.root).place(("name",)) == Place(str(tmp_path / "s.yaml"), 1, 7)
+
+
+def outcome(path: Path) -> str:
+    """The message of a refusal, or `ok`."""
+    try:
+        validate(load_tree(path), Scenario)
+    except InputError as error:
+        return str(error)
+    return "ok"
+
+
+def test_a_file_cut_at_any_byte_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    whole = GOOD.replace("campus", "campüs").encode()
+    messages = []
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        messages.append(outcome(path))
+    assert all(m == "ok" or m.startswith(f"{path}") for m in messages)
+    assert not any("\n" in message for message in messages)
+    assert messages.count("ok") < 20
+
+
+@given(st.integers(0, len(GOOD) - 1), st.sampled_from("\0\t\n :-[]{}#&*!|>'\"%@`,?x9"))
+def test_one_changed_character_is_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, position: int, character: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "changed.yaml"
+    path.write_text(GOOD[:position] + character + GOOD[position + 1 :], encoding="utf-8")
+    assert re.fullmatch(rf"ok|{re.escape(str(path))}(:\d+)*: .+", outcome(path))

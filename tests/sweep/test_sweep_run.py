@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -217,6 +221,14 @@ def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
         go(Fake(), tmp_path)
 
 
+def test_half_written_results_of_a_killed_sweep_are_removed(tmp_path: Path) -> None:
+    go(Fake(), tmp_path)
+    torn = tmp_path / "sweep-study" / ".results.csv.tmp-00ff"
+    torn.write_text("point,se")
+    go(Fake(), tmp_path)
+    assert not torn.exists()
+
+
 def test_an_unwritable_place_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="sweep-study: cannot be written: Not a directory"):
@@ -295,3 +307,33 @@ def test_a_journal_entry_is_plain_json(tmp_path: Path) -> None:
         go(Fake(fail=fail_at(10, 2, KeyboardInterrupt())), tmp_path)
     (line,) = (tmp_path / "sweep-study" / JOURNAL).read_text().splitlines()
     assert json.loads(line)["status"] == "done"
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_sweep_run as t
+print("at work", flush=True)
+t.go(t.Fake(fail=lambda *_: time.sleep(0.03)), Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_sweep_resumed_equals_an_undisturbed_one(tmp_path: Path) -> None:
+    moments = random.Random(3)  # noqa: S311 - moments, not secrets
+    killed, here = tmp_path / "killed", str(Path(__file__).parent)
+    for _ in range(3):
+        command = [sys.executable, "-c", CHILD, str(killed), here]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(moments.uniform(0.01, 0.15))
+        child.kill()
+        child.communicate()
+    before = find_runs(killed / "sweep-study" / "runs")
+    last = Fake()
+    assert go(last, killed) == 0
+    assert len(before) + len(last.ran) == 6
+    go(Fake(), tmp_path / "calm")
+    assert results(killed) == results(tmp_path / "calm")
+    assert not list(killed.rglob(".*"))
