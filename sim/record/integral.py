@@ -92,7 +92,7 @@ def integral(segments: Segments) -> float:
     """Sum of value x duration in unit x s, as if computed without rounding and rounded once.
 
     A value is split into 26 + 27 bits and a duration into pieces of 21 bits, so that every
-    product is exact in a double; `math.fsum` adds them exactly.
+    product is exact in a double (above 1e-250); `math.fsum` adds them exactly.
     """
     values = segments.values
     high = (values.view(np.int64) & ~_LOW_MANTISSA).view(np.float64)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -318,6 +318,7 @@ def test_a_file_cut_at_any_byte_is_read_or_refused_in_one_line(tmp_path: Path) -
     assert messages.count("ok") < 20
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.sampled_from("\0\t\n :-[]{}#&*!|>'\"%@`,?x9"))
 def test_one_changed_character_is_read_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, position: int, character: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import InputError
@@ -147,12 +147,14 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_a_formatted_path_reads_back(steps: list[str | int]) -> None:
     path = ("root", *steps)
     assert parse_path(format_path(path)) == path
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_option_is_read_or_refused_in_one_line(text: str) -> None:
     message = "read"
@@ -207,6 +209,7 @@ TREES = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(TREES, TREES, TREES)
 def test_merging_is_associative_and_nothing_changes_nothing(
     a: object, b: object, c: object

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import InputError, Place
@@ -163,11 +163,13 @@ def outcome(text: str) -> str:
     return "f.yaml: read"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
     assert re.fullmatch(r"f\.yaml(:\d+)*: .+", outcome(text))
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="{}[]:,-?&*!|>'\"%@`#\n\t ab01.~<", max_size=80))
 def test_any_yaml_punctuation_is_read_or_refused(text: str) -> None:
     assert re.fullmatch(r"f\.yaml(:\d+)*: .+", outcome(text))
@@ -191,6 +193,7 @@ def same(left: object, right: object) -> bool:
     return repr(left) == repr(right)
 
 
+@settings(deadline=None)
 @given(DATA)
 def test_the_canonical_text_reads_back_as_the_same_data(data: object) -> None:
     text = to_yaml(data)
@@ -198,6 +201,7 @@ def test_the_canonical_text_reads_back_as_the_same_data(data: object) -> None:
     assert to_yaml(parse_yaml(text, "f").plain()) == text
 
 
+@settings(deadline=None)
 @given(DATA)
 def test_the_one_line_text_reads_back_as_the_same_data(data: object) -> None:
     assert "\n" not in to_flow(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import InputError
@@ -62,6 +62,7 @@ def test_a_key_does_not_depend_on_the_index() -> None:
     assert Point(0, (("a.b", 1.0),), 1).key != Point(0, values, 1).key
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5)
