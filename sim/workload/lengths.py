@@ -167,9 +167,9 @@ def length_histogram(
 ) -> EmpiricalLengths:
     """Summarise pairs of lengths as a joint histogram.
 
-    The edges are quantiles of each margin, so a frequent value gets a bin of its own; the
-    last bin, the long tail, is divided again. Each cell is cut to the smallest box around
-    its requests.
+    The edges are quantiles of each margin; a value that takes more than half a bin's share
+    gets a bin of its own, and the last bin, the long tail, is divided again. Each cell is
+    cut to the smallest box around its requests.
 
     Args:
         input_tokens: shape (n,), at least 1.
@@ -178,7 +178,9 @@ def length_histogram(
     """
     row = np.searchsorted(_edges(input_tokens, bins), input_tokens, side="right")
     column = np.searchsorted(_edges(output_tokens, bins), output_tokens, side="right")
-    _, cell, count = np.unique(row * len(input_tokens) + column, return_inverse=True, return_counts=True)
+    _, cell, count = np.unique(
+        row * len(input_tokens) + column, return_inverse=True, return_counts=True
+    )
     cells = len(count)
     return EmpiricalLengths(
         input_low=_extreme(input_tokens, cell, cells, np.minimum),
@@ -190,9 +192,12 @@ def length_histogram(
 
 
 def _edges(tokens: IntArray, bins: int) -> IntArray:
-    """Inner edges: quantiles of the margin that are values of it; a bin is [edge, next edge)."""
+    """Inner edges of the bins of a margin; a bin is [edge, next edge)."""
     levels = np.concatenate([np.arange(1, bins) / bins, 1 - 1 / (bins * TAIL_DIVISIONS)])
-    return np.unique(np.quantile(tokens, levels, method="inverted_cdf"))
+    quantiles = np.quantile(tokens, levels, method="inverted_cdf")
+    value, count = np.unique(tokens, return_counts=True)
+    frequent = value[count > len(tokens) / (2 * bins)]
+    return np.unique(np.concatenate([quantiles, frequent, frequent + 1]))
 
 
 def _extreme(tokens: IntArray, cell: IntArray, n_cells: int, pick: np.ufunc) -> IntArray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.cluster.serving.estimate import Sample, distribution
+from sim.cluster.serving.estimate import Estimate, Sample, distribution
 from sim.randomness import stream
 
 
@@ -70,3 +70,8 @@ def test_quantiles_are_of_the_pooled_values() -> None:
     assert found.mean.value == pytest.approx(50.5)
     assert found.p90.low is not None
     assert distribution([np.empty(0)], Sample(9, 1, 0.9)) is None
+
+
+def test_an_estimate_prints_its_interval() -> None:
+    assert Estimate(69_800.0, 67_400.0, 72_200.0).describe("W") == "69.8 kW (67.4 kW to 72.2 kW)"
+    assert Estimate(5.0, None, None).describe("J") == "5 J (no interval)"

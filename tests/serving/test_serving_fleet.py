@@ -153,3 +153,31 @@ def test_a_wrong_spec_is_refused(changes: dict[str, float], message: str) -> Non
 def test_an_unknown_router_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="power-of-two"):
         replace(SPEC, router="power-of-too")
+
+
+def test_the_split_of_energy_sums_to_the_meter() -> None:
+    fleet, _, _ = simulate(replace(SPEC, warmup_s=0.0))
+    split_j = fleet.energy_split_j()
+    assert split_j["unfinished"] > 0
+    assert split_j["idle"] > 0
+    metered_j = sum(meter.at(int(fleet.env.now)) for meter in fleet._meters)
+    assert sum(split_j.values()) == pytest.approx(metered_j, rel=1e-9)
+    held = sum(replica.load for replica in fleet.replicas)
+    assert len(fleet.unfinished()) == held > 0
+
+
+def test_a_fleet_without_requests_idles() -> None:
+    _, _, result = simulate(replace(SPEC, arrivals=PoissonArrivals(1e-9)))
+    assert result.requests.value == 0
+    assert result.energy_j.value == pytest.approx(12 * 480.0 * 20.0)
+    assert result.e2e_s is None
+
+
+def test_the_scaled_power_stays_between_idle_and_busy() -> None:
+    env = simpy.Environment()
+    fleet = ServingFleet(env, SPEC, COSTER, 1)
+    seen: list[float] = []
+    fleet.power_w.subscribe(lambda _, value: seen.append(value))
+    env.run(int(SPEC.horizon_s * PS_PER_S))
+    assert min(seen) == pytest.approx(12 * 480.0)
+    assert max(seen) == pytest.approx(12 * 2400.0)

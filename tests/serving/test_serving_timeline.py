@@ -6,7 +6,8 @@ import pytest
 from serving_helpers import MS, requests, rules, tick_coster, world
 
 from sim.cluster.serving.coster import LinearCoster
-from sim.errors import CapacityError
+from sim.cluster.serving.records import record_columns
+from sim.errors import CapacityError, InputError
 
 
 def test_one_request_alone() -> None:
@@ -223,3 +224,18 @@ def test_latencies_of_a_record() -> None:
     one, three = ran.log.completed
     assert one.tpot_s is None
     assert (three.ttft_s, three.tpot_s, three.e2e_s) == (0.0015, 0.001, 0.0035)
+
+
+def test_records_as_columns() -> None:
+    ran = world(requests((0, 4, 1), (MS // 2, 10, 3)), tick_coster()).run()
+    columns = record_columns(ran.log.completed)
+    assert columns["arrival_s"] == [0.0, 0.0005]
+    assert columns["end_s"] == [0.001, 0.004]
+    assert columns["output_tokens"] == [1, 3]
+    assert sum(columns["share_time_s"]) == pytest.approx(0.004)
+    assert len({len(column) for column in columns.values()}) == 1
+
+
+def test_an_arrival_in_the_past_is_refused() -> None:
+    with pytest.raises(InputError, match="request 1 arrives at 3 ps, which is past at 5 ps"):
+        world(requests((5, 1, 1), (3, 1, 1)), tick_coster()).run()

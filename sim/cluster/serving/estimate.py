@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.units import si
+
 FloatArray = NDArray[np.float64]
 
 
@@ -27,6 +29,12 @@ class Estimate:
     value: float
     low: float | None
     high: float | None
+
+    def describe(self, unit: str) -> str:
+        """`69.8 kW (67.4 kW to 72.2 kW)`; without an interval, it says so."""
+        if self.low is None or self.high is None:
+            return f"{si(self.value, unit)} (no interval)"
+        return f"{si(self.value, unit)} ({si(self.low, unit)} to {si(self.high, unit)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sim.cluster.serving.estimate import Sample
 from sim.cluster.serving.fleet_result import FleetResult, Window, summarise
 from sim.cluster.serving.laws import check_serving_laws
 from sim.cluster.serving.observe import Integral, RequestLog, ServingCounter
-from sim.cluster.serving.records import ServingEvents
+from sim.cluster.serving.records import ServingEvents, UnfinishedRecord
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.cluster.serving.routing import RoutedReplicas, bring_requests
 from sim.control.serving import BatchRules, router
@@ -148,6 +148,22 @@ class ServingFleet:
             LawViolation: one of them fails.
         """
         check_serving_laws(self._counter, self.replicas, self._meters, int(self.env.now))
+
+    def energy_split_j(self) -> dict[str, float]:
+        """Where the energy of the simulated replicas went so far, chip boundary, not scaled.
+
+        The four parts sum to the integral of their power signals.
+        """
+        return {
+            "completed": sum(record.cost.energy_j for record in self.log.completed),
+            "unfinished": sum(record.cost.energy_j for record in self.unfinished()),
+            "under_way": sum(replica.under_way_j for replica in self.replicas),
+            "idle": sum(replica.idle_j for replica in self.replicas),
+        }
+
+    def unfinished(self) -> list[UnfinishedRecord]:
+        """Requests that the simulated replicas still hold."""
+        return [record for replica in self.replicas for record in replica.unfinished()]
 
     def result(self) -> FleetResult:
         """The fleet's figures over the window, up to now if it is not over yet.

@@ -126,8 +126,8 @@ def _energy(
 ) -> None:
     shared_j = counter.energy_shared_j + sum(s.paid[3] for s in _in_system(replicas))
     _equal("energy of steps", replicas[0].name, now_ps, counter.energy_stepped_j, shared_j)
-    idle_j = sum(r.coster.idle_power_w * to_s(r.idle_ps) for r in replicas)
-    under_way_j = sum(replica.energy_under_way_j() for replica in replicas)
+    idle_j = sum(replica.idle_j for replica in replicas)
+    under_way_j = sum(replica.under_way_j for replica in replicas)
     metered_j = sum(meter.at(now_ps) for meter in meters)
     _equal("energy", replicas[0].name, now_ps, metered_j, shared_j + idle_j + under_way_j)
 

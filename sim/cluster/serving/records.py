@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sim.cost.step import StepCost
@@ -69,6 +70,18 @@ class RequestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class UnfinishedRecord:
+    """A request still waiting or running: what it has so far."""
+
+    request: Request
+    replica: int
+    generated: int
+    preemptions: int
+    recomputed_tokens: int
+    cost: RequestCost
+
+
+@dataclass(frozen=True, slots=True)
 class DropRecord:
     """A request that was refused on arrival, and why."""
 
@@ -129,3 +142,25 @@ class ServingEvents:
     first_token: Hook[RequestEvent] = field(default_factory=Hook)
     completed: Hook[RequestRecord] = field(default_factory=Hook)
     stepped: Hook[StepRecord] = field(default_factory=Hook)
+
+
+def record_columns(records: Iterable[RequestRecord]) -> dict[str, list[int] | list[float]]:
+    """Completed requests as columns with their units, in the order given."""
+    rows = list(records)
+    requests = [record.request for record in rows]
+    return {
+        "request_id": [request.request_id for request in requests],
+        "replica": [record.replica for record in rows],
+        "arrival_s": [to_s(request.arrival_ps) for request in requests],
+        "start_s": [to_s(record.start_ps) for record in rows],
+        "first_token_s": [to_s(record.first_token_ps) for record in rows],
+        "end_s": [to_s(record.end_ps) for record in rows],
+        "input_tokens": [request.input_tokens for request in requests],
+        "output_tokens": [request.output_tokens for request in requests],
+        "preemptions": [record.preemptions for record in rows],
+        "recomputed_tokens": [record.recomputed_tokens for record in rows],
+        "share_time_s": [record.cost.time_s for record in rows],
+        "share_flops": [record.cost.flops for record in rows],
+        "share_hbm_bytes": [record.cost.hbm_bytes for record in rows],
+        "share_energy_j": [record.cost.energy_j for record in rows],
+    }

@@ -49,6 +49,7 @@ from sim.cluster.serving.records import (
     RequestEvent,
     ServingEvents,
     StepRecord,
+    UnfinishedRecord,
 )
 from sim.cluster.serving.request_cost import own_prices
 from sim.cluster.serving.sequence import Sequence, Step, begin_step
@@ -121,6 +122,22 @@ class ReferenceReplica:
         """Time without a step so far."""
         since = self._idle_since_ps
         return self._idle_ps + (0 if since is None else int(self.env.now) - since)
+
+    @property
+    def idle_j(self) -> float:
+        """Energy without a step so far, chip boundary."""
+        return self.coster.idle_power_w * to_s(self.idle_ps)
+
+    @property
+    def under_way_j(self) -> float:
+        """Energy so far of the step under way, not yet in any request's share."""
+        if self.step is None:
+            return 0.0
+        return self.step.power_w * to_s(int(self.env.now) - self.step.start_ps)
+
+    def unfinished(self) -> list[UnfinishedRecord]:
+        """Requests in the system, oldest first."""
+        return [s.unfinished(self.index) for s in (*self.running, *self.waiting)]
 
     def submit(self, request: Request) -> None:
         """Take a request, or drop it when it can never fit (rule 5)."""
@@ -230,9 +247,3 @@ class ReferenceReplica:
 
     def _event(self, request: Request) -> RequestEvent:
         return RequestEvent(request, self.index, int(self.env.now))
-
-    def energy_under_way_j(self) -> float:
-        """Energy so far of the step under way: not yet in any request's share."""
-        if self.step is None:
-            return 0.0
-        return self.step.power_w * to_s(int(self.env.now) - self.step.start_ps)

@@ -12,6 +12,7 @@ from simpy.events import Event
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.control.serving import Router, RouterView
+from sim.errors import InputError
 from sim.workload.requests import Request
 
 
@@ -52,7 +53,18 @@ class RoutedReplicas:
 def bring_requests(
     env: Environment, requests: Iterable[Request], server: Server
 ) -> Generator[Event, None, None]:
-    """Submit each request at its arrival, in the order given."""
+    """Submit each request at its arrival, in the order given.
+
+    Raises:
+        InputError: an arrival lies in the past.
+    """
     for request in requests:
-        yield At(env, Phase.ARRIVAL, request.arrival_ps - int(env.now))
+        delay_ps = request.arrival_ps - int(env.now)
+        if delay_ps < 0:
+            raise InputError(
+                f"request {request.request_id} arrives at {request.arrival_ps} ps, "
+                f"which is past at {env.now} ps",
+                "sort the requests by arrival",
+            )
+        yield At(env, Phase.ARRIVAL, delay_ps)
         server.submit(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sim.cluster.serving.coster import PrefillChunk, StepCoster, step_duration_ps
-from sim.cluster.serving.records import RequestCost, RequestRecord
+from sim.cluster.serving.records import RequestCost, RequestRecord, UnfinishedRecord
 from sim.cluster.serving.request_cost import (
     NOTHING,
     Amounts,
@@ -97,6 +97,17 @@ class Sequence:
         """Give all blocks back; returns how many."""
         blocks, self.blocks = self.blocks, 0
         return blocks
+
+    def unfinished(self, replica: int) -> UnfinishedRecord:
+        """What it has so far."""
+        return UnfinishedRecord(
+            request=self.request,
+            replica=replica,
+            generated=self.generated,
+            preemptions=self.preemptions,
+            recomputed_tokens=self.discarded,
+            cost=RequestCost(*self.paid),
+        )
 
     def record(self, replica: int, end_ps: int) -> RequestRecord:
         """The record of its completion.

@@ -1,0 +1,45 @@
+"""Requests as values and as columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.errors import InputError
+from sim.workload.arrivals import GammaArrivals, PoissonArrivals
+from sim.workload.lengths import ConstantLengths, LognormalLengths
+from sim.workload.requests import Request, RequestTable, draw_requests
+
+
+def test_columns_and_rows_agree() -> None:
+    table = RequestTable(np.array([0, 5]), np.array([7, 8]), np.array([1, 2]))
+    assert list(table) == [Request(0, 0, 7, 1), Request(1, 5, 8, 2)]
+    assert all(type(request.arrival_ps) is int for request in table)
+    assert len(table) == 2
+
+
+def test_lengths_do_not_depend_on_the_arrival_process() -> None:
+    """Own streams: a change of one leaves the other as it was."""
+    lengths = LognormalLengths(100, 50, 1.0, 1.0)
+    first = draw_requests(PoissonArrivals(5.0), lengths, 100.0, 1, "site")
+    other = draw_requests(GammaArrivals(5.0, 2.0), lengths, 100.0, 1, "site")
+    longer = draw_requests(PoissonArrivals(5.0), ConstantLengths(3, 4), 100.0, 1, "site")
+    assert first.arrival_ps.tolist() == longer.arrival_ps.tolist()
+    assert first.arrival_ps.tolist() != other.arrival_ps.tolist()
+    again = draw_requests(PoissonArrivals(5.0), lengths, 100.0, 1, "site")
+    assert first.input_tokens.tolist() == again.input_tokens.tolist()
+    elsewhere = draw_requests(PoissonArrivals(5.0), lengths, 100.0, 1, "campus")
+    assert first.arrival_ps.tolist() != elsewhere.arrival_ps.tolist()
+
+
+@pytest.mark.parametrize(("tokens_in", "tokens_out"), [(0, 1), (1, 0), (-3, 1)])
+def test_empty_requests_are_refused(tokens_in: int, tokens_out: int) -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        Request(0, 0, tokens_in, tokens_out)
+
+
+def test_tables_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(InputError, match="differ in shape"):
+        RequestTable(np.array([0, 1]), np.array([1]), np.array([1, 1]))
+    with pytest.raises(InputError, match="not sorted"):
+        RequestTable(np.array([1, 0]), np.array([1, 1]), np.array([1, 1]))
