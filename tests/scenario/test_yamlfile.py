@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import InputError, Place
+from sim.scenario import yamlfile
 from sim.scenario.canonical import hash8, to_flow, to_yaml
 from sim.scenario.load import load_tree
 from sim.scenario.yamlfile import (
     EXCERPT_COLUMNS,
     MAX_BYTES,
-    MAX_NODES,
     describe,
     parse_yaml,
     read_yaml,
@@ -139,8 +139,11 @@ def test_a_file_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
     assert read_yaml(path)[0].plain() == {"a": 1}
 
 
-def test_too_many_values_are_refused_early() -> None:
-    assert f"has more than {MAX_NODES} values" in fault("[" + "1," * (MAX_NODES + 5) + "]")
+def test_too_many_values_are_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert yamlfile.MAX_NODES == 50_000
+    monkeypatch.setattr(yamlfile, "MAX_NODES", 100)
+    assert parse_yaml(f"[{'1,' * 99}]", "f").size == 100
+    assert "f.yaml:1:202: has more than 100 values; split it" in fault(f"[{'1,' * 5000}]")
 
 
 @pytest.mark.parametrize(
