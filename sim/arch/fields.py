@@ -115,8 +115,10 @@ class Fields:
         return bool(value)
 
     def text(self, *keys: str) -> str:
-        """A string."""
+        """A string; null is `unknown`."""
         value = self.raw(*keys)
+        if value is None:
+            return "unknown"
         if not isinstance(value, str):
             raise self.error(keys[0], f"{value!r} is not a string", "mend the field")
         return value

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sim.arch import readers  # noqa: F401  (registers the readers)
+from sim.arch.blocks import MoE
 from sim.arch.fields import Fields
 from sim.arch.registry import find_reader
-from sim.arch.spec import Architecture, grouped
+from sim.arch.spec import Architecture, Layer, grouped
 from sim.datum import data_file, data_names, read_yaml, to_datum
 from sim.errors import InputError, Place, UnknownNameError
 
@@ -35,8 +37,11 @@ def load(name_or_path: str) -> Architecture:
         UnknownNameError: no such name.
         InputError: the file cannot be read, its family is unknown, or a field is missing.
     """
-    if name_or_path.endswith(".json") or Path(name_or_path).is_file():
-        return _load_file(Path(name_or_path))
+    path = Path(name_or_path)
+    if path.is_dir() and (path / "config.json").is_file():
+        path = path / "config.json"
+    if path.suffix == ".json" or path.is_file():
+        return _load_file(path)
     name = _zoo_name(name_or_path)
     if name is None:
         raise UnknownNameError("architecture", name_or_path, names())
@@ -58,19 +63,13 @@ def _load_zoo(name: str) -> Architecture:
     entry = read_yaml(path)
     arch = from_config(entry["config"], name, Place(f"sim/data/{path}"))
     figures: Mapping[str, Any] = entry.get("assumptions", {})
-    return _with_card(
+    return replace(
         arch,
         sources=tuple(f"{source} ({entry['as_of']})" for source in entry["sources"]),
         assumptions=tuple(to_datum(key, value) for key, value in figures.items()),
         notes=" ".join(filter(None, [entry.get("notes", ""), arch.notes])),
         hugging_face=entry.get("hugging_face", ""),
     )
-
-
-def _with_card(arch: Architecture, **card: Any) -> Architecture:
-    from dataclasses import replace
-
-    return replace(arch, **card)
 
 
 def _load_file(path: Path) -> Architecture:
@@ -83,7 +82,8 @@ def _load_file(path: Path) -> Architecture:
         raise InputError(f"not JSON: {error}", "mend the file", place=place) from error
     if not isinstance(config, dict):
         raise InputError("not a JSON object", "give a model's config.json", place=place)
-    return from_config(config, path.stem, place)
+    is_plain = path.name == "config.json" and path.resolve().parent.name
+    return from_config(config, path.resolve().parent.name if is_plain else path.stem, place)
 
 
 def from_config(
@@ -109,6 +109,7 @@ def from_config(
         raise error.at(place) from None
     fields = Fields(family, inner, place)
     found = read_family(fields)
+    _check_experts(found.layers, fields)
     return Architecture(
         name=name,
         family=family,
@@ -127,6 +128,17 @@ def from_config(
         defaults_used=tuple(sorted(fields.defaults_used)),
         notes=found.notes,
     )
+
+
+def _check_experts(layers: list[Layer], fields: Fields) -> None:
+    for layer in layers:
+        for block in layer.blocks:
+            if isinstance(block, MoE) and block.top_k > block.n_experts:
+                raise fields.error(
+                    "num_experts_per_tok",
+                    f"{block.top_k} experts per token of only {block.n_experts}",
+                    "mend it",
+                )
 
 
 def _text_part(config: Mapping[str, Any], place: Place | None) -> Mapping[str, Any]:

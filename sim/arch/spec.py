@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from sim.arch.blocks import Block, Norms, OwnBlock, Shared
+from sim.arch.blocks import (
+    Attention,
+    Block,
+    Kernel,
+    LatentAttention,
+    Norms,
+    OwnBlock,
+    Shared,
+)
 from sim.datum import Datum
 
 
@@ -64,6 +72,14 @@ class Architecture:
         """Layers in all."""
         return sum(group.count for group in self.layers)
 
+    def with_kernel(self, kernel: Kernel) -> Architecture:
+        """The same model with another attention kernel: same FLOPs, other bytes."""
+        groups = tuple(
+            LayerGroup(Layer(tuple(_with_kernel(b, kernel) for b in g.layer.blocks)), g.count)
+            for g in self.layers
+        )
+        return replace(self, layers=groups)
+
     def blocks(self) -> Iterator[tuple[OwnBlock, int, int]]:
         """Distinct blocks in order of first use: (block, invocations, sets of weights)."""
         invocations: dict[Block, int] = {}
@@ -80,3 +96,14 @@ class Architecture:
 def grouped(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:
     """Runs of equal layers, order kept."""
     return tuple(LayerGroup(layer, len(list(run))) for layer, run in groupby(layers))
+
+
+def _with_kernel(block: Block, kernel: Kernel) -> Block:
+    if isinstance(block, Shared):
+        inner = block.block
+        if isinstance(inner, Attention | LatentAttention):
+            return replace(block, block=replace(inner, kernel=kernel))
+        return block
+    if isinstance(block, Attention | LatentAttention):
+        return replace(block, kernel=kernel)
+    return block

@@ -5,7 +5,7 @@ FLOPs count multiply and add separately: 1 MAC = 2 FLOPs.
 
 from sim.flops.batch import Batch
 from sim.flops.count import Memory, Parameters, memory, parameters
-from sim.flops.features import Feature, attended_pairs, cached_tokens_read, experts_touched
+from sim.flops.features import Feature, attended_pairs, cached_tokens_read
 from sim.flops.precision import (
     BF16,
     FP8,
@@ -21,6 +21,7 @@ from sim.flops.precision import (
     precision,
 )
 from sim.flops.program import QUANTITIES, StepProgram, compile_step
+from sim.flops.routing import experts_touched, imbalance, rank_loads
 from sim.flops.table import OperationTable, flops_matmul_full, step_operations, table
 
 __all__ = [
@@ -47,9 +48,11 @@ __all__ = [
     "compile_step",
     "experts_touched",
     "flops_matmul_full",
+    "imbalance",
     "memory",
     "parameters",
     "precision",
+    "rank_loads",
     "step_operations",
     "table",
 ]

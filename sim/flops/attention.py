@@ -27,8 +27,12 @@ def pairs(prefill: float, decode: float, reach: Reach) -> dict[Feature, float]:
 
 
 def counted_pairs(value: float, reach: Reach) -> dict[Feature, float]:
-    """What a matmul counter sees: the full matrix in prefill, min(C+1, w) keys in decode."""
-    return {Feature("prefill_matrix"): value, Feature("decode_pairs", reach): value}
+    """What a matmul counter sees: the full matrix in prefill, min(C+1, w) keys in decode.
+
+    A chunked layer's cache is a window to it, though a token sees its own chunk only.
+    """
+    seen = Reach("window", reach.size) if reach.bounded else reach
+    return {Feature("prefill_matrix"): value, Feature("decode_pairs", seen): value}
 
 
 def cached(elements: float, reach: Reach) -> dict[Feature, float]:

@@ -7,13 +7,14 @@ All are exact whole numbers but the experts touched and Hyena's FFT sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.arch import FULL, Reach
+from sim.flops.routing import experts_touched
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,11 +48,13 @@ class Feature(NamedTuple):
         kind: which; see `SEQUENCE_FEATURES` and `batch_feature`.
         reach: for pairs and cached tokens.
         experts: (n_experts, top_k) for `experts_touched`.
+        popularity: shares of the experts, `()` for uniform routing.
     """
 
     kind: Kind
     reach: Reach = FULL
     experts: tuple[int, int] = (0, 0)
+    popularity: tuple[float, ...] = ()
 
 
 STEPS = Feature("steps")
@@ -142,19 +145,4 @@ def batch_feature(feature: Feature, tokens: Floats, logits: Floats, longest: Flo
     if feature.kind == "fft_longest":
         return np.asarray(longest * np.log2(2 * np.maximum(longest, 1)))
     n_experts, top_k = feature.experts
-    return experts_touched(n_experts, top_k, tokens)
-
-
-def experts_touched(
-    n_experts: int, top_k: int, tokens: Any, popularity: Sequence[float] | None = None
-) -> Floats:
-    """Expected distinct experts that `tokens` independent tokens choose.
-
-    Uniform routing: E (1 - (1 - k/E)^n). With `popularity` p_e (shares that sum to 1) an
-    expert is chosen by one token with probability min(1, k p_e): sum of 1 - (1 - k p_e)^n.
-    """
-    counts = np.asarray(tokens, dtype=float)
-    if popularity is None:
-        return np.asarray(n_experts * (1 - (1 - top_k / n_experts) ** counts))
-    chosen = np.minimum(1.0, top_k * np.asarray(popularity, dtype=float))
-    return np.asarray((1 - (1 - chosen) ** counts[..., None]).sum(axis=-1))
+    return experts_touched(n_experts, top_k, tokens, feature.popularity or None)

@@ -172,20 +172,26 @@ class StepProgram:
 
 
 def compile_step(
-    arch: Architecture, precision: Precision = BF16, latent: LatentForm = "auto"
+    arch: Architecture,
+    precision: Precision = BF16,
+    latent: LatentForm = "auto",
+    popularity: tuple[float, ...] = (),
 ) -> StepProgram:
     """Compile an architecture once; cached.
 
     Args:
         latent: form of latent attention; `auto` is non-absorbed in prefill, absorbed in decode.
+        popularity: shares of the routed experts, shape (n_experts,); `()`: uniform routing.
     """
-    return _compile(arch, precision, latent)
+    return _compile(arch, precision, latent, popularity)
 
 
 @lru_cache(maxsize=256)
-def _compile(arch: Architecture, precision: Precision, latent: LatentForm) -> StepProgram:
+def _compile(
+    arch: Architecture, precision: Precision, latent: LatentForm, popularity: tuple[float, ...]
+) -> StepProgram:
     placed = architecture_operations(arch, latent)
-    tables = [_byte_tables(entry, precision) for entry in placed]
+    tables = [_byte_tables(entry, precision, popularity) for entry in placed]
     features = tuple(
         dict.fromkeys(
             feature
@@ -227,13 +233,18 @@ def stored_bytes(op: Operation, precision: Precision) -> float:
     return op.weights * matrix.element_bytes + op.vectors * precision.kept.element_bytes
 
 
-def _byte_tables(entry: PlacedOperation, precision: Precision) -> dict[Quantity, Coefficients]:
+def _byte_tables(
+    entry: PlacedOperation, precision: Precision, popularity: tuple[float, ...]
+) -> dict[Quantity, Coefficients]:
     op, count = entry.operation, entry.invocations
     act, cache = precision.activations.element_bytes, precision.cache.element_bytes
     kept = precision.kept.element_bytes
     state = op.cache.state * FP32_BYTES + op.cache.short_state * kept
     read = stored_bytes(op, precision) / op.weight_units
-    weights = {op.weights_on: read} if op.weights_on and read else {}
+    on = op.weights_on
+    if on is not None and on.kind == "experts_touched":
+        on = on._replace(popularity=popularity)
+    weights = {on: read} if on is not None and read else {}
     return {
         "flops": _scaled(op.flops, count),
         "full_flops": _scaled(op.full_flops, count),
