@@ -39,6 +39,9 @@ class InputError(FlopgridError):
         todo: what to do about it.
         path: dotted path of the field (`sites[0].cluster.nodes`), if any.
         place: file, line, column, if a file is at fault.
+
+    Attributes:
+        excerpt: the line at fault with a caret, for the terminal; "" if there is none.
     """
 
     def __init__(self, what: str, todo: str = "", *, path: str = "", place: Place | None = None):
@@ -47,6 +50,7 @@ class InputError(FlopgridError):
         self.todo = todo
         self.path = path
         self.place = place
+        self.excerpt = ""
 
     def at(self, place: Place | None, path: str = "") -> Self:
         """Add the place and path to an error that a deeper layer raised without them."""

@@ -46,10 +46,7 @@ def _long(answer: Any) -> str:
         f"  original:  {answer.original}",
         f"  verdict:   {answer.verdict}",
         f"  value:     {answer.value_text}",
-        *(
-            f"  {'condition:' if n == 0 else '':<10} {line}"
-            for n, line in _wrapped(answer.condition)
-        ),
+        *_wrapped("  condition: ", answer.condition),
         f"  tested by: {answer.how}",
         *(f"    {line}" for line in answer.arithmetic),
         *(f"  source:    {source}" for source in answer.sources),

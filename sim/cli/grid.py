@@ -33,8 +33,11 @@ def handle_show(args: argparse.Namespace) -> int:
     from sim.grid.show import gap_rows, interface_rows, network, zone_rows
 
     grid = network(args.case)
-    rows = gap_rows if args.gaps else interface_rows if args.interfaces else zone_rows
-    return _print(rows(grid), args.json)
+    rows = (gap_rows if args.gaps else interface_rows if args.interfaces else zone_rows)(grid)
+    if rows and "gaps" in rows[0] and not args.json:
+        # The sentences are for --gaps; a table has room for their number only.
+        rows = [{**row, "gaps": len(str(row["gaps"]).split("; "))} for row in rows]
+    return _print(rows, args.json)
 
 
 def _print(rows: list[dict[str, object]], as_json: bool) -> int:

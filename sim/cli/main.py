@@ -67,6 +67,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(error: FlopgridError) -> None:
     print(f"flopgrid: {error}", file=sys.stderr)
-    excerpt = getattr(error, "excerpt", "")
-    if excerpt:
-        print(excerpt, file=sys.stderr)
+    if isinstance(error, InputError) and error.excerpt:
+        print(error.excerpt, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sim.arch.blocks import MoE
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,9 +80,15 @@ def check_layout(arch: Architecture, layout: Layout, node: Node) -> None:
             "experts are sharded over GPUs of the same stage: give a smaller ep",
             path="layout.ep",
         )
-    if layout.ep > max(arch.n_experts, 1):
+    experts = most_experts(arch)
+    if layout.ep > max(experts, 1):
         raise InputError(
-            f"ep {layout.ep} is more than the {arch.n_experts} experts of a layer of {arch.name}",
-            f"give ep of at most {max(arch.n_experts, 1)}",
+            f"ep {layout.ep} is more than the {experts} experts of a layer of {arch.name}",
+            f"give ep of at most {max(experts, 1)}",
             path="layout.ep",
         )
+
+
+def most_experts(arch: Architecture) -> int:
+    """Routed experts of the layer that has most; 0 for a model without."""
+    return max((b.n_experts for b, _, _ in arch.blocks() if isinstance(b, MoE)), default=0)

@@ -6,42 +6,59 @@ achieved fraction of each peak. Everything here is per GPU.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from sim.cost.layout import Layout
-    from sim.flops import OperationTable
+    from sim.flops import StepProgram
+    from sim.flops.program import Quantity
     from sim.hardware.device import Device, MatmulDtype
 
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Sharding:
+    """How the operations of a program fall on one GPU of a layout; shapes (n_rows,).
+
+    Attributes:
+        work_ways: GPUs that share the row's FLOPs and activations.
+        weight_ways: GPUs that share its weights; cache_ways: its cache.
+        flops_per_s: achieved rate of the unit that it runs on, nominal clock.
+        matmul: rows on tensor cores. attention: the rows with the key-value cache.
+    """
+
+    work_ways: Floats
+    weight_ways: Floats
+    cache_ways: Floats
+    flops_per_s: Floats
+    bytes_per_s: float
+    matmul: NDArray[np.bool_]
+    attention: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class GpuWork:
-    """Work of one GPU, one entry an operation, shape (n_rows,) or (n_points, n_rows).
+    """Work of one GPU, per operation: shape (n_points, n_rows).
 
     Attributes:
         compute_s: time at the achieved FLOP/s of the operation's unit, nominal clock.
         memory_s: time at the achieved HBM bytes/s.
-        flops: matrix and vector FLOPs.
-        matmul_flops: the matrix part of them.
-        hbm_bytes: bytes to and from HBM.
-        weight_bytes: weight bytes among them.
+        matmul_flops: FLOPs on tensor cores. hbm_bytes: to and from HBM, weights included.
     """
 
     compute_s: Floats
     memory_s: Floats
-    flops: Floats
     matmul_flops: Floats
     hbm_bytes: Floats
     weight_bytes: Floats
 
-    def time_s(self, clock_frac: float = 1.0) -> Floats:
+    def time_s(self, clock_frac: float | Floats = 1.0) -> Floats:
         """Time of each operation; only the compute side slows with the clock."""
         return np.maximum(self.compute_s / clock_frac, self.memory_s)
 
@@ -50,46 +67,67 @@ class GpuWork:
         return GpuWork(
             self.compute_s * compute,
             self.memory_s * memory,
-            self.flops * compute,
             self.matmul_flops * compute,
             self.hbm_bytes * memory,
             self.weight_bytes * memory,
         )
 
 
-def shards(table_split: NDArray[np.str_], limit: Floats, layout: Layout) -> Floats:
-    """Ways that each operation is divided by tensor parallelism: at most `limit`, least 1."""
-    divided = table_split != "none"
-    return np.where(divided, np.minimum(layout.tp, np.maximum(limit, 1)), 1.0)
-
-
-def gpu_work(
-    table: OperationTable, device: Device, layout: Layout, dtype: MatmulDtype = "bf16"
-) -> GpuWork:
-    """Work of one GPU of a layout for the operations of one batch of one model replica.
+def shard(
+    program: StepProgram,
+    device: Device,
+    layout: Layout,
+    dtype: MatmulDtype = "bf16",
+    sequence_parallel: bool = False,
+) -> Sharding:
+    """Lay a program out over the tensor-parallel GPUs of one replica.
 
     Expert weights are spread over the larger of tp and ep GPUs; their FLOPs over tp, since
-    with uniform routing every GPU of the expert group serves as many tokens as it sends.
+    with uniform routing a GPU of the expert group serves as many tokens as it sends.
+
+    Args:
+        sequence_parallel: rows that tensor parallelism repeats on every GPU (norms) are
+            split by tokens instead (Korthikanti et al. 2022, arXiv 2205.05198).
     """
-    ways = shards(table.split, table.shards, layout)
-    expert = table.split == "ep"
-    weight_ways = np.where(expert, max(layout.tp, layout.ep), ways)
-    cache_ways = np.minimum(layout.tp, np.maximum(table.cache_shards, 1))
-    flops = table.flops / ways
-    matmul = table.kind == "matmul"
-    cached = table.cache_read_bytes + table.cache_write_bytes
-    weight_bytes = table.weight_bytes / weight_ways
-    hbm_bytes = weight_bytes + table.activation_bytes / ways + cached / cache_ways
-    achieved = np.where(
-        matmul,
-        device.matmul_flops(dtype) * np.where(cached > 0, device.attention_frac, device.matmul_frac),
-        device.vector_flops * device.vector_frac,
+    split = np.array(program.split)
+    matmul = program.is_matmul
+    attention = matmul & program.matrices["cache_write_bytes"].any(axis=1)
+    repeated_ways = layout.tp if sequence_parallel else 1
+    tp_ways = np.minimum(layout.tp, np.maximum(program.shards, 1))
+    work_ways = np.select([split == "none", split == "ep"], [repeated_ways, layout.tp], tp_ways)
+    weight_ways = np.select(
+        [split == "none", split == "ep"], [1, max(layout.tp, layout.ep)], tp_ways
+    )
+    achieved = np.where(attention, device.attention_frac, device.matmul_frac)
+    return Sharding(
+        work_ways=work_ways.astype(float),
+        weight_ways=weight_ways.astype(float),
+        cache_ways=np.minimum(layout.tp, np.maximum(program.cache_shards, 1)).astype(float),
+        flops_per_s=np.where(
+            matmul,
+            device.matmul_flops(dtype) * achieved,
+            device.vector_flops * device.vector_frac,
+        ),
+        bytes_per_s=device.hbm_bytes_per_s * device.hbm_frac,
+        matmul=matmul,
+        attention=attention,
+    )
+
+
+def gpu_work(values: Mapping[Quantity, Floats], sharding: Sharding) -> GpuWork:
+    """Work of one GPU for evaluated points of a program, arrays (n_points, n_rows)."""
+    flops = values["flops"] / sharding.work_ways
+    weight_bytes = values["weight_bytes"] / sharding.weight_ways
+    cache_bytes = values["cache_read_bytes"] + values["cache_write_bytes"]
+    hbm_bytes = (
+        weight_bytes
+        + values["activation_bytes"] / sharding.work_ways
+        + cache_bytes / sharding.cache_ways
     )
     return GpuWork(
-        compute_s=flops / achieved,
-        memory_s=hbm_bytes / (device.hbm_bytes_per_s * device.hbm_frac),
-        flops=flops,
-        matmul_flops=np.where(matmul, flops, 0.0),
+        compute_s=flops / sharding.flops_per_s,
+        memory_s=hbm_bytes / sharding.bytes_per_s,
+        matmul_flops=flops * sharding.matmul,
         hbm_bytes=hbm_bytes,
         weight_bytes=weight_bytes,
     )

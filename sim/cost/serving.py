@@ -7,16 +7,15 @@ an all-reduce after each row-parallel matrix and a synchronisation per layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sim.cost.layout import Layout, check_layout
-from sim.cost.roofline import gpu_work
+from sim.cost.roofline import Floats, GpuWork, gpu_work, shard
 from sim.cost.step import StepCost
 from sim.errors import CapacityError, InputError
-from sim.flops import Batch, memory, step_operations
+from sim.flops import Batch, compile_step, memory
+from sim.flops.program import Quantity
 from sim.hardware.collectives import all_reduce
 from sim.hardware.node import Link
 from sim.hardware.power import active_power_w, clock_for_cap
@@ -54,6 +53,8 @@ class ReplicaCost:
         check_layout(arch, layout, node)
         self.arch = arch
         self.layout = layout
+        self.program = compile_step(arch)
+        self.sharding = shard(self.program, node.device, layout)
         self.node = node
         self.cap_w = cap_w
         self.gpus = layout.gpus
@@ -61,9 +62,7 @@ class ReplicaCost:
         self.max_sequences = max_num_seqs
         self.kv_capacity_tokens = self._cache_tokens()
 
-    def cost(
-        self, prefill: Sequence[tuple[int, int]], decode_contexts: Sequence[int]
-    ) -> StepCost:
+    def cost(self, prefill: Sequence[tuple[int, int]], decode_contexts: Sequence[int]) -> StepCost:
         """Cost of a step.
 
         Args:
@@ -72,19 +71,24 @@ class ReplicaCost:
         """
         new = [n for n, _ in prefill] + [1] * len(decode_contexts)
         context = [c for _, c in prefill] + list(decode_contexts)
-        table = step_operations(self.arch, Batch(np.array(new), np.array(context)))
+        features = self.program.of_batch(Batch(new, context))[None, :]
+        values = self.program.evaluate(features)
+        work = gpu_work(values, self.sharding)
+        link_bytes, reduce_s = self._all_reduce(sum(new))
+        return self._priced(work, self._engine_s(len(new)) + reduce_s, values, link_bytes)
+
+    def _priced(
+        self, work: GpuWork, fixed_s: float, values: Mapping[Quantity, Floats], link_bytes: float
+    ) -> StepCost:
+        """Time at the clock that keeps the cap, and the energy at that power."""
         device = self.node.device
-        work = gpu_work(table, device, self.layout)
-        reduce_s, link_bytes = self._all_reduce(table.layers, table.all_reduce_after, sum(new))
-        fixed_s = self._engine_s(len(new)) + reduce_s
-        nominal_s = float(work.time_s().sum()) + fixed_s
+        time_s = float(work.time_s().sum()) + fixed_s
         hbm_bytes = float(work.hbm_bytes.sum())
         power_w = active_power_w(
             device,
-            float(work.matmul_flops.sum()) / nominal_s / device.matmul_bf16_flops,
-            hbm_bytes / nominal_s / device.hbm_bytes_per_s,
+            float(work.matmul_flops.sum()) / time_s / device.matmul_bf16_flops,
+            hbm_bytes / time_s / device.hbm_bytes_per_s,
         )
-        time_s = nominal_s
         if self.cap_w is not None and power_w > self.cap_w:
             clock = clock_for_cap(device, power_w, self.cap_w)
             time_s, power_w = float(work.time_s(clock).sum()) + fixed_s, self.cap_w
@@ -92,7 +96,7 @@ class ReplicaCost:
         return StepCost(
             time_s=time_s,
             energy_j=power_w * time_s * self.gpus,
-            flops=table.total_flops,
+            flops=float(values["flops"][:, self.program.counted].sum()),
             hbm_bytes=hbm_bytes * self.gpus,
             weight_bytes=float(work.weight_bytes.sum()) * self.gpus,
             link_bytes=link_bytes * self.gpus,
@@ -106,20 +110,20 @@ class ReplicaCost:
             seconds += device.tensor_parallel_s_per_layer * self.arch.n_layers
         return seconds
 
-    def _all_reduce(
-        self, layers: np.ndarray, after: np.ndarray, tokens: int
-    ) -> tuple[float, float]:
+    def _all_reduce(self, tokens: int) -> tuple[float, float]:
+        """Bytes that a GPU sends in a step, and their time."""
         # The latency of each message is part of the measured synchronisation per layer.
         link = Link(self.layout.tp_link(self.node).bytes_per_s, 0.0)
         one = all_reduce(tokens * self.arch.hidden * 2.0, self.layout.tp, link)
-        count = float(layers[after].sum())
-        return one.time_s * count, one.link_bytes * count
+        count = float(self.program.layers[self.program.all_reduce_after].sum())
+        return one.link_bytes * count, one.time_s * count
 
     def _cache_tokens(self) -> int:
         """Tokens of growing cache that fit beside weights, windows and recurrent state."""
         held = memory(self.arch)
         ways = self.layout.tp
-        per_sequence_bytes = held.state_bytes_per_sequence + held.window_bytes_per_sequence
+        window_bytes = sum(window * each for window, each in held.windows)
+        per_sequence_bytes = held.state_bytes_per_sequence + window_bytes
         free_bytes = (
             self.node.device.usable_bytes
             - held.weight_bytes / ways
@@ -136,7 +140,7 @@ class ReplicaCost:
             )
         if held.kv_bytes_per_token == 0:
             return UNBOUNDED_TOKENS
-        cache_ways = min(ways, held.cache_shards)
+        cache_ways = float(self.sharding.cache_ways[self.sharding.attention].min())
         return int(free_bytes / (held.kv_bytes_per_token / cache_ways))
 
 

@@ -8,24 +8,22 @@ optimiser runs. Stages are taken as equal (the embedding and the head are spread
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sim.cost.layout import Layout, check_layout
-from sim.cost.roofline import GpuWork, gpu_work
+from sim.cost.roofline import Floats, GpuWork, gpu_work, shard
 from sim.cost.training_memory import check_training_memory, gpu_parameters
 from sim.datum import datum
-from sim.errors import InputError
-from sim.flops import Batch, step_operations
-from sim.flops.training import ATTENTION_BACKWARD_FACTOR, LINEAR_BACKWARD_FACTOR
+from sim.flops import compile_step
+from sim.flops.training import BACKWARD, Recompute, backward_factor
 from sim.hardware.collectives import Transfer, all_gather, all_reduce, all_to_all, reduce_scatter
 from sim.hardware.power import active_power_w, clock_for_cap
 
 if TYPE_CHECKING:
     from sim.arch import Architecture
-    from sim.flops import OperationTable
     from sim.hardware.device import Device
     from sim.hardware.node import Node
 
@@ -48,7 +46,7 @@ class TrainingSetup:
     sequence_tokens: int
     global_batch_tokens: int
     micro_batch_sequences: int = 1
-    recompute: str = "selective"
+    recompute: Recompute = "selective"
     cap_w: float | None = None
 
     @property
@@ -72,7 +70,7 @@ class Part:
     phase: str
     time_s: float
     gpu_power_w: float
-    flops: float = 0.0
+    matmul_flops: float = 0.0
     hbm_bytes: float = 0.0
     link_bytes: float = 0.0
 
@@ -147,40 +145,64 @@ def training_step(setup: TrainingSetup, node: Node) -> TrainingStepCost:
     """
     check_layout(setup.arch, setup.layout, node)
     memory = check_training_memory(setup, node.device)
-    forward = _forward_table(setup)
+    forward = _forward(setup, node.device)
     compute, clock_frac = _compute_parts(setup, forward, node.device)
     busy = (*compute, *_exchange_parts(setup, forward, node))
     parts = (*busy, _bubble(setup, busy, node.device), *_synchronise_parts(setup, node))
     return TrainingStepCost(
-        parts=parts,
+        parts=tuple(_under_cap(part, setup.cap_w, node.device) for part in parts),
         gpus=setup.layout.gpus,
         tokens=setup.step_tokens,
-        model_flops=3 * forward.matmul_flops * setup.micro_batches * setup.layout.dp,
+        model_flops=3 * forward.model_flops * setup.micro_batches * setup.layout.dp,
         gpu_memory_bytes=memory,
         clock_frac=clock_frac,
         peak_flops=node.device.matmul_bf16_flops,
     )
 
 
-def _forward_table(setup: TrainingSetup) -> OperationTable:
-    """Operations of one micro-batch through the whole model, logits at every position."""
-    batch = Batch.uniform(setup.micro_batch_sequences, setup.sequence_tokens, 0, logits="all")
-    return step_operations(setup.arch, batch)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Forward:
+    """One micro-batch through the whole model, logits at every position.
+
+    Args:
+        work: of one GPU, if it held all layers.
+        backward: FLOPs of the backward pass over those of the forward one, by row.
+        model_flops: matrix FLOPs of the replica.
+    """
+
+    work: GpuWork
+    backward: Floats
+    model_flops: float
+    all_reduces: float
+    dispatch_bytes: float
+
+
+def _forward(setup: TrainingSetup, device: Device) -> _Forward:
+    program = compile_step(setup.arch)
+    features = program.uniform_features(
+        setup.micro_batch_sequences, setup.sequence_tokens, 0, setup.sequence_tokens
+    )
+    values = program.evaluate(features)
+    sharding = shard(program, device, setup.layout, sequence_parallel=True)
+    return _Forward(
+        work=gpu_work(values, sharding),
+        backward=np.array([backward_factor(name, "flash") for name in program.name]),
+        model_flops=float((values["flops"] * sharding.matmul).sum()),
+        all_reduces=float(program.layers[program.all_reduce_after].sum()),
+        dispatch_bytes=float(values["dispatch_bytes"].sum()),
+    )
 
 
 def _compute_parts(
-    setup: TrainingSetup, forward: OperationTable, device: Device
+    setup: TrainingSetup, forward: _Forward, device: Device
 ) -> tuple[tuple[Part, ...], float]:
     """Forward, recomputation and backward of all micro-batches; and the lowest clock used."""
-    work = gpu_work(forward, device, setup.layout)
-    attention = forward.cache_write_bytes > 0
-    backward = work.scaled(
-        np.where(attention, ATTENTION_BACKWARD_FACTOR, LINEAR_BACKWARD_FACTOR),
-        LINEAR_BACKWARD_FACTOR,
-    )
-    passes = {"forward": work, "backward": backward}
+    passes = {
+        "forward": forward.work,
+        "backward": forward.work.scaled(forward.backward, BACKWARD),
+    }
     if setup.recompute == "full":
-        passes["recompute"] = work
+        passes["recompute"] = forward.work
     # Each GPU holds 1/pp of the layers and sees every micro-batch of its pipeline.
     repeats = setup.micro_batches / setup.layout.pp
     timed = [_compute_part(n, w, repeats, setup, device) for n, w in passes.items()]
@@ -198,10 +220,18 @@ def _compute_part(
         phase="pipeline",
         time_s=float(work.time_s(clock).sum()) * repeats,
         gpu_power_w=nominal_w if setup.cap_w is None else min(nominal_w, setup.cap_w),
-        flops=float(work.flops.sum()) * repeats,
+        matmul_flops=float(work.matmul_flops.sum()) * repeats,
         hbm_bytes=float(work.hbm_bytes.sum()) * repeats,
     )
     return part, clock
+
+
+def _under_cap(part: Part, cap_w: float | None, device: Device) -> Part:
+    """Waiting and moving bytes under a cap: the clock falls, the time stays."""
+    if cap_w is None or part.gpu_power_w <= cap_w:
+        return part
+    clock_for_cap(device, part.gpu_power_w, cap_w)
+    return replace(part, gpu_power_w=cap_w)
 
 
 def _utilisation_power_w(work: GpuWork, time_s: float, device: Device) -> float:
@@ -212,9 +242,7 @@ def _utilisation_power_w(work: GpuWork, time_s: float, device: Device) -> float:
     )
 
 
-def _exchange_parts(
-    setup: TrainingSetup, forward: OperationTable, node: Node
-) -> tuple[Part, ...]:
+def _exchange_parts(setup: TrainingSetup, forward: _Forward, node: Node) -> tuple[Part, ...]:
     """Exchanges within a pipeline stage: tensor parallel (exposed) and experts (part hidden).
 
     Forward and backward each do the forward's exchanges once.
@@ -222,14 +250,15 @@ def _exchange_parts(
     layout = setup.layout
     repeats = 2 * setup.micro_batches / layout.pp
     tokens = setup.micro_batch_sequences * setup.sequence_tokens
-    payload_bytes = tokens * setup.arch.hidden * 2.0
-    reduce = all_reduce(payload_bytes, layout.tp, layout.tp_link(node))
-    count = float(forward.layers[forward.all_reduce_after].sum())
-    parts = [_link_part("tensor parallel", "pipeline", reduce, repeats * count, node.device)]
+    reduce = all_reduce(tokens * setup.arch.hidden * 2.0, layout.tp, layout.tp_link(node))
+    parts = [
+        _link_part(
+            "tensor parallel", "pipeline", reduce, repeats * forward.all_reduces, node.device
+        )
+    ]
     if layout.ep > 1:
         # The tp GPUs of a replica share its tokens, so each sends its part of the payload.
-        sent_bytes = float(forward.dispatch_bytes.sum()) / layout.tp
-        exchange = all_to_all(sent_bytes, layout.ep, layout.ep_link(node))
+        exchange = all_to_all(forward.dispatch_bytes / layout.tp, layout.ep, layout.ep_link(node))
         exposed = 1 - datum(ASSUMPTIONS, "overlap.expert_frac").value
         parts.append(
             _link_part("expert exchange", "pipeline", exchange, repeats * exposed, node.device)
@@ -237,9 +266,7 @@ def _exchange_parts(
     return tuple(parts)
 
 
-def _link_part(
-    name: str, phase: str, transfer: Transfer, repeats: float, device: Device
-) -> Part:
+def _link_part(name: str, phase: str, transfer: Transfer, repeats: float, device: Device) -> Part:
     """A part in which a GPU only moves bytes over its links (each byte leaves and enters HBM)."""
     if transfer.time_s == 0 or repeats == 0:
         return Part(name, phase, 0.0, device.active_w)

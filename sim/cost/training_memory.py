@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sim.datum import datum
 from sim.errors import CapacityError
 from sim.flops import parameters
-from sim.flops.training import activation_bytes
+from sim.flops.activations import activation_bytes
 from sim.units import gib
 
 if TYPE_CHECKING:
@@ -69,13 +69,17 @@ def training_memory(setup: TrainingSetup) -> dict[str, float]:
     in_flight = min(1.0, setup.micro_batches / pp)
     interleaving = 1 + (pp - 1) / (pp * v) if v > 1 else 1.0
     all_layers_bytes = activation_bytes(
-        setup.arch, setup.micro_batch_sequences, setup.sequence_tokens, setup.recompute
+        setup.arch,
+        setup.micro_batch_sequences,
+        setup.sequence_tokens,
+        setup.recompute,
+        tp=layout.tp,
     )
     return {
         "weights": sharded("weight", 3),
         "gradients": sharded("gradient", 2),
         "optimiser": sharded("optimiser", 1),
-        "activations": all_layers_bytes / layout.tp * in_flight * interleaving,
+        "activations": all_layers_bytes * in_flight * interleaving,
     }
 
 
@@ -96,3 +100,11 @@ def check_training_memory(setup: TrainingSetup, device: Device) -> dict[str, flo
             path="layout",
         )
     return parts
+
+
+def checkpoint_bytes(arch: Architecture) -> float:
+    """Bytes of a checkpoint: weights and optimiser state of all parameters."""
+    per_parameter = sum(
+        datum(ASSUMPTIONS, f"bytes_per_parameter.{name}").value for name in ("weight", "optimiser")
+    )
+    return parameters(arch).total * per_parameter

@@ -79,11 +79,7 @@ def load_building(pue: float | None = None) -> Building:
 
 def build_building(figures: Mapping[str, Datum], pue: float | None = None) -> Building:
     """A building from its figures, for example sampled ones."""
-    efficiency_frac = (
-        figures["power_train.ups_efficiency_frac"].value
-        * figures["power_train.pdu_efficiency_frac"].value
-        * figures["power_train.transformer_efficiency_frac"].value
-    )
+    efficiency_frac = power_train_efficiency_frac(figures)
     chosen = figures["pue.design"].value if pue is None else pue
     if chosen < 1 / efficiency_frac:
         raise CapacityError(
@@ -92,6 +88,15 @@ def build_building(figures: Mapping[str, Datum], pue: float | None = None) -> Bu
             f"give a PUE of at least {1 / efficiency_frac + 0.0005:.3f}",
         )
     return Building(efficiency_frac, chosen)
+
+
+def power_train_efficiency_frac(figures: Mapping[str, Datum]) -> float:
+    """Efficiency of UPS, distribution and transformer together, 0..1."""
+    return (
+        figures["power_train.ups_efficiency_frac"].value
+        * figures["power_train.pdu_efficiency_frac"].value
+        * figures["power_train.transformer_efficiency_frac"].value
+    )
 
 
 def power_parts(chip_w: float, nodes: int, node: Node, building: Building) -> PowerParts:

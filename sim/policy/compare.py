@@ -96,7 +96,7 @@ def least_margins(summary: Json) -> dict[str, float]:
 
 
 def difference(changed: Json, baseline: Json) -> dict[str, Any]:
-    """changed - baseline of every figure that both have as a number."""
+    """Changed - baseline of every figure that both have as a number."""
     return {
         key: changed[key] - value
         for key, value in baseline.items()

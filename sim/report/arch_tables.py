@@ -152,11 +152,13 @@ def _crossover(
     for i in np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0):
         share = gap[i] / (gap[i] - gap[i + 1])
         context = round(CONTEXTS[i] + share * (CONTEXTS[i + 1] - CONTEXTS[i]))
+        value = line_a[i] + share * (line_a[i + 1] - line_a[i])
         less, more = (a, b) if gap[i] < 0 else (b, a)
         rows.append(
             {
                 "quantity": quantity,
                 "context_tokens": context,
+                "value": float(value),
                 "less_before": less.name,
                 "less_after": more.name,
                 "text": f"{quantity}: {less.name} is below {more.name} up to {context:,} tokens",

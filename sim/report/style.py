@@ -40,7 +40,7 @@ LIMIT_COLOURS: Final = {
     "swing": "#F0E442",
     "none": "#DDDDDD",
 }
-RC: Final = {
+RC: Final[Any] = {
     "svg.hashsalt": "flopgrid",
     "svg.fonttype": "path",
     "font.size": 9,
@@ -51,18 +51,17 @@ RC: Final = {
     "legend.frameon": False,
     "figure.dpi": 100,
 }
+mpl.rcParams.update(RC)
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure in the house style."""
-    with mpl.rc_context(RC):
-        return Figure(figsize=(width_in, height_in), layout="constrained")
+    return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write `path` (.svg) and, beside it, the numbers it shows (.csv)."""
-    with mpl.rc_context(RC):
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "flopgrid"})
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "flopgrid"})
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

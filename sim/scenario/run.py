@@ -14,8 +14,8 @@ from sim import __version__, arch
 from sim.datum import data, data_file, data_hash, data_names
 from sim.errors import InputError
 from sim.grid.hosting import Hosting, hosting_by_zone
-from sim.grid.us_states import us_states
 from sim.grid.law import check_power_balance
+from sim.grid.us_states import us_states
 from sim.grid.verdict import GridVerdict, assess
 from sim.hardware.node import NODES
 from sim.record.store import RunFolder, RunId
@@ -23,7 +23,7 @@ from sim.record.timeline import to_table
 from sim.scenario.canonical import hash8, to_yaml
 from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.resolve import resolve
-from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, TraceRequests
+from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, TraceRequests, Workload
 from sim.scenario.simulate import Outcome, Tell, simulate
 from sim.scenario.summary import Json, summarise
 from sim.scenario.uncertainty import assumptions, meter_range_w
@@ -64,12 +64,18 @@ def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
     """Trace files relative to the file that names them, not to the working folder."""
     sites = []
     for s, site in enumerate(scenario.sites):
-        workloads = []
+        workloads: list[Workload] = []
         for w, workload in enumerate(site.workloads):
             if isinstance(workload, ServingSpec) and isinstance(workload.requests, TraceRequests):
                 named_in = document.place(["sites", s, "workloads", w, "requests", "file"]).file
                 folder = Path(named_in).parent if Path(named_in).is_file() else Path()
                 file = os.path.normpath(folder / workload.requests.file)
+                if not Path(file).is_file():
+                    raise InputError(
+                        f"no such trace file {file!r}",
+                        "give a CSV or Parquet file, relative to the file that names it",
+                        path=f"sites[{s}].workloads[{w}].requests.file",
+                    )
                 requests = workload.requests.model_copy(update={"file": file})
                 workloads.append(workload.model_copy(update={"requests": requests}))
             else:
@@ -105,9 +111,7 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
     swing_frac = sum(swings.values()) / sum(loads.values())
     hosting = hosting_by_zone(network, swing_frac=swing_frac, samples=min(samples, 64), seed=seed)
     summary = summarise(outcome, verdict, hosting, _sources(scenario))
-    summary["assumptions"] = sorted(
-        {*summary["assumptions"], *_assumptions(outcome)}
-    )
+    summary["assumptions"] = sorted({*summary["assumptions"], *_assumptions(outcome)})
     return RunResult(outcome, verdict, hosting, summary)
 
 

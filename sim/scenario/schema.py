@@ -8,17 +8,25 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sim.cost.layout import Layout
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+def _whole(value: object) -> object:
+    """1e5 is a whole number; true and "5" are not."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 class Strict(BaseModel):
     """Base of all scenario parts: closed and frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class At(Strict):
@@ -31,8 +39,8 @@ class Cluster(Strict):
     """The servers of a site. Give `nodes` or `gpus`."""
 
     node: str = "dgx-h100"
-    nodes: int | None = Field(None, ge=1, le=10_000_000)
-    gpus: int | None = Field(None, ge=8, le=80_000_000)
+    nodes: Whole | None = Field(None, ge=1, le=10_000_000)
+    gpus: Whole | None = Field(None, ge=8, le=80_000_000)
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -50,12 +58,12 @@ class Facility(Strict):
 class LayoutSpec(Strict):
     """Parallel layout; `dp` is filled up to the GPUs of the workload if left out."""
 
-    tp: int = Field(1, ge=1, le=64)
-    pp: int = Field(1, ge=1, le=512)
-    dp: int | None = Field(None, ge=1, le=1_000_000)
-    ep: int = Field(1, ge=1, le=4096)
+    tp: Whole = Field(1, ge=1, le=64)
+    pp: Whole = Field(1, ge=1, le=512)
+    dp: Whole | None = Field(None, ge=1, le=1_000_000)
+    ep: Whole = Field(1, ge=1, le=4096)
     zero: Literal[0, 1, 2, 3] = 0
-    virtual_stages: int = Field(1, ge=1, le=64)
+    virtual_stages: Whole = Field(1, ge=1, le=64)
 
     def to_layout(self) -> Layout:
         """The layout, with dp 1 where it is left out."""
@@ -76,12 +84,12 @@ class TrainingSpec(Strict):
     arch: str
     budget_flops: float | None = Field(None, gt=0, le=1e32)
     tokens: float | None = Field(None, gt=0, le=1e18)
-    gpus: int | None = Field(None, ge=1, description="default: all GPUs of the site left over")
+    gpus: Whole | None = Field(None, ge=1, description="default: all GPUs of the site left over")
     layout: LayoutSpec = LayoutSpec()
     precision: Literal["bf16"] = "bf16"
-    sequence_tokens: int = Field(8192, ge=1, le=10_000_000)
-    global_batch_tokens: int = Field(16_777_216, ge=1, le=10_000_000_000)
-    micro_batch_sequences: int = Field(1, ge=1, le=4096)
+    sequence_tokens: Whole = Field(8192, ge=1, le=10_000_000)
+    global_batch_tokens: Whole = Field(16_777_216, ge=1, le=10_000_000_000)
+    micro_batch_sequences: Whole = Field(1, ge=1, le=4096)
     recompute: Literal["none", "selective", "full"] = "selective"
     checkpoint: Checkpointing = Checkpointing()
 
@@ -103,8 +111,8 @@ class ConstantLengthsSpec(Strict):
     """All requests alike."""
 
     kind: Literal["constant"]
-    input_tokens: int = Field(ge=1, le=10_000_000)
-    output_tokens: int = Field(ge=1, le=10_000_000)
+    input_tokens: Whole = Field(ge=1, le=10_000_000)
+    output_tokens: Whole = Field(ge=1, le=10_000_000)
 
 
 LengthsSpec = Annotated[EmpiricalLengthsSpec | ConstantLengthsSpec, Field(discriminator="kind")]
@@ -163,15 +171,15 @@ class ServingSpec(Strict):
     kind: Literal["serving"]
     name: Name = "serving"
     arch: str
-    gpus: int | None = Field(None, ge=1, description="default: all GPUs of the site left over")
+    gpus: Whole | None = Field(None, ge=1, description="default: all GPUs of the site left over")
     layout: LayoutSpec = LayoutSpec()
     precision: Literal["bf16"] = "bf16"
     requests: Requests
     router: Literal["round-robin", "join-shortest-queue", "power-of-two"] = "power-of-two"
     batcher: Literal["chunked-prefill", "prefill-priority"] = "chunked-prefill"
-    max_num_seqs: int = Field(256, ge=1, le=65_536)
-    max_num_batched_tokens: int = Field(8192, ge=1, le=1_000_000)
-    representative_replicas: int = Field(
+    max_num_seqs: Whole = Field(256, ge=1, le=65_536)
+    max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
+    representative_replicas: Whole = Field(
         4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"
     )
     warmup_s: float = Field(60.0, ge=0)
@@ -200,7 +208,7 @@ class ZonalGrid(Strict):
 
     kind: Literal["zonal"] = "zonal"
     case: Literal["us-states"] = "us-states"
-    samples: int = Field(128, ge=8, le=65_536, description="samples over the assumptions' ranges")
+    samples: Whole = Field(128, ge=8, le=65_536, description="samples over the assumptions' ranges")
     peak_window_s: float = Field(900.0, gt=0, le=86_400, description="window of the meter's peak")
 
 
@@ -235,9 +243,9 @@ class Scenario(Strict):
 
     name: Name
     question: str = ""
-    epoch: datetime = datetime(2024, 8, 20, tzinfo=UTC)
+    epoch: datetime = Field(datetime(2024, 8, 20, tzinfo=UTC), strict=False)
     horizon_h: float = Field(gt=0, le=2500)
-    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field([1], min_length=1)
+    seeds: list[Annotated[Whole, Field(ge=0, le=2**31 - 1)]] = Field([1], min_length=1)
     sites: list[Site] = Field(min_length=1, max_length=256)
     grid: ZonalGrid = ZonalGrid()
     control: Control = Control()

@@ -107,8 +107,7 @@ def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome
         for job in site.jobs.values()
     }
     totals = {
-        b: Total(f"total.{b}_w", [_meter(site, b) for site in simulation.sites])
-        for b in BOUNDARIES
+        b: Total(f"total.{b}_w", [_meter(site, b) for site in simulation.sites]) for b in BOUNDARIES
     }
     total_recorders = {b: Integrator.of(t.signal) for b, t in totals.items()}
     _advance(simulation, tell)

@@ -33,9 +33,7 @@ def summarise(
         for s in outcome.sites
         for name, fleet in s.run.fleets.items()
     }
-    jobs = {
-        f"{s.name}.{name}": job for s in outcome.sites for name, job in s.run.jobs.items()
-    }
+    jobs = {f"{s.name}.{name}": job for s in outcome.sites for name, job in s.run.jobs.items()}
     summary: Json = {
         "name": scenario.name,
         "question": scenario.question,

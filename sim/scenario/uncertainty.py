@@ -61,9 +61,7 @@ def _figures(plant: SitePlant) -> dict[str, Datum]:
 
 
 def _meter_w(plant: SitePlant, chip_w: float, drawn: dict[str, Datum]) -> float:
-    node = build_node(
-        plant.node.name, node_figures(plant.node.name) | drawn, plant.node.device
-    )
+    node = build_node(plant.node.name, node_figures(plant.node.name) | drawn, plant.node.device)
     efficiency_frac = power_train_efficiency_frac(building_figures() | drawn)
     building = Building(efficiency_frac, max(plant.building.pue, 1 / efficiency_frac))
     limit_w = plant.nodes * node.gpus * plant.node.device.limit_w

@@ -1,0 +1,42 @@
+"""Figure: FLOPs per token and memory against the context, crossovers marked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sim.report.style import new_figure, save
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+LINE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+PANELS: Final = {
+    "flops_per_token": "FLOPs per decoded token [FLOP]",
+    "memory_bytes": "weights and cache of one sequence, bf16 [B]",
+}
+
+
+def draw_compare(found: Mapping[str, Any], path: Path) -> None:
+    """Two panels, one line an architecture; a dot where two lines cross.
+
+    Args:
+        found: the result of `arch_tables.compare`.
+    """
+    figure = new_figure(8.4, 4.0)
+    names = list(dict.fromkeys(point["name"] for point in found["points"]))
+    for axes, (quantity, label) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
+        lines = {
+            name: [(p["context_tokens"], p[quantity]) for p in found["points"] if p["name"] == name]
+            for name in names
+        }
+        for number, (name, line) in enumerate(lines.items()):
+            colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+            axes.loglog(*zip(*line, strict=True), color=colour, label=name)
+        for cross in found["crossovers"]:
+            if cross["quantity"] == quantity:
+                axes.plot(cross["context_tokens"], cross["value"], "ko", markersize=4)
+        axes.set_xlabel("context [token]")
+        axes.set_ylabel(label)
+    figure.axes[0].legend(fontsize=7.5)
+    save(figure, path, found["points"])
