@@ -20,6 +20,7 @@ SAME_CLASS = {
     "qwen3_5_moe": "qwen3_5_moe_text",
     "kimi_k2": "deepseek_v3",
     "minimax_text_01": "minimax",
+    "minimax_m1": "minimax",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
 }

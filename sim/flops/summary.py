@@ -36,7 +36,7 @@ OTHER_COMPONENT = "mixers"
 
 def component(row_name: str) -> str:
     """The component of a row: vocabulary, attention, ffn, experts, norms or mixers."""
-    head = row_name.split(".")[0].split("[")[0].split("#")[0]
+    head = row_name.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0].split("#", maxsplit=1)[0]
     return COMPONENTS.get(head, OTHER_COMPONENT)
 
 

@@ -150,7 +150,7 @@ def read_falcon(fields: Fields) -> Read:
     heads = fields.count("num_attention_heads", "n_head")
     if hidden % heads:
         raise fields.error("num_attention_heads", f"{hidden} is not a multiple of {heads}", "mend")
-    parallel = fields.flag("parallel_attn") or fields.flag("new_decoder_architecture")
+    parallel = fields.flag("parallel_attn") or _is_new_falcon(fields)
     bias = fields.flag("bias")
     mixer = Attention(
         heads,
@@ -175,13 +175,18 @@ def read_falcon(fields: Fields) -> Read:
     )
 
 
+def _is_new_falcon(fields: Fields) -> bool:
+    """Falcon-40B's architecture; its first files said so by the family `RefinedWeb` alone."""
+    return fields.family == "RefinedWeb" or fields.flag("new_decoder_architecture")
+
+
 def _falcon_kv_heads(fields: Fields, heads: int) -> int:
-    if fields.flag("new_decoder_architecture"):
+    if _is_new_falcon(fields):
         return fields.count_or(heads, "num_kv_heads", "n_head_kv")
     return 1 if fields.flag("multi_query") else heads
 
 
 def _falcon_norms(fields: Fields) -> int:
-    if fields.flag("new_decoder_architecture"):
+    if _is_new_falcon(fields):
         return fields.count_or(2, "num_ln_in_parallel_attn")
     return 1 if fields.flag("parallel_attn") else 2

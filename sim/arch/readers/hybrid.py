@@ -134,9 +134,10 @@ def _granite_position(fields: Fields) -> str:
 
 
 def _is_hybrid(fields: Fields, kind: str) -> bool:
-    if kind not in {"hybrid", "mamba", "mamba2", "linear_attention"}:
+    """`hybrid` or `g` calls the shared block; `mamba` or `m` does not."""
+    if kind not in {"hybrid", "g", "mamba", "m", "mamba2", "linear_attention"}:
         raise fields.error("layers_block_type", f"unknown layer {kind!r}", "use mamba or hybrid")
-    return kind == "hybrid"
+    return kind in {"hybrid", "g"}
 
 
 def _shared_attention(fields: Fields) -> Attention:
@@ -326,7 +327,7 @@ def _minimax_kinds(fields: Fields) -> list[str]:
     )
 
 
-@reader("minimax", "minimax_text_01")
+@reader("minimax", "minimax_text_01", "minimax_m1")
 def read_minimax(fields: Fields) -> Read:
     """MiniMax-01: lightning attention with softmax attention in between; experts everywhere."""
     plain = parts.windowed(parts.attention(fields, bias=False), fields.size("sliding_window"))

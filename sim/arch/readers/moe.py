@@ -50,15 +50,10 @@ def read_deepseek(fields: Fields) -> Read:
     vector of one parameter per expert; it is counted here too (1728 of 16.4e9 parameters).
     """
     mixer = parts.attention(fields)
-    dense = parts.layer(fields, mixer, parts.ffn(fields))
     sparse = parts.layer(fields, mixer, deepseek_experts(fields, router_vector=True))
-    return parts.decoder(
-        fields,
-        [
-            sparse if is_deepseek_sparse(fields, index) else dense
-            for index in range(parts.layer_count(fields))
-        ],
-    )
+    sparse_at = [is_deepseek_sparse(fields, index) for index in range(parts.layer_count(fields))]
+    dense = sparse if all(sparse_at) else parts.layer(fields, mixer, parts.ffn(fields))
+    return parts.decoder(fields, [sparse if routed else dense for routed in sparse_at])
 
 
 def qwen_experts(fields: Fields, *, shared: bool) -> MoE:
