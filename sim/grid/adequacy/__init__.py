@@ -1,0 +1,1 @@
+"""Resource adequacy: will there be enough capacity, in days, hours and MWh a year."""
