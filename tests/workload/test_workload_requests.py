@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim.errors import InputError
+from sim.randomness import stream
 from sim.workload.arrivals import GammaArrivals, PoissonArrivals
 from sim.workload.lengths import ConstantLengths, LognormalLengths
 from sim.workload.requests import Request, RequestTable, draw_requests
@@ -30,6 +31,17 @@ def test_lengths_do_not_depend_on_the_arrival_process() -> None:
     assert first.input_tokens.tolist() == again.input_tokens.tolist()
     elsewhere = draw_requests(PoissonArrivals(5.0), lengths, 100.0, 1, "campus")
     assert first.arrival_ps.tolist() != elsewhere.arrival_ps.tolist()
+
+
+def test_the_streams_are_named_by_what_they_draw() -> None:
+    """Another engine must draw the same requests."""
+    lengths = LognormalLengths(100, 50, 1.0, 1.0)
+    table = draw_requests(PoissonArrivals(5.0), lengths, 100.0, 1, "site")
+    times_s = PoissonArrivals(5.0).times_s(100.0, stream(1, "arrivals", "site"))
+    tokens_in, tokens_out = lengths.sample(len(times_s), stream(1, "lengths", "site"))
+    assert table.arrival_ps.tolist() == [round(time_s * 1e12) for time_s in times_s.tolist()]
+    assert table.input_tokens.tolist() == tokens_in.tolist()
+    assert table.output_tokens.tolist() == tokens_out.tolist()
 
 
 @pytest.mark.parametrize(("tokens_in", "tokens_out"), [(0, 1), (1, 0), (-3, 1)])
