@@ -66,7 +66,7 @@ def _work_line(summary: Mapping[str, Any]) -> str:
 
 
 def _reading_lines(summary: Mapping[str, Any]) -> list[str]:
-    """One line a limit: the zone with the least room."""
+    """One line a limit: the zone with the least room; what was short before stands apart."""
     verdicts = summary["grid"]["verdicts"]
     lines = []
     skipped = []
@@ -76,16 +76,23 @@ def _reading_lines(summary: Mapping[str, Any]) -> list[str]:
             skipped.append(limit)
             continue
         worst = min(known, key=lambda v: v["margin_mw"])
-        before = f"; before the load: {worst['preexisting']}" if worst["preexisting"] else ""
-        text = (
+        lines.append(
             f"  {limit:<9} {worst['verdict']:<13} margin {worst['margin_mw']:>9,.0f} MW "
             f"({worst['margin_low_mw']:,.0f} to {worst['margin_high_mw']:,.0f}), "
-            f"P(binds) {worst['probability']:.2f}, {worst['zone']}{before}"
+            f"P(binds) {worst['probability']:.2f}, {worst['zone']}{_before(worst)}"
         )
-        lines.append(_cut(text))
     if skipped:
         lines.append(f"  {', '.join(skipped)}: not assessed by the zonal view")
     return lines
+
+
+def _before(verdict: Mapping[str, Any]) -> str:
+    """What was short without the load."""
+    if verdict["preexisting_mw"] > 0:
+        return f"; {verdict['preexisting_mw']:,.0f} MW short before the load"
+    if verdict["short_before_frac"]:
+        return f"; short before the load in {verdict['short_before_frac']:.0%} of the samples"
+    return ""
 
 
 def _answer(summary: Mapping[str, Any]) -> str:

@@ -232,6 +232,7 @@ def reading_json(reading: Reading) -> Json:
         "probability": reading.probability,
         "preexisting": reading.preexisting,
         "preexisting_mw": reading.preexisting_mw,
+        "short_before_frac": reading.short_before,
         "detail": reading.detail,
     }
 
