@@ -100,8 +100,16 @@ def test_decode_reads_the_whole_growing_cache_once() -> None:
 
 @pytest.mark.parametrize(
     ("n_experts", "top_k", "tokens", "share"),
-    [(8, 2, 1, 0.25), (8, 2, 4, 0.68), (8, 2, 8, 0.90), (8, 2, 16, 0.99)]
-    + [(256, 8, 1, 0.031), (256, 8, 16, 0.40), (256, 8, 32, 0.64), (256, 8, 64, 0.87)],
+    [
+        (8, 2, 1, 0.25),
+        (8, 2, 4, 0.68),
+        (8, 2, 8, 0.90),
+        (8, 2, 16, 0.99),
+        (256, 8, 1, 0.031),
+        (256, 8, 16, 0.40),
+        (256, 8, 32, 0.64),
+        (256, 8, 64, 0.87),
+    ],
 )
 def test_experts_touched_as_published(
     n_experts: int, top_k: int, tokens: int, share: float
