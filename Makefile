@@ -8,13 +8,14 @@ SCENARIO ?= scenarios/100k-h100-one-state.yaml
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: run test check bench clean help
+.PHONY: run test check bench samples clean help
 
 help:
 	@echo "make run    answer the first question (SCENARIO=$(SCENARIO))"
 	@echo "make test   the whole test suite"
 	@echo "make check  style, types, import contracts"
 	@echo "make bench  timings of the hot paths"
+	@echo "make samples  the figures of the README, made again"
 
 run: $(VENV)/.run
 	$(BIN)/flopgrid run $(SCENARIO)
@@ -45,6 +46,12 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.run
+
+# The figures that the README shows.
+samples: $(VENV)/.run
+	$(BIN)/flopgrid run scenarios/100k-h100-one-state.yaml --out build/samples
+	mkdir -p outputs/samples
+	cp build/samples/100k-h100-one-state-*/seed-1/figures/hosting.* outputs/samples/
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -57,9 +57,9 @@ def handle(args: argparse.Namespace) -> int:
     """Run every seed; print the verdict of each."""
     from sim.cli.text import to_json
     from sim.report.verdict_text import verdict_lines
-    from sim.scenario.run import load_scenario, run_id, run_to_folder
+    from sim.scenario.run import load_scenario, located, run_id, run_to_folder
 
-    _, scenario = load_scenario(args.scenario, args.overrides)
+    document, scenario = load_scenario(args.scenario, args.overrides)
     seeds = scenario.seeds if args.seed is None else [args.seed]
     for number in seeds:
         folder = run_id(scenario, number).folder(args.out)
@@ -67,8 +67,11 @@ def handle(args: argparse.Namespace) -> int:
             state = "is finished and would be made again" if folder.is_dir() else "is to do"
             print(f"{folder} {state}: {scenario.horizon_h:g} h, {len(scenario.sites)} site(s)")
             continue
-        command = ["run", args.scenario, *(f"--set {o}" for o in args.overrides)]
-        folder, result = run_to_folder(scenario, number, args.out, command, draw_into, progress())
+        command = ["run", args.scenario, *(w for o in args.overrides for w in ("--set", o))]
+        with located(document):
+            folder, result = run_to_folder(
+                scenario, number, args.out, command, draw_into, progress()
+            )
         print(to_json(result.summary) if args.json else "\n".join(verdict_lines(result.summary)))
         print(f"written: {folder}", file=sys.stderr)
     return 0

@@ -51,11 +51,13 @@ def handle(args: argparse.Namespace) -> int:
 def run_one(base: Path, overrides: Sequence[str], seed: int, out: Path) -> Path:
     """One point of a sweep as a run folder, with its figures."""
     from sim.cli.run import draw_into
-    from sim.scenario.run import load_scenario, run_to_folder
+    from sim.scenario.run import load_scenario, located, run_to_folder
 
-    _, scenario = load_scenario(base, overrides)
-    command = ["run", str(base), *(f"--set {o}" for o in overrides), f"--seed {seed}"]
-    folder, _ = run_to_folder(scenario, seed, out, command, draw_into)
+    document, scenario = load_scenario(base, overrides)
+    options = [w for o in overrides for w in ("--set", o)]
+    command = ["run", str(base), *options, "--seed", str(seed)]
+    with located(document):
+        folder, _ = run_to_folder(scenario, seed, out, command, draw_into)
     return folder
 
 

@@ -34,12 +34,13 @@ def handle(args: argparse.Namespace) -> int:
     from sim.cli.text import table, to_json
     from sim.policy import parse_policy
     from sim.policy.compare import compare
-    from sim.scenario.run import load_scenario
+    from sim.scenario.run import load_scenario, located
 
     policies = [parse_policy(text) for text in args.policy]
-    _, scenario = load_scenario(args.scenario, args.overrides)
+    document, scenario = load_scenario(args.scenario, args.overrides)
     seed = scenario.seeds[0] if args.seed is None else args.seed
-    found = compare(scenario, policies, seed, progress())
+    with located(document):
+        found = compare(scenario, policies, seed, progress())
     if args.json:
         print(to_json(found))
         return 0
@@ -58,6 +59,8 @@ def handle(args: argparse.Namespace) -> int:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
+    if abs(value) >= 1e7:
+        return f"{value:.4g}"
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
 
 
