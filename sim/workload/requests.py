@@ -72,6 +72,24 @@ class RequestTable:
             yield Request(request_id, *row)
 
 
+def thin_requests(
+    table: RequestTable, keep_frac: float, horizon_s: float, rng: np.random.Generator
+) -> RequestTable:
+    """The rows of a recorded trace that an independent coin keeps, each with its lengths.
+
+    Args:
+        table: the trace.
+        keep_frac: probability that a row is kept, 0 to 1.
+        horizon_s: later rows are left out.
+        rng: one uniform draw per row.
+    """
+    if not 0 <= keep_frac <= 1:
+        raise InputError(f"keep_frac = {keep_frac}, must be in [0, 1]", path="keep_frac")
+    keep = rng.random(len(table)) < keep_frac
+    keep &= table.arrival_ps < round(horizon_s * PS_PER_S)
+    return RequestTable(table.arrival_ps[keep], table.input_tokens[keep], table.output_tokens[keep])
+
+
 def draw_requests(
     arrivals: ArrivalProcess, lengths: LengthDistribution, horizon_s: float, seed: int, purpose: str
 ) -> RequestTable:

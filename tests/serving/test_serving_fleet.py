@@ -17,6 +17,7 @@ from sim.errors import InputError, LawViolation, UnknownNameError
 from sim.units import PS_PER_S
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.lengths import ConstantLengths, trace_lengths
+from sim.workload.requests import RequestTable, draw_requests
 
 COSTER = LinearCoster(
     step_s=0.008, token_s=2e-5, cached_s=2e-9, gpus=4, power_w=2400.0, idle_power_w=480.0
@@ -181,3 +182,20 @@ def test_the_scaled_power_stays_between_idle_and_busy() -> None:
     env.run(int(SPEC.horizon_s * PS_PER_S))
     assert min(seen) == pytest.approx(12 * 480.0)
     assert max(seen) == pytest.approx(12 * 2400.0)
+
+
+def test_a_recorded_trace_is_replayed_row_by_row() -> None:
+    """With all replicas simulated every row comes; with a third, a coin decides."""
+    drawn = draw_requests(PoissonArrivals(20.0), ConstantLengths(40, 5), 30.0, 1, "trace")
+    tokens_in = np.arange(1, len(drawn) + 1)
+    recorded = RequestTable(drawn.arrival_ps, tokens_in, drawn.output_tokens)
+    spec = replace(SPEC, n_replicas=3)
+    whole = ServingFleet(simpy.Environment(), spec, COSTER, 1, recorded)
+    early = recorded.arrival_ps < 25 * PS_PER_S
+    assert whole.requests.input_tokens.tolist() == tokens_in[early].tolist()
+    part = ServingFleet(simpy.Environment(), replace(spec, n_replicas=9), COSTER, 1, recorded)
+    kept = len(part.requests)
+    count = int(early.sum())
+    assert abs(kept - count / 3) < 4 * np.sqrt(count * 2 / 9)
+    at = np.searchsorted(recorded.arrival_ps, part.requests.arrival_ps)
+    assert part.requests.input_tokens.tolist() == tokens_in[at].tolist()

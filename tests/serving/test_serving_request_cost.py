@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from serving_helpers import MS, requests, rules, tick_coster, world
 
+from sim.arch import load
 from sim.cluster.serving.coster import LinearCoster
 from sim.cluster.serving.request_cost import (
     OwnPrices,
@@ -15,6 +18,9 @@ from sim.cluster.serving.request_cost import (
     own_prices,
     step_prices,
 )
+from sim.cost.layout import Layout
+from sim.cost.serving import ReplicaCost
+from sim.hardware.node import load_node
 
 COSTER = LinearCoster(
     step_s=0.01,
@@ -32,6 +38,27 @@ def test_own_prices_are_the_slopes_of_the_coster() -> None:
     own = own_prices(COSTER)
     assert own.decode == pytest.approx((1e-7, 1e6, 1e5, 500 * 1e-7))
     assert own.prefill == pytest.approx((1e-7 / 512, 1e6, 1e5, 500 * 1e-7 / 512))
+
+
+def test_what_comes_with_the_first_cached_token_is_not_priced_per_token() -> None:
+    """A recurrent state is read once a sequence has any context, however long."""
+
+    class WithState(LinearCoster):
+        def cost(self, prefill, decode_contexts):  # type: ignore[no-untyped-def]
+            plain = COSTER.cost(prefill, decode_contexts)
+            states = sum(context > 0 for context in decode_contexts)
+            return replace(plain, hbm_bytes=plain.hbm_bytes + 1e9 * states)
+
+    assert own_prices(WithState(0.01)).decode == pytest.approx((1e-7, 1e6, 1e5, 500 * 1e-7))
+
+
+def test_prices_of_a_real_model_are_its_cache_and_its_scores() -> None:
+    """Llama-3-8B: 2 x 32 layers x 8 heads x 128 x 2 bytes; 4 x 32 layers x 32 heads x 128."""
+    coster = ReplicaCost(load("llama-3-8b"), Layout(), load_node("dgx-h100"))
+    own = own_prices(coster)
+    for prices in (own.decode, own.prefill):
+        assert prices[1] == pytest.approx(4 * 32 * 32 * 128)
+        assert prices[2] == pytest.approx(2 * 32 * 8 * 128 * 2)
 
 
 def test_weight_bytes_go_by_tokens_and_cache_bytes_to_their_owner() -> None:

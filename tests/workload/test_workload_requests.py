@@ -9,7 +9,7 @@ from sim.errors import InputError
 from sim.randomness import stream
 from sim.workload.arrivals import GammaArrivals, PoissonArrivals
 from sim.workload.lengths import ConstantLengths, LognormalLengths
-from sim.workload.requests import Request, RequestTable, draw_requests
+from sim.workload.requests import Request, RequestTable, draw_requests, thin_requests
 
 
 def test_columns_and_rows_agree() -> None:
@@ -55,3 +55,10 @@ def test_tables_that_do_not_fit_together_are_refused() -> None:
         RequestTable(np.array([0, 1]), np.array([1]), np.array([1, 1]))
     with pytest.raises(InputError, match="not sorted"):
         RequestTable(np.array([1, 0]), np.array([1, 1]), np.array([1, 1]))
+
+
+def test_thinning_out_of_range_is_refused() -> None:
+    table = RequestTable(np.array([0]), np.array([1]), np.array([1]))
+    with pytest.raises(InputError, match=r"keep_frac = 1\.5"):
+        thin_requests(table, 1.5, 1.0, stream(1, "x"))
+    assert len(thin_requests(table, 1.0, 1.0, stream(1, "x"))) == 1

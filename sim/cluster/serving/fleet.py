@@ -33,7 +33,7 @@ from sim.signals import StepSignal
 from sim.units import to_ps, to_s
 from sim.workload.arrivals import ArrivalProcess
 from sim.workload.lengths import LengthDistribution
-from sim.workload.requests import draw_requests
+from sim.workload.requests import RequestTable, draw_requests, thin_requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ class ServingFleet:
         spec: what the fleet is.
         coster: what a step of one replica costs.
         seed: the run's seed.
+        recorded: a trace of the whole fleet's requests, replayed row by row (each row kept
+            with probability k / n) in place of `spec.arrivals` and `spec.lengths`.
 
     Attributes:
         power_w: signal, chip boundary of the whole fleet (scaled).
@@ -101,7 +103,14 @@ class ServingFleet:
         requests: the requests they get.
     """
 
-    def __init__(self, env: Environment, spec: FleetSpec, coster: StepCoster, seed: int):
+    def __init__(
+        self,
+        env: Environment,
+        spec: FleetSpec,
+        coster: StepCoster,
+        seed: int,
+        recorded: RequestTable | None = None,
+    ):
         self.env = env
         self.spec = spec
         self.gpus = spec.n_replicas * coster.gpus
@@ -120,13 +129,7 @@ class ServingFleet:
         self.power_w = StepSignal(f"{spec.name}.chip_w", spec.n_replicas * coster.idle_power_w)
         for replica in self.replicas:
             replica.power_w.subscribe(self._publish_power)
-        self.requests = draw_requests(
-            spec.arrivals.thinned(spec.simulated_replicas / spec.n_replicas),
-            spec.lengths,
-            spec.horizon_s,
-            seed,
-            spec.name,
-        )
+        self.requests = _requests(spec, seed, recorded)
         routed = RoutedReplicas(
             self.replicas, router(spec.router), stream(seed, "router", spec.name)
         )
@@ -185,3 +188,13 @@ class ServingFleet:
         )
         spec = self.spec
         return summarise(window, Sample(spec.n_replicas, spec.simulated_replicas, spec.confidence))
+
+
+def _requests(spec: FleetSpec, seed: int, recorded: RequestTable | None) -> RequestTable:
+    """What the simulated replicas get: the fleet's requests thinned by k / n."""
+    keep_frac = spec.simulated_replicas / spec.n_replicas
+    if recorded is not None:
+        rng = stream(seed, "thinning", spec.name)
+        return thin_requests(recorded, keep_frac, spec.horizon_s, rng)
+    arrivals = spec.arrivals.thinned(keep_frac)
+    return draw_requests(arrivals, spec.lengths, spec.horizon_s, seed, spec.name)

@@ -85,12 +85,16 @@ def amounts(cost: StepCost) -> Amounts:
 
 
 def own_prices(coster: StepCoster) -> OwnPrices:
-    """Slopes of the coster over the context, for one sequence alone."""
-    context = max(1, min(PROBE_CONTEXT_TOKENS, coster.kv_capacity_tokens // 2))
+    """Slopes of the coster over the context, for one sequence alone.
+
+    From one cached token on, so that what a sequence costs once it has any context (a
+    recurrent state to read) counts as the rest.
+    """
+    span = max(1, min(PROBE_CONTEXT_TOKENS, coster.kv_capacity_tokens // 2))
     chunk = PROBE_CHUNK_TOKENS
-    decode = _slope(coster.cost((), (0,)), coster.cost((), (context,)), context)
-    near, far = coster.cost(((chunk, 0),), ()), coster.cost(((chunk, context),), ())
-    prefill = list(_slope(near, far, chunk * context))
+    decode = _slope(coster.cost((), (1,)), coster.cost((), (1 + span,)), span)
+    near, far = coster.cost(((chunk, 1),), ()), coster.cost(((chunk, 1 + span),), ())
+    prefill = list(_slope(near, far, chunk * span))
     prefill[BYTES] *= chunk
     return OwnPrices(decode, (prefill[0], prefill[1], prefill[2], prefill[3]))
 
