@@ -1,6 +1,6 @@
 """Reading the fields of a `config.json`: present, defaulted by the published class, or missing.
 
-The defaults of each family's config class stand in `sim/data/arch/family_defaults.yaml`
+The defaults of each family's config class stand in `sim/data/arch/defaults/<family>.yaml`
 with their source. A field that neither the file nor the class gives is an error.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim.datum import read_yaml
+from sim.datum import data_file, read_yaml
 from sim.errors import InputError, Place
 
-DEFAULTS_FILE = "arch/family_defaults.yaml"
+DEFAULTS_FOLDER = "arch/defaults"
 # Other names under which a family's config class goes.
 SAME_CLASS = {
     "gemma3": "gemma3_text",
@@ -26,10 +26,15 @@ SAME_CLASS = {
 }
 
 
+def defaults_file(family: str) -> str:
+    """Where the class defaults of a `model_type` stand."""
+    return f"{DEFAULTS_FOLDER}/{SAME_CLASS.get(family, family)}.yaml"
+
+
 def family_defaults(family: str) -> dict[str, Any]:
     """Published class defaults of one family, `{}` if it has none."""
-    entry = read_yaml(DEFAULTS_FILE).get(SAME_CLASS.get(family, family), {})
-    defaults: dict[str, Any] = dict(entry.get("defaults", {}))
+    path = defaults_file(family)
+    defaults: dict[str, Any] = read_yaml(path)["defaults"] if data_file(path).is_file() else {}
     return defaults
 
 

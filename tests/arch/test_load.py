@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sim.arch import Architecture, families, from_config, load, names
-from sim.arch.fields import DEFAULTS_FILE, SAME_CLASS
+from sim.arch.fields import defaults_file
 from sim.arch.load import INDEX, _load_zoo
 from sim.datum import read_yaml
 from sim.errors import InputError, Place, UnknownNameError
@@ -45,7 +45,7 @@ def test_loading_one_model_reads_one_file() -> None:
     read_yaml.cache_clear()
     _load_zoo.cache_clear()
     load("llama-2-7b")
-    assert read_yaml.cache_info().currsize == 2  # the model and the table of class defaults
+    assert read_yaml.cache_info().currsize == 2  # the model, its family's class defaults
 
 
 @pytest.mark.parametrize("name", names())
@@ -90,7 +90,7 @@ def test_an_unknown_name_gives_the_nearest() -> None:
 
 
 def test_a_name_cannot_leave_the_zoo() -> None:
-    for name in ("../arch/family_defaults", "..", "", "no/such-id"):
+    for name in ("../arch/hugging_face_ids", "..", "", "no/such-id"):
         with pytest.raises(UnknownNameError):
             load(name)
 
@@ -172,9 +172,8 @@ def test_the_outer_tie_of_a_nested_config_counts() -> None:
 
 
 def test_every_family_with_a_class_has_sourced_defaults() -> None:
-    table = read_yaml(DEFAULTS_FILE)
     for family in families():
-        entry = table[SAME_CLASS.get(family, family)]
+        entry = read_yaml(defaults_file(family))
         assert entry["source"], family
         assert str(entry["as_of"]).startswith("20"), family
 
