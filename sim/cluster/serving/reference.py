@@ -4,7 +4,7 @@ Whatever is faster must give the same requests the same times. The rules are num
 `sim.control.serving`, the order of events at one instant is in `clock`, the division of a
 step among its requests in `request_cost`.
 
-Time is a whole number of picoseconds. A step lasts `max(1, round(time_s * 1e12))`; its
+Time is a whole number of picoseconds. A step lasts `max(1, round(time_s * 1e12))` (half to even); its
 power is its energy over that time, so that the power signal integrates to the energy.
 When no step runs, the replica draws its idle power.
 
@@ -18,7 +18,7 @@ What it imitates:
   enters when its whole prompt would fit. Defaults (8,192 tokens, 1,024 sequences, blocks of
   16 tokens) are those of its API server on an 80 GB Hopper GPU.
 - `prefill-priority`: the V0 engine without chunking (`vllm/core/scheduler.py`,
-  `Scheduler._schedule_default`, up to v0.9): whole prompts first and alone in their step,
+  `Scheduler._schedule_default`, as of v0.9): whole prompts first and alone in their step,
   decodes only when no prompt can enter; watermark of 1 % of the blocks.
 
 Where it differs from vLLM:
