@@ -54,7 +54,6 @@ def hyena_operations(block: Hyena, hidden: int) -> list[Operation]:
             name="hyena.filter",
             kind="matmul",
             flops={LONGEST: 2.0 * filters},
-            full={},
             weights=filters,
             activation={LONGEST: float(channels)},
             split="tp",

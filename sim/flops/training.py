@@ -98,7 +98,8 @@ def training_batch(n_sequences: int, sequence_tokens: int) -> Batch:
 
 def backward_factor(name: str, kernel: str) -> float:
     """Backward FLOPs over forward FLOPs of a row: 2, or 2.5 where backward recomputes inside."""
-    if name.endswith(".core") and kernel == "flash":
+    is_attention = name.endswith(".core") and not name.startswith("indexer")
+    if is_attention and kernel == "flash":
         return FLASH_BACKWARD
     return FLASH_BACKWARD if name.endswith((".scan", ".wkv")) else BACKWARD
 

@@ -101,6 +101,13 @@ def test_qwen2_ignores_its_window_unless_used() -> None:
     assert _reaches(_base("qwen2", use_sliding_window=True, **fields)) == "FFFwwwww"
 
 
+def test_a_null_window_is_none_whatever_the_layers_are_called() -> None:
+    kinds = ["sliding_attention"] * 8
+    assert _reaches(_base("gpt_oss", sliding_window=None, layer_types=kinds)) == "F" * 8
+    assert _reaches(_base("qwen3", sliding_window=9, layer_types=kinds)) == "F" * 8
+    assert _reaches(_base("llama4_text", attention_chunk_size=None)) == "F" * 8
+
+
 def test_gemma_patterns() -> None:
     assert _reaches(_base("gemma2")) == "wFwFwFwF"
     assert _reaches(_base("gemma3_text")) == "wwwwwFww"

@@ -44,6 +44,8 @@ def qwen_window(fields: Fields, index: int) -> str:
 def _qwen(fields: Fields, mixer: Attention) -> Read:
     feed = parts.ffn(fields)
     kinds = parts.layer_kinds(fields, lambda index: qwen_window(fields, index))
+    if not fields.flag("use_sliding_window"):
+        kinds = ["full_attention"] * len(kinds)
     return parts.decoder(
         fields,
         [parts.layer(fields, parts.reaching(fields, mixer, kind), feed) for kind in kinds],

@@ -123,11 +123,15 @@ def layer_kinds(fields: Fields, default: Callable[[int], str]) -> list[str]:
 
 
 def reaching(fields: Fields, block: Attention, kind: str) -> Attention:
-    """The attention of one layer kind: its window, its chunk, or all of the context."""
+    """The attention of one layer kind: its window, its chunk, or all of the context.
+
+    A window or chunk size of null means none, whatever the layer is called.
+    """
     if kind == "sliding_attention":
-        return windowed(block, fields.count("sliding_window"))
+        return windowed(block, fields.size("sliding_window"))
     if kind == "chunked_attention":
-        return replace(block, reach=Reach("chunk", fields.count("attention_chunk_size")))
+        chunk = fields.size("attention_chunk_size")
+        return replace(block, reach=Reach("chunk", chunk) if chunk else FULL)
     return block
 
 
