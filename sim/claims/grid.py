@@ -1,0 +1,180 @@
+"""A17: does a 100,000-H100 cluster bring the grid of one state down?
+
+The whole chain runs: training job, servers, building, grid. The scenario is the one of
+`scenarios/100k-h100-one-state.yaml`, built here so that the answer needs no file.
+"""
+
+from __future__ import annotations
+
+import statistics
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sim.claims.base import Judgement, Numbers, claim
+
+if TYPE_CHECKING:
+    from sim.scenario.schema import Scenario
+
+GPUS: Final = 100_000
+SEED: Final = 1
+SCENARIO: Final[dict[str, Any]] = {
+    "name": "100k-h100-one-state",
+    "question": "Does a 100,000-H100 training cluster bring the grid of a US state down?",
+    "epoch": "2024-08-20T00:00:00Z",
+    "horizon_h": 24,
+    "seeds": [SEED],
+    "sites": [
+        {
+            "name": "campus",
+            "at": {"zone": "TX-ERCOT"},
+            "cluster": {"gpus": GPUS, "node": "dgx-h100"},
+            "facility": {"pue_design": 1.2},
+            "workloads": [
+                {
+                    "kind": "training",
+                    "arch": "gpt6-class-moe",
+                    "budget_flops": 3e26,
+                    "layout": {"tp": 8, "pp": 16, "ep": 8, "zero": 2, "virtual_stages": 4},
+                    "sequence_tokens": 8192,
+                    "global_batch_tokens": 100_663_296,
+                    "recompute": "full",
+                    "checkpoint": {"interval_s": 1800},
+                }
+            ],
+        }
+    ],
+    "grid": {"kind": "zonal", "case": "us-states", "samples": 128, "peak_window_s": 900},
+    "control": {"power_cap": {"kind": "none"}},
+    "record": {"signals": True, "requests": "none"},
+}
+
+
+def scenario() -> Scenario:
+    """The scenario, resolved."""
+    from sim.scenario.resolve import resolve
+    from sim.scenario.schema import Scenario
+
+    return resolve(Scenario.model_validate(SCENARIO))
+
+
+@cache
+def measure_hosting() -> Numbers:
+    """Load of 100,000 H100 at the meter, and the room in every zone. One run per process."""
+    from sim.grid.readings import LIMITS
+    from sim.scenario.run import run_scenario
+
+    result = run_scenario(scenario(), SEED)
+    numbers = {"load_mw": sum(site["peak_load_mw"] for site in result.summary["sites"].values())}
+    for zone in result.hosting:
+        if zone.hosting_mw is None or zone.first is None:
+            numbers[f"{zone.zone}.not_assessed"] = 1.0
+            continue
+        numbers[f"{zone.zone}.hosting_mw"] = zone.hosting_mw
+        numbers[f"{zone.zone}.low_mw"] = zone.hosting_mw if zone.low_mw is None else zone.low_mw
+        numbers[f"{zone.zone}.high_mw"] = zone.hosting_mw if zone.high_mw is None else zone.high_mw
+        numbers[f"{zone.zone}.first"] = LIMITS.index(zone.first)
+    return numbers
+
+
+def _zones(numbers: Numbers, suffix: str) -> list[str]:
+    return [key.removesuffix(suffix) for key in numbers if key.endswith(suffix)]
+
+
+def _limit(numbers: Numbers, zone: str) -> str:
+    from sim.grid.readings import LIMITS
+
+    return LIMITS[round(numbers[f"{zone}.first"])]
+
+
+def _short(numbers: Numbers, suffix: str) -> list[str]:
+    """Zones whose room, at this end of the range, is less than the load."""
+    return [
+        zone
+        for zone in _zones(numbers, ".hosting_mw")
+        if numbers[f"{zone}{suffix}"] < numbers["load_mw"]
+    ]
+
+
+@claim(
+    "A17",
+    measure_hosting,
+    "one run of 100,000 H100 in training, its MW at the meter against the room in every zone",
+    archs=("gpt6-class-moe",),
+    references=(
+        (
+            "flopgrid's zonal grid model: EIA-930 loads, ReEDS interface limits, NERC margins and "
+            "frequency response (sources in sim/data/grid)"
+        ),
+    ),
+)
+def judge_hosting(numbers: Numbers) -> Judgement:
+    """True if it exceeds the room in every zone, false if in none, over the whole range."""
+    zones = _zones(numbers, ".hosting_mw")
+    nominal, possible, sure = (_short(numbers, s) for s in (".hosting_mw", ".low_mw", ".high_mw"))
+    fits = not nominal and not possible
+    condition = (
+        _where_it_would(numbers, zones) if fits else _where_it_does(numbers, nominal, possible)
+    )
+    return Judgement(
+        "false" if fits else "true" if len(sure) == len(zones) else "true-if",
+        numbers["load_mw"],
+        f"MW at the meter for {GPUS:,} H100 (15 min peak)",
+        f"{condition}; {_scope(numbers)}",
+        _arithmetic(numbers, zones, nominal, possible),
+    )
+
+
+def _where_it_does(numbers: Numbers, nominal: list[str], possible: list[str]) -> str:
+    """Zones that have less room than the load, with the limit that is met first."""
+    named = ", ".join(f"{zone} ({_limit(numbers, zone)})" for zone in nominal or possible)
+    return (
+        f"less room than the load in {len(nominal)} zones at nominal figures, in {len(possible)} "
+        f"at the 5th percentile: {named}"
+    )
+
+
+def _gpus(numbers: Numbers, load_mw: float) -> int:
+    return int(load_mw / numbers["load_mw"] * GPUS)
+
+
+def _where_it_would(numbers: Numbers, zones: list[str]) -> str:
+    """How many GPUs at one site would meet the first limit: tightest zone and median."""
+    rooms = {zone: numbers[f"{zone}.hosting_mw"] for zone in zones}
+    tightest = min(rooms, key=lambda zone: rooms[zone])
+    low = numbers[f"{tightest}.low_mw"]
+    alike = sum(room == rooms[tightest] for room in rooms.values())
+    return (
+        f"the first limit is met from about {_gpus(numbers, rooms[tightest]):,} H100 at one site "
+        f"(5 % of the range: {_gpus(numbers, low):,}) in {tightest} and {alike - 1} zones of the "
+        f"same area ({_limit(numbers, tightest)}), from {_gpus(numbers, rooms['TX-ERCOT']):,} in "
+        f"TX-ERCOT ({_limit(numbers, 'TX-ERCOT')}), from "
+        f"{_gpus(numbers, statistics.median(rooms.values())):,} in the median zone"
+    )
+
+
+def _scope(numbers: Numbers) -> str:
+    missing = ", ".join(_zones(numbers, ".not_assessed")) or "none"
+    return (
+        "a limit that is met means that the load does not fit without measures, not that the grid "
+        "collapses; lines inside a zone and voltage are not assessed by the zonal view; zones "
+        f"without data: {missing}"
+    )
+
+
+def _arithmetic(
+    numbers: Numbers, zones: list[str], nominal: list[str], possible: list[str]
+) -> tuple[str, ...]:
+    tightest = sorted(zones, key=lambda zone: numbers[f"{zone}.hosting_mw"])[:6]
+    return (
+        f"load {numbers['load_mw']:.1f} MW = {numbers['load_mw'] / GPUS * 1e3:.3f} kW per GPU",
+        (
+            f"zones with less room: {len(nominal)} of {len(zones)} at nominal figures, "
+            f"{len(possible)} at the 5th percentile"
+        ),
+        *(
+            f"{zone}: room {numbers[f'{zone}.hosting_mw']:,.0f} MW "
+            f"({numbers[f'{zone}.low_mw']:,.0f} to {numbers[f'{zone}.high_mw']:,.0f}), "
+            f"first limit {_limit(numbers, zone)}"
+            for zone in tightest
+        ),
+    )
