@@ -4,8 +4,9 @@ Whatever is faster must give the same requests the same times. The rules are num
 `sim.control.serving`, the order of events at one instant is in `clock`, the division of a
 step among its requests in `request_cost`.
 
-Time is a whole number of picoseconds. A step lasts `max(1, round(time_s * 1e12))` (half to even); its
-power is its energy over that time, so that the power signal integrates to the energy.
+Time is a whole number of picoseconds. A step lasts `max(1, round(time_s * 1e12))`, half
+to even; its power is its energy over that time, so that the power signal integrates to the
+energy.
 When no step runs, the replica draws its idle power.
 
 What it imitates:
