@@ -34,7 +34,7 @@ SCENARIO: Final[dict[str, Any]] = {
                     "kind": "training",
                     "arch": "gpt6-class-moe",
                     "budget_flops": 3e26,
-                    "layout": {"tp": 8, "pp": 16, "ep": 8, "zero": 2, "virtual_stages": 4},
+                    "layout": {"tp": 8, "pp": 16, "ep": 8, "zero": 2, "virtual_stages": 6},
                     "sequence_tokens": 8192,
                     "global_batch_tokens": 100_663_296,
                     "recompute": "full",
@@ -134,7 +134,8 @@ def _where_it_does(numbers: Numbers, nominal: list[str], possible: list[str]) ->
 
 
 def _gpus(numbers: Numbers, load_mw: float) -> int:
-    return int(load_mw / numbers["load_mw"] * GPUS)
+    """GPUs of a load, in whole thousands: the grid's figures are no finer."""
+    return round(load_mw / numbers["load_mw"] * GPUS / 1000) * 1000
 
 
 def _where_it_would(numbers: Numbers, zones: list[str]) -> str:
