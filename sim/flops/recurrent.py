@@ -105,6 +105,7 @@ def rwkv4_operations(block: Rwkv4, hidden: int) -> list[Operation]:
             cache=Cache(state=3 * width, short_state=hidden),
             split="tp",
             shards=width,
+            cache_shards=width,
         ),
         linear("rwkv.out", width, hidden, split="tp", shards=width, all_reduce_width=hidden),
         *_channel_mix(hidden, ffn, counted=False),

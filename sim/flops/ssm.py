@@ -26,6 +26,7 @@ def convolution(name: str, channels: int, taps: int, *, bias: bool, shards: int)
         cache=Cache(short_state=channels * taps),
         split="tp",
         shards=shards,
+        cache_shards=shards,
     )
 
 
@@ -61,6 +62,7 @@ def mamba1_operations(block: Mamba1, hidden: int) -> list[Operation]:
             cache=Cache(state=inner * state),
             split="tp",
             shards=inner,
+            cache_shards=inner,
         ),
         elementwise("mamba.activation", per_token(8 * inner), shards=inner),
         linear(
@@ -116,6 +118,7 @@ def mamba2_operations(block: Mamba2, hidden: int) -> list[Operation]:
             cache=Cache(state=inner * state),
             split="tp",
             shards=heads,
+            cache_shards=heads,
         ),
         elementwise(
             "mamba2.gate_norm", per_token(12 * inner), 2 * inner, vectors=norm, shards=heads

@@ -247,6 +247,22 @@ def test_all_reduces_and_dispatch() -> None:
     assert not parallel.all_reduce_after[parallel.name.index("attention.out")]
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "ways"),
+    [
+        ("llama-3-8b", "attention.core", 8),
+        ("falcon-7b", "attention.core", 1),
+        ("deepseek-v3", "latent.core", 1),
+        ("mamba-130m", "mamba.scan", 1536),
+        ("mamba2-130m", "mamba2.step", 24),
+        ("rwkv-6-7b", "rwkv.wkv", 64),
+    ],
+)
+def test_how_many_ways_a_cache_divides(name: str, row: str, ways: int) -> None:
+    program = compile_step(load(name))
+    assert program.cache_shards[program.name.index(row)] == ways
+
+
 def test_block_specs_are_what_the_readers_say() -> None:
     blocks = [b for b, _, _ in load("llama-3-8b").blocks()]
     assert blocks[0] == Norms(4096, 2)

@@ -189,6 +189,6 @@ def _falcon_kv_heads(fields: Fields, heads: int) -> int:
 
 
 def _falcon_norms(fields: Fields) -> int:
-    if _is_new_falcon(fields):
-        return fields.count_or(2, "num_ln_in_parallel_attn")
+    if _is_new_falcon(fields) and fields.count_or(2, "num_ln_in_parallel_attn") == 2:
+        return 2
     return 1 if fields.flag("parallel_attn") else 2
