@@ -184,7 +184,7 @@ class Balance:
         )
 
 
-class _QuietHighs(highspy.Highs):
+class QuietHighs(highspy.Highs):
     """HiGHS without its banner, which the callbacks would print on standard output."""
 
     def enableCallbacks(self) -> None:  # noqa: N802 (the name is HiGHS's)
@@ -213,7 +213,7 @@ def _model(n: int, ends: npt.NDArray[np.int64]) -> Any:
     lp.a_matrix_.start_ = np.r_[0, np.cumsum(counts)]
     lp.a_matrix_.index_ = np.concatenate(rows)
     lp.a_matrix_.value_ = np.concatenate(signs)
-    highs = _QuietHighs()  # type: ignore[no-untyped-call]
+    highs = QuietHighs()  # type: ignore[no-untyped-call]
     highs.setOptionValue("threads", 1)
     highs.setOptionValue("presolve", "off")
     highs.setOptionValue("solver", "simplex")

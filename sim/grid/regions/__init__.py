@@ -1,0 +1,1 @@
+"""Regions over a year: hourly loads, dispatch, headroom, adequacy and the answer to a claim."""

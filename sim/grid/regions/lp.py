@@ -1,0 +1,405 @@
+"""Hourly dispatch of a window as one linear program, solved warm from window to window.
+
+For every zone and hour: generation + discharge - charge + imports - exports + unserved = load.
+The dual of that row is the price of the zone. Storage follows its energy from hour to hour,
+hydro has an energy for the window, coal a ramp, and each reserve group keeps spare capacity.
+Every window has the same matrix: only bounds change, and the last basis is a good start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import highspy
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+
+from sim.errors import FlopgridError, InputError
+from sim.grid.balance import QuietHighs
+from sim.grid.network import FloatArray
+
+INFINITY: Final = highspy.kHighsInf
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A slice of a zone's supply with one cost.
+
+    Args:
+        zone: index of the zone.
+        ramp_mw_per_h: most its output may change in an hour, None for no limit.
+        budgeted: its energy over a window is limited (hydro).
+        spins: what it does not generate counts as reserve.
+    """
+
+    zone: int
+    fuel: str
+    cost_usd_per_mwh: float
+    ramp_mw_per_h: float | None = None
+    budgeted: bool = False
+    spins: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StorageUnit:
+    """Storage of a zone; losses are taken while charging."""
+
+    zone: int
+    power_mw: float
+    energy_mwh: float
+    efficiency_frac: float
+    cost_usd_per_mwh: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A limit between two zones."""
+
+    source: int
+    target: int
+    forward_mw: float
+    reverse_mw: float
+    cost_usd_per_mwh: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What stays the same from window to window.
+
+    Args:
+        reserve_group: group of each zone, shape (n_zones,); a group shares its reserve.
+        flexible_mw: new load of a zone that may be curtailed, shape (n_zones,); it is paid
+            `flexible_usd_per_mwh` when it is.
+    """
+
+    zones: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    storage: tuple[StorageUnit, ...] = ()
+    lines: tuple[Line, ...] = ()
+    reserve_group: tuple[int, ...] = ()
+    lost_load_usd_per_mwh: float = 5000.0
+    reserve_usd_per_mwh: float = 1000.0
+    flexible_mw: tuple[float, ...] = ()
+    flexible_usd_per_mwh: float = 500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of hours.
+
+    Args:
+        load_mw: shape (n_hours, n_zones).
+        least_mw, most_mw: output of each block, shape (n_hours, n_blocks).
+        budget_mwh: energy of each budgeted block, in their order.
+        reserve_mw: shape (n_hours, n_groups).
+        stored_mwh: in each store at the start, and the least at the end.
+        before_mw: output of each block in the hour before, None for any.
+    """
+
+    load_mw: FloatArray
+    least_mw: FloatArray
+    most_mw: FloatArray
+    budget_mwh: FloatArray
+    reserve_mw: FloatArray
+    stored_mwh: FloatArray
+    end_mwh: FloatArray
+    before_mw: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """Primal and dual values, hours first.
+
+    Args:
+        price_usd_per_mwh: shape (n_hours, n_zones).
+    """
+
+    generation_mw: FloatArray
+    unserved_mw: FloatArray
+    curtailed_mw: FloatArray
+    charge_mw: FloatArray
+    discharge_mw: FloatArray
+    stored_mwh: FloatArray
+    flow_mw: FloatArray
+    reserve_short_mw: FloatArray
+    price_usd_per_mwh: FloatArray
+    cost_usd: float
+
+
+class _Layout:
+    """Columns of an hour (offset and width by kind) and rows of an hour."""
+
+    def __init__(self, system: System):
+        self.groups = max(system.reserve_group, default=-1) + 1
+        b, n, s, m = (
+            len(system.blocks),
+            len(system.zones),
+            len(system.storage),
+            len(system.lines),
+        )
+        widths = {
+            "generation": b,
+            "unserved": n,
+            "curtailed": n if system.flexible_mw else 0,
+            "charge": s,
+            "discharge": s,
+            "stored": s,
+            "flow": m,
+            "back": m,
+            "reserve": self.groups,
+        }
+        self.columns = _offsets(widths)
+        self.width = sum(widths.values())
+        self.ramped = [k for k, block in enumerate(system.blocks) if block.ramp_mw_per_h]
+        self.budgeted = [k for k, block in enumerate(system.blocks) if block.budgeted]
+        heights = {"balance": n, "energy": s, "spin": self.groups, "ramp": len(self.ramped)}
+        self.rows = _offsets(heights)
+        self.height = sum(heights.values())
+
+
+def _offsets(widths: dict[str, int]) -> dict[str, slice]:
+    found, at = {}, 0
+    for name, width in widths.items():
+        found[name] = slice(at, at + width)
+        at += width
+    return found
+
+
+class Dispatcher:
+    """One HiGHS model of a system over `n_hours` hours."""
+
+    def __init__(self, system: System, n_hours: int):
+        """Build the matrix.
+
+        Raises:
+            InputError: no hour, or a part that names no zone.
+        """
+        _check(system, n_hours)
+        self.system, self.n_hours = system, n_hours
+        self.layout = _Layout(system)
+        self._highs = self._model()
+        self._loosen()
+
+    def solve(self, window: Window) -> WindowResult:
+        """The cheapest dispatch of a window.
+
+        Raises:
+            FlopgridError: the solver found no optimum, which an input cannot cause: load may go
+                unserved at a price and energy may be left over.
+        """
+        self._set(window)
+        self._highs.run()
+        status = self._highs.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            self._highs.clearSolver()
+            self._highs.run()
+            status = self._highs.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            text = self._highs.modelStatusToString(status)
+            raise FlopgridError(f"dispatch of {self.n_hours} hours ended {text!r}")
+        return self._result()
+
+    def _result(self) -> WindowResult:
+        found = self._highs.getSolution()
+        x = np.array(found.col_value).reshape(self.n_hours, self.layout.width)
+        duals = np.array(found.row_dual)[: self.n_hours * self.layout.height]
+        price = duals.reshape(self.n_hours, -1)[:, self.layout.rows["balance"]]
+
+        def part(name: str) -> FloatArray:
+            return x[:, self.layout.columns[name]]
+
+        return WindowResult(
+            generation_mw=part("generation"),
+            unserved_mw=part("unserved"),
+            curtailed_mw=part("curtailed"),
+            charge_mw=part("charge"),
+            discharge_mw=part("discharge"),
+            stored_mwh=part("stored"),
+            flow_mw=part("flow") - part("back"),
+            reserve_short_mw=part("reserve"),
+            price_usd_per_mwh=price,
+            cost_usd=float(self._highs.getInfo().objective_function_value),
+        )
+
+    # -- bounds of a window
+
+    def _loosen(self) -> None:
+        """Upper bounds that never change."""
+        system, cols = self.system, self.layout.columns
+        self._lower = np.zeros((self.n_hours, self.layout.width))
+        self._upper = np.full((self.n_hours, self.layout.width), INFINITY)
+        for name in ("charge", "discharge"):
+            self._upper[:, cols[name]] = [s.power_mw for s in system.storage]
+        self._upper[:, cols["stored"]] = [s.energy_mwh for s in system.storage]
+        self._upper[:, cols["flow"]] = [line.forward_mw for line in system.lines]
+        self._upper[:, cols["back"]] = [line.reverse_mw for line in system.lines]
+        if system.flexible_mw:
+            self._upper[:, cols["curtailed"]] = system.flexible_mw
+
+    def _set(self, window: Window) -> None:
+        cols, rows = self.layout.columns, self.layout.rows
+        lower, upper = self._lower.copy(), self._upper.copy()
+        lower[:, cols["generation"]] = window.least_mw
+        upper[:, cols["generation"]] = window.most_mw
+        upper[:, cols["unserved"]] = window.load_mw
+        lower[-1, cols["stored"]] = window.end_mwh
+        height = self.n_hours * self.layout.height
+        low = np.full((self.n_hours, self.layout.height), -INFINITY)
+        high = np.full_like(low, INFINITY)
+        flexible = np.array(self.system.flexible_mw) if self.system.flexible_mw else 0.0
+        low[:, rows["balance"]] = high[:, rows["balance"]] = window.load_mw + flexible
+        low[:, rows["energy"]] = high[:, rows["energy"]] = 0.0
+        low[0, rows["energy"]] = high[0, rows["energy"]] = window.stored_mwh
+        high[:, rows["spin"]] = self._spare(window)
+        ramp = np.array([self.system.blocks[k].ramp_mw_per_h for k in self.layout.ramped])
+        if len(ramp):
+            low[:, rows["ramp"]], high[:, rows["ramp"]] = -ramp, ramp
+            low[0, rows["ramp"]], high[0, rows["ramp"]] = self._first_ramp(window, ramp)
+        budget_low = np.full(len(self.layout.budgeted), -INFINITY)
+        row_low = np.concatenate([low.ravel(), budget_low])
+        row_high = np.concatenate([high.ravel(), window.budget_mwh])
+        n_rows = height + len(self.layout.budgeted)
+        self._highs.changeColsBounds(
+            lower.size, np.arange(lower.size, dtype=np.int32), lower.ravel(), upper.ravel()
+        )
+        self._highs.changeRowsBounds(n_rows, np.arange(n_rows, dtype=np.int32), row_low, row_high)
+
+    def _spare(self, window: Window) -> FloatArray:
+        """Capacity of each group that spins, less its reserve, shape (n_hours, n_groups)."""
+        spare = -window.reserve_mw.astype(float)
+        for k, block in enumerate(self.system.blocks):
+            if block.spins and self.layout.groups:
+                spare[:, self.system.reserve_group[block.zone]] += window.most_mw[:, k]
+        for unit in self.system.storage:
+            if self.layout.groups:
+                spare[:, self.system.reserve_group[unit.zone]] += unit.power_mw
+        return spare
+
+    def _first_ramp(self, window: Window, ramp: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Range of the first hour's output, kept inside what the block can give."""
+        if window.before_mw is None:
+            return np.full(len(ramp), -INFINITY), np.full(len(ramp), INFINITY)
+        before = window.before_mw[self.layout.ramped]
+        most = window.most_mw[0, self.layout.ramped]
+        least = window.least_mw[0, self.layout.ramped]
+        return np.minimum(before - ramp, most), np.maximum(before + ramp, least)
+
+    # -- the matrix
+
+    def _model(self) -> Any:
+        entries = _Entries()
+        for h in range(self.n_hours):
+            self._hour(entries, h)
+        for row, k in enumerate(self.layout.budgeted):
+            for h in range(self.n_hours):
+                entries.add(self.n_hours * self.layout.height + row, self._col(h, "generation", k))
+        n_rows = self.n_hours * self.layout.height + len(self.layout.budgeted)
+        n_cols = self.n_hours * self.layout.width
+        matrix = entries.matrix(n_rows, n_cols)
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = n_cols, n_rows
+        lp.col_cost_ = np.tile(self._costs(), self.n_hours)
+        lp.col_lower_, lp.col_upper_ = np.zeros(n_cols), np.full(n_cols, INFINITY)
+        lp.row_lower_, lp.row_upper_ = np.full(n_rows, -INFINITY), np.full(n_rows, INFINITY)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_, lp.a_matrix_.index_ = matrix.indptr, matrix.indices
+        lp.a_matrix_.value_ = matrix.data
+        highs: Any = QuietHighs()  # type: ignore[no-untyped-call]
+        for option, value in (("threads", 1), ("presolve", "off"), ("solver", "simplex")):
+            highs.setOptionValue(option, value)
+        highs.passModel(lp)
+        return highs
+
+    def _costs(self) -> FloatArray:
+        system, cols = self.system, self.layout.columns
+        cost = np.zeros(self.layout.width)
+        cost[cols["generation"]] = [block.cost_usd_per_mwh for block in system.blocks]
+        cost[cols["unserved"]] = system.lost_load_usd_per_mwh
+        cost[cols["curtailed"]] = system.flexible_usd_per_mwh
+        cost[cols["discharge"]] = [unit.cost_usd_per_mwh for unit in system.storage]
+        for name in ("flow", "back"):
+            cost[cols[name]] = [line.cost_usd_per_mwh for line in system.lines]
+        cost[cols["reserve"]] = system.reserve_usd_per_mwh
+        return cost
+
+    def _col(self, hour: int, name: str, k: int) -> int:
+        return int(hour * self.layout.width + self.layout.columns[name].start + k)
+
+    def _row(self, hour: int, name: str, k: int) -> int:
+        return int(hour * self.layout.height + self.layout.rows[name].start + k)
+
+    def _hour(self, entries: _Entries, h: int) -> None:
+        system = self.system
+        for k, block in enumerate(system.blocks):
+            entries.add(self._row(h, "balance", block.zone), self._col(h, "generation", k))
+            if block.spins and self.layout.groups:
+                group = system.reserve_group[block.zone]
+                entries.add(self._row(h, "spin", group), self._col(h, "generation", k))
+        for zone in range(len(system.zones)):
+            entries.add(self._row(h, "balance", zone), self._col(h, "unserved", zone))
+            if system.flexible_mw:
+                entries.add(self._row(h, "balance", zone), self._col(h, "curtailed", zone))
+        for k, unit in enumerate(system.storage):
+            self._store(entries, h, k, unit)
+        for k, line in enumerate(system.lines):
+            for name, sign in (("flow", 1.0), ("back", -1.0)):
+                column = self._col(h, name, k)
+                entries.add(self._row(h, "balance", line.source), column, -sign)
+                entries.add(self._row(h, "balance", line.target), column, sign)
+        for group in range(self.layout.groups):
+            entries.add(self._row(h, "spin", group), self._col(h, "reserve", group), -1.0)
+        for row, k in enumerate(self.layout.ramped):
+            entries.add(self._row(h, "ramp", row), self._col(h, "generation", k))
+            if h:
+                entries.add(self._row(h, "ramp", row), self._col(h - 1, "generation", k), -1.0)
+
+    def _store(self, entries: _Entries, h: int, k: int, unit: StorageUnit) -> None:
+        """stored(h) - stored(h-1) - efficiency x charge + discharge = 0."""
+        charge, discharge = self._col(h, "charge", k), self._col(h, "discharge", k)
+        balance, energy = self._row(h, "balance", unit.zone), self._row(h, "energy", k)
+        entries.add(balance, discharge)
+        entries.add(balance, charge, -1.0)
+        entries.add(energy, self._col(h, "stored", k))
+        if h:
+            entries.add(energy, self._col(h - 1, "stored", k), -1.0)
+        entries.add(energy, charge, -unit.efficiency_frac)
+        entries.add(energy, discharge)
+        if self.layout.groups:
+            group = self.system.reserve_group[unit.zone]
+            entries.add(self._row(h, "spin", group), discharge)
+
+
+class _Entries:
+    """Triplets of a sparse matrix."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.cols: list[int] = []
+        self.values: list[float] = []
+
+    def add(self, row: int, col: int, value: float = 1.0) -> None:
+        self.rows.append(row)
+        self.cols.append(col)
+        self.values.append(value)
+
+    def matrix(self, n_rows: int, n_cols: int) -> Any:
+        return coo_array((self.values, (self.rows, self.cols)), shape=(n_rows, n_cols)).tocsc()
+
+
+def _check(system: System, n_hours: int) -> None:
+    if n_hours < 1:
+        raise InputError(f"a window of {n_hours} hours", "give at least one hour")
+    n = len(system.zones)
+    places: Sequence[int] = [
+        *(block.zone for block in system.blocks),
+        *(unit.zone for unit in system.storage),
+        *(end for line in system.lines for end in (line.source, line.target)),
+    ]
+    if any(not 0 <= zone < n for zone in places):
+        raise InputError("a block, store or line names a zone that is not there", "check it")
+    if system.reserve_group and len(system.reserve_group) != n:
+        raise InputError("reserve groups do not match the zones", "give one per zone")
