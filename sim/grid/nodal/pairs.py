@@ -20,7 +20,8 @@ from sim.grid.nodal.tables import Bools, Floats, Ints
 
 Outages = NDArray[np.int32]
 
-CACHED_ROWS = 2048
+CACHE_BYTES = 300e6
+"""Memory for whole rows, and again for whole columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class PairIndex:
         self.bound_mw = bound_mw
         self.least_reach = least_reach
         self.limited = grid.branch_on & np.isfinite(limit_mw)
+        self._cached = max(64, int(CACHE_BYTES / 8 / len(limit_mw)))
         self._rows: dict[int, Floats] = {}
         self._columns: dict[int, Floats] = {}
         outages, branches, lodf, reach = self._collect()
@@ -149,7 +151,7 @@ class PairIndex:
     def whole_rows(self, branches: Ints) -> Pairs:
         """All outages for the named branches."""
         missing = [b for b in branches.tolist() if b not in self._rows]
-        if len(self._rows) + len(missing) > CACHED_ROWS:
+        if len(self._rows) + len(missing) > self._cached:
             self._rows.clear()
             missing = branches.tolist()
         for i in range(0, len(missing), BLOCK):
@@ -169,7 +171,7 @@ class PairIndex:
     def whole_columns(self, outages: Ints) -> Pairs:
         """All limited branches for the named outages."""
         missing = [k for k in outages.tolist() if k not in self._columns]
-        if len(self._columns) + len(missing) > CACHED_ROWS:
+        if len(self._columns) + len(missing) > self._cached:
             self._columns.clear()
             missing = outages.tolist()
         watched = np.flatnonzero(self.limited)

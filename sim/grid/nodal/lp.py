@@ -1,0 +1,124 @@
+"""A linear program that grows: HiGHS with rows added, dropped and changed by hand.
+
+Network limits number in the millions once outages count, and only a few bind. So a program
+starts without them and is given those that its solution breaks, until it breaks none
+(constraint generation); it restarts from its last basis each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import highspy
+import numpy as np
+
+from sim.errors import FlopgridError
+from sim.grid.nodal.tables import Floats, Ints
+
+INF = highspy.kHighsInf
+
+
+class Infeasible(FlopgridError):
+    """No point satisfies all rows; callers say what that means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Values by column, duals by row (change of the objective per unit of the row's bound)."""
+
+    objective: float
+    value: Floats
+    dual: Floats
+
+
+class _QuietHighs(highspy.Highs):  # type: ignore[misc]
+    """HiGHS without its banner, which the callbacks would print on standard output."""
+
+    def enableCallbacks(self) -> None:  # noqa: N802 (the name is HiGHS's)
+        """Silence the solver and leave the callbacks off."""
+        self.setOptionValue("output_flag", False)
+
+
+class GrowingLp:
+    """A program `min cost x` over bounded columns and rows."""
+
+    def __init__(self) -> None:
+        self._highs: Any = _QuietHighs()
+        self._highs.setOptionValue("threads", 1)
+        self._highs.setOptionValue("random_seed", 1)
+        self._highs.setOptionValue("primal_feasibility_tolerance", 1e-8)
+        self._highs.setOptionValue("dual_feasibility_tolerance", 1e-8)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows now."""
+        return int(self._highs.getNumRow())
+
+    @property
+    def n_columns(self) -> int:
+        """Columns now."""
+        return int(self._highs.getNumCol())
+
+    def add_columns(self, lower: Floats, upper: Floats, cost: Floats) -> Ints:
+        """Add columns; returns their indices."""
+        first = self.n_columns
+        self._highs.addVars(len(lower), lower, upper)
+        index = np.arange(first, first + len(lower), dtype=np.int64)
+        self.set_costs(index, cost)
+        return index
+
+    def set_costs(self, columns: Ints, cost: Floats) -> None:
+        """Change costs."""
+        self._highs.changeColsCost(len(columns), columns.astype(np.int32), cost.astype(float))
+
+    def set_bounds(self, column: int, lower: float, upper: float) -> None:
+        """Change the bounds of one column."""
+        self._highs.changeColBounds(int(column), lower, upper)
+
+    def make_integer(self, columns: Ints) -> None:
+        """Let columns take whole values only."""
+        for column in columns.tolist():
+            self._highs.changeColIntegrality(column, highspy.HighsVarType.kInteger)
+
+    def add_row(self, lower: float, upper: float, columns: Ints, values: Floats) -> int:
+        """Add one row; returns its index."""
+        self._highs.addRow(lower, upper, len(columns), columns.astype(np.int32), values)
+        return self.n_rows - 1
+
+    def set_row_bounds(self, row: int, lower: float, upper: float) -> None:
+        """Change the bounds of one row."""
+        self._highs.changeRowBounds(int(row), lower, upper)
+
+    def set_value(self, row: int, column: int, value: float) -> None:
+        """Change one coefficient."""
+        self._highs.changeCoeff(int(row), int(column), float(value))
+
+    def drop_rows(self, rows: Ints) -> None:
+        """Remove rows; later rows move up."""
+        self._highs.deleteRows(len(rows), rows.astype(np.int32))
+
+    def set_gap(self, relative: float) -> None:
+        """Relative gap at which a program with whole numbers counts as solved."""
+        self._highs.setOptionValue("mip_rel_gap", relative)
+
+    def solve(self) -> Solution:
+        """The optimum.
+
+        Raises:
+            Infeasible: there is none.
+        """
+        self._highs.run()
+        status = self._highs.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            self._highs.clearSolver()
+            self._highs.run()
+            status = self._highs.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise Infeasible(str(self._highs.modelStatusToString(status)))
+        solution = self._highs.getSolution()
+        return Solution(
+            float(self._highs.getInfo().objective_function_value),
+            np.array(solution.col_value),
+            np.array(solution.row_dual),
+        )

@@ -1,0 +1,247 @@
+"""DC optimal power flow: the cheapest dispatch within the limits, and what a MW is worth where.
+
+Formulated over generators with limits added as they are broken. The price at a bus (LMP) is the
+cost of one more MW of demand there: the price of balance in its island plus, for each binding
+limit, its shadow price times the bus's effect on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.grid.nodal.costs import Curve, curves
+from sim.grid.nodal.limits import Limit, Limits
+from sim.grid.nodal.lp import INF, GrowingLp, Infeasible, Solution
+from sim.grid.nodal.operating import demand_mw
+from sim.grid.nodal.study import Study
+from sim.grid.nodal.tables import Floats, Ints
+
+ROUNDS = 200
+
+GAP_FRAC = 1e-9
+"""Cost that the tangents may miss, as a share of the objective."""
+
+RENEWABLE = ("wind", "solar", "hydro")
+"""Fuels whose unused output counts as curtailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The cheapest dispatch.
+
+    Args:
+        output_mw: by generator.
+        price_usd_per_mwh: LMP by bus; NaN at buses out of service.
+        binding: limits with a shadow price, and that price (USD/h per MW of limit, > 0).
+        unserved_mw: by bus.
+        congestion_rent_usd_per_h: what loads pay less what generators get.
+        curtailed_mw: by generator, output that wind, solar and hydro in service could give and
+            do not; zero if the case does not name fuels.
+    """
+
+    objective_usd_per_h: float
+    output_mw: Floats
+    flow_mw: Floats
+    price_usd_per_mwh: Floats
+    binding: tuple[tuple[Limit, float], ...]
+    unserved_mw: Floats
+    congestion_rent_usd_per_h: float
+    curtailed_mw: Floats
+
+
+class DcOpf:
+    """The program for one study; solve it with `optimum`.
+
+    Args:
+        secure: limits hold after each single branch outage too.
+        unserved_usd_per_mwh: price at which load may go unserved; None forbids it.
+        extra_load_mw: load on top of the case, by bus.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        *,
+        secure: bool = False,
+        unserved_usd_per_mwh: float | None = None,
+        extra_load_mw: Floats | None = None,
+    ):
+        self.study = study
+        network = study.network
+        self._limits = Limits(study, with_outages=secure, strict=True)
+        self._held: list[Limit] = []
+        self._on = np.flatnonzero(network.generator_on)
+        self._bus = network.generators.bus[self._on]
+        self._extra = np.zeros(len(network.buses)) if extra_load_mw is None else extra_load_mw
+        self._lp = GrowingLp()
+        self._tangents = 0
+        self._add_generators()
+        self._add_unserved(unserved_usd_per_mwh)
+        self._add_balances()
+
+    def _add_generators(self) -> None:
+        g, on = self.study.network.generators, self._on
+        zero = np.zeros(len(on))
+        self._output = self._lp.add_columns(g.min_mw[on], g.max_mw[on], zero)
+        every = curves(self.study.network, g.min_mw, g.max_mw)
+        self._curves = [every[row] for row in on.tolist()]
+        straight = np.array([curve.is_straight for curve in self._curves], dtype=bool)
+        slope = np.array([c.lines()[0][1] if c.is_straight else 0.0 for c in self._curves])
+        self._lp.set_costs(self._output, slope)
+        self._constant = sum(c.lines()[0][0] for c in self._curves if c.is_straight)
+        bent = np.flatnonzero(~straight)
+        free = np.full(len(bent), INF)
+        columns = self._lp.add_columns(-free, free, np.ones(len(bent)))
+        self._bent = dict(zip(bent.tolist(), columns.tolist(), strict=True))
+        self._rows: list[tuple[str, Limit | None]] = []
+        for i in self._bent:
+            for line in self._curves[i].lines():
+                self._add_line(i, line)
+
+    def _add_line(self, i: int, line: tuple[float, float]) -> None:
+        columns = np.array([self._bent[i], self._output[i]], dtype=np.int64)
+        self._lp.add_row(line[0], INF, columns, np.array([1.0, -line[1]]))
+        self._rows.append(("line", None))
+
+    def _add_unserved(self, price: float | None) -> None:
+        self._load_bus: Ints = np.zeros(0, dtype=np.int64)
+        if price is not None:
+            load = self.study.network.buses.load_mw + self._extra
+            alive = self.study.grid.island >= 0
+            self._load_bus = np.flatnonzero((load > 0) & alive)
+            wanted = load[self._load_bus]
+            self._unserved = self._lp.add_columns(
+                np.zeros(len(wanted)), wanted, np.full(len(wanted), price)
+            )
+        else:
+            self._unserved = np.zeros(0, dtype=np.int64)
+
+    def _add_balances(self) -> None:
+        grid = self.study.grid
+        demand = demand_mw(self.study.network) + self._extra
+        self._first_balance = self._lp.n_rows
+        for i in range(grid.n_islands):
+            total = float(demand[grid.island == i].sum())
+            columns = np.concatenate(
+                [
+                    self._output[grid.island[self._bus] == i],
+                    self._unserved[grid.island[self._load_bus] == i],
+                ]
+            )
+            self._lp.add_row(total, total, columns, np.ones(len(columns)))
+            self._rows.append(("balance", None))
+
+    def optimum(self) -> Optimum:
+        """Solve, adding broken limits and missing tangents until there are none.
+
+        Raises:
+            InputError: no dispatch meets all limits.
+        """
+        for _ in range(ROUNDS):
+            try:
+                solution = self._lp.solve()
+            except Infeasible as error:
+                raise InputError(
+                    f"case {self.study.network.name}: no dispatch meets load and limits",
+                    "allow unserved load (unserved_usd_per_mwh), or relax ratings",
+                ) from error
+            flow = self._flows(solution)
+            broken = self._limits.broken(flow, {(x.branch, x.outage) for x in self._held})
+            for limit in broken:
+                self._hold(limit)
+            if not self._refine(solution) and not broken:
+                break
+        return self._result(solution, flow)
+
+    def _change(self, solution: Solution) -> Floats:
+        """Injections less those of the base point, by bus."""
+        network = self.study.network
+        output = solution.value[self._output] - self.study.base.output_mw[self._on]
+        change = network.at_bus(self._bus, output) - self._extra
+        return change + network.at_bus(self._load_bus, solution.value[self._unserved])
+
+    def _flows(self, solution: Solution) -> Floats:
+        return self.study.base.flow_mw + self.study.grid.transfer(self._change(solution))
+
+    def _refine(self, solution: Solution) -> bool:
+        """Add tangents where the program underestimates costs; False if it hardly does."""
+        gaps = []
+        for i, column in self._bent.items():
+            curve, output = self._curves[i], float(solution.value[self._output[i]])
+            if curve.is_curved:
+                gaps.append((curve.usd_per_h(output) - float(solution.value[column]), i, output))
+        allowed = GAP_FRAC * abs(solution.objective) + 1e-6
+        if sum(gap for gap, _, _ in gaps) <= allowed:
+            return False
+        for gap, i, output in gaps:
+            if gap > 0.1 * allowed / len(gaps):
+                self._add_line(i, self._curves[i].tangent(output))
+        return True
+
+    def _hold(self, limit: Limit) -> None:
+        per_generator = limit.per_mw[self._bus]
+        base = self.study.base.output_mw[self._on]
+        shift = float(per_generator @ base) - limit.at_base_mw + float(limit.per_mw @ self._extra)
+        self._lp.add_row(
+            limit.lower_mw + shift if np.isfinite(limit.lower_mw) else -INF,
+            limit.upper_mw + shift if np.isfinite(limit.upper_mw) else INF,
+            np.concatenate([self._output, self._unserved]),
+            np.concatenate([per_generator, limit.per_mw[self._load_bus]]),
+        )
+        self._held.append(limit)
+        self._rows.append(("limit", limit))
+
+    def _result(self, solution: Solution, flow: Floats) -> Optimum:
+        network, grid = self.study.network, self.study.grid
+        output = np.zeros(len(network.generators))
+        output[self._on] = solution.value[self._output]
+        unserved = network.at_bus(self._load_bus, solution.value[self._unserved])
+        price = self._prices(solution)
+        withdrawal = demand_mw(network) + self._extra - unserved
+        withdrawal = withdrawal - network.at_bus(network.generators.bus, output)
+        alive = grid.island >= 0
+        duals = zip(self._rows, solution.dual, strict=True)
+        return Optimum(
+            objective_usd_per_h=self._objective(solution),
+            output_mw=output,
+            flow_mw=flow,
+            price_usd_per_mwh=price,
+            binding=tuple(
+                (limit, abs(float(dual)))
+                for (_, limit), dual in duals
+                if limit is not None and abs(dual) > 1e-7
+            ),
+            unserved_mw=unserved,
+            congestion_rent_usd_per_h=float((price[alive] * withdrawal[alive]).sum()),
+            curtailed_mw=self._curtailed(output),
+        )
+
+    def _objective(self, solution: Solution) -> float:
+        """The program's objective with the true costs in place of the tangents."""
+        true = sum(
+            self._curves[i].usd_per_h(float(solution.value[self._output[i]])) for i in self._bent
+        )
+        seen = sum(float(solution.value[column]) for column in self._bent.values())
+        return solution.objective + self._constant + true - seen
+
+    def _prices(self, solution: Solution) -> Floats:
+        grid = self.study.grid
+        balance = solution.dual[self._first_balance : self._first_balance + grid.n_islands]
+        price = np.where(grid.island >= 0, balance[grid.island], np.nan)
+        for (kind, limit), dual in zip(self._rows, solution.dual, strict=True):
+            if kind == "limit" and limit is not None and dual:
+                price = price + float(dual) * limit.per_mw
+        return price
+
+    def _curtailed(self, output_mw: Floats) -> Floats:
+        network = self.study.network
+        fuel = network.generators.fuel
+        if not fuel:
+            return np.zeros(len(output_mw))
+        green = np.array([name.lower().startswith(RENEWABLE) for name in fuel])
+        room = np.maximum(network.generators.max_mw - output_mw, 0)
+        return np.where(green & network.generator_on, room, 0.0)
+
