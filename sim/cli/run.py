@@ -78,10 +78,13 @@ def handle(args: argparse.Namespace) -> int:
 
 
 def draw_into(folder: RunFolder, result: RunResult) -> None:
-    """Add figures to a run folder."""
-    from sim.report.run_figures import draw_run
+    """Add figures and the report to a run folder."""
+    from sim.report.html import render_report
+    from sim.report.run_figures import draw_run, figure_texts
 
     draw_run(result.summary, folder.path)
+    svgs = figure_texts(folder.path)
+    folder.write_text("report.html", render_report(result.summary, folder.manifest, svgs))
 
 
 def progress() -> Callable[[str], None]:

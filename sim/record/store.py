@@ -206,6 +206,11 @@ class RunFolder:
         except OSError as error:
             raise _unwritable(self.final / name, error) from error
 
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest says so far."""
+        return dict(self._manifest)
+
     def _write_manifest(self, status: str) -> None:
         """The manifest, with the hash of each file when the run is over."""
         manifest = {**self._manifest, "status": status}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
-    """Draw `figures/power.svg` and `figures/hosting.svg`, each with its numbers as CSV."""
+    """Draw `figures/power.svg` and, if asked, `figures/hosting.svg`, each with its CSV."""
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     sites = summary["sites"]
@@ -22,4 +22,15 @@ def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
     asked: Counter[str] = Counter()
     for site in sites.values():
         asked[site["zone"]] += site["gpus"]
-    draw_hosting(summary["grid"]["hosting"], asked, figures / "hosting.svg")
+    if summary["grid"]["hosting"]:
+        draw_hosting(summary["grid"]["hosting"], asked, figures / "hosting.svg")
+
+
+FIGURES = ("power", "hosting")
+"""Figures of a run, in the order in which the report shows them."""
+
+
+def figure_texts(folder: Path) -> dict[str, str]:
+    """The SVG text of each figure of a run folder."""
+    paths = {name: folder / "figures" / f"{name}.svg" for name in FIGURES}
+    return {name: path.read_text("utf-8") for name, path in paths.items() if path.is_file()}

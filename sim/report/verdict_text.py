@@ -25,7 +25,11 @@ def verdict_lines(summary: Mapping[str, Any]) -> list[str]:
     """The verdict: load by boundary and cause, readings with margins, where it binds, basis."""
     lines = [_load_line(summary), _cause_line(summary), _work_line(summary)]
     lines += _reading_lines(summary)
-    lines += [_answer(summary), _where_binds(summary), _basis(summary)]
+    lines += [
+        _cut("Verdict: " + answer_sentence(summary)),
+        _cut(where_it_binds(summary), 170),
+        _basis(summary),
+    ]
     return lines[:MAX_LINES]
 
 
@@ -95,30 +99,34 @@ def _before(verdict: Mapping[str, Any]) -> str:
     return ""
 
 
-def _answer(summary: Mapping[str, Any]) -> str:
+def answer_sentence(summary: Mapping[str, Any]) -> str:
+    """The answer in one sentence."""
     verdicts = summary["grid"]["verdicts"]
-    binding = [v for v in verdicts if v["verdict"] == "binds"]
-    unsure = [v for v in verdicts if v["verdict"] == "indeterminate"]
     assessed = [v for v in verdicts if v["margin_mw"] is not None]
     if not assessed:
-        return "Verdict: the data cannot tell for this place."
+        return "The data cannot tell for this place."
+    if binding := _named(verdicts, "binds"):
+        return f"It does not fit; what binds: {binding}."
+    if unsure := _named(verdicts, "indeterminate"):
+        return f"The data cannot tell: {unsure}."
     tightest = min(assessed, key=lambda v: v["margin_mw"])
-    if binding:
-        named = ", ".join(sorted({f"{v['limit']} in {v['zone']}" for v in binding}))
-        return _cut(f"Verdict: it does not fit; what binds: {named}.")
-    if unsure:
-        named = ", ".join(sorted({f"{v['limit']} in {v['zone']}" for v in unsure}))
-        return _cut(f"Verdict: the data cannot tell: {named}.")
     return (
-        f"Verdict: it does not bring the grid down; nearest limit is {tightest['limit']} in "
+        f"It does not bring the grid down; nearest limit is {tightest['limit']} in "
         f"{tightest['zone']}, {tightest['margin_mw']:,.0f} MW away."
     )
 
 
-def _where_binds(summary: Mapping[str, Any]) -> str:
+def _named(verdicts: list[Any], answer: str) -> str:
+    found = sorted({f"{v['limit']} in {v['zone']}" for v in verdicts if v["verdict"] == answer})
+    return ", ".join(found)
+
+
+def where_it_binds(summary: Mapping[str, Any]) -> str:
     """The zones in which the same load at one site would bind."""
     load_mw = sum(s["peak_load_mw"] for s in summary["sites"].values())
     hosting = summary["grid"]["hosting"]
+    if not hosting:
+        return "What fits in other zones was not asked (grid.hosting: false)"
     known = {z: h for z, h in hosting.items() if h["hosting_mw"] is not None}
     short = {z: h for z, h in known.items() if h["hosting_mw"] < load_mw}
     if not short:
@@ -128,7 +136,7 @@ def _where_binds(summary: Mapping[str, Any]) -> str:
             f"least room: {least}, {known[least]['hosting_mw']:,.0f} MW ({known[least]['first']})"
         )
     named = ", ".join(f"{z} ({h['first']})" for z, h in sorted(short.items()))
-    return _cut(f"One site of {load_mw:,.0f} MW would bind in {len(short)} zones: {named}", 170)
+    return f"One site of {load_mw:,.0f} MW would bind in {len(short)} zones: {named}"
 
 
 def _basis(summary: Mapping[str, Any]) -> str:

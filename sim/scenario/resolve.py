@@ -22,6 +22,7 @@ from sim.scenario.schema import (
     TrainingSpec,
     Workload,
 )
+from sim.scenario.sizing import sized_gpus
 
 
 @contextmanager
@@ -50,15 +51,44 @@ def resolve(scenario: Scenario) -> Scenario:
 def _resolve_site(site: Site) -> Site:
     with within("at.zone"):
         zone = resolve_zone(us_states(), site.at.zone).name
-    cluster = _resolve_cluster(site.cluster)
-    workloads = _resolve_workloads(site.workloads, cluster.gpus or 0)
+    workloads = _sized_workloads(site)
+    cluster = _resolve_cluster(site.cluster, workloads)
+    workloads = _resolve_workloads(workloads, cluster.gpus or 0)
     at = site.at.model_copy(update={"zone": zone})
     return site.model_copy(update={"at": at, "cluster": cluster, "workloads": workloads})
 
 
-def _resolve_cluster(cluster: Cluster) -> Cluster:
+def _sized_workloads(site: Site) -> list[Workload]:
+    """Workloads that ask for their size get it."""
     with within("cluster.node"):
-        per_node = load_node(cluster.node).gpus
+        node = load_node(site.cluster.node)
+    sized: list[Workload] = []
+    for number, workload in enumerate(site.workloads):
+        busy_frac = workload.sized_for_frac if isinstance(workload, ServingSpec) else None
+        if isinstance(workload, ServingSpec) and busy_frac is not None:
+            with within(f"workloads[{number}]"):
+                if workload.gpus is not None:
+                    raise InputError(
+                        "gpus and sized_for_frac are both given", "give one of them", path="gpus"
+                    )
+                gpus = sized_gpus(workload, node, busy_frac)
+            workload = workload.model_copy(update={"gpus": gpus, "sized_for_frac": None})  # noqa: PLW2901
+        sized.append(workload)
+    return sized
+
+
+def _resolve_cluster(cluster: Cluster, workloads: list[Workload]) -> Cluster:
+    per_node = load_node(cluster.node).gpus
+    if cluster.nodes is None and cluster.gpus is None:
+        wanted = [_wanted_gpus(w) for w in workloads]
+        if None in wanted:
+            raise InputError(
+                "the cluster has no size, and neither has a workload",
+                "give nodes or gpus",
+                path="cluster",
+            )
+        nodes = -(-sum(w or 0 for w in wanted) // per_node)
+        return cluster.model_copy(update={"nodes": nodes, "gpus": nodes * per_node})
     nodes = cluster.nodes if cluster.nodes is not None else (cluster.gpus or 0) // per_node
     gpus = nodes * per_node
     if cluster.gpus is not None and cluster.gpus != gpus:

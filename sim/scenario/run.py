@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sim.record.store import RunFolder, RunId
 from sim.record.timeline import to_table
 from sim.scenario.canonical import hash8, to_yaml
 from sim.scenario.load import Document, load_tree, locate, validate
+from sim.scenario.requests_table import requests_table
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, TraceRequests, Workload
 from sim.scenario.simulate import Outcome, Tell, simulate
@@ -30,6 +32,10 @@ from sim.scenario.uncertainty import assumptions, meter_range_w
 from sim.units import MEGA
 
 DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": ".yaml", "grid": ""}
+
+
+HOSTING_SAMPLES = 64
+"""Samples for each of the zones other than the scenario's: 50 zones take seconds at this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,15 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Docu
     """
     document = load_tree(path, overrides)
     scenario = validate(document, Scenario)
-    try:
+    with located(document):
         return document, resolve(_with_trace_paths(document, scenario))
+
+
+@contextmanager
+def located(document: Document) -> Iterator[None]:
+    """Give errors that name a dotted path their place in the file."""
+    try:
+        yield
     except InputError as error:
         raise locate(document, error) from None
 
@@ -109,7 +122,11 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
     for dispatch in verdict.dispatches:
         check_power_balance(dispatch)
     swing_frac = sum(swings.values()) / sum(loads.values())
-    hosting = hosting_by_zone(network, swing_frac=swing_frac, samples=min(samples, 64), seed=seed)
+    hosting: tuple[Hosting, ...] = ()
+    if scenario.grid.hosting:
+        hosting = hosting_by_zone(
+            network, swing_frac=swing_frac, samples=min(samples, HOSTING_SAMPLES), seed=seed
+        )
     summary = summarise(outcome, verdict, hosting, _sources(scenario))
     summary["assumptions"] = sorted({*summary["assumptions"], *_assumptions(outcome)})
     return RunResult(outcome, verdict, hosting, summary)
@@ -221,6 +238,8 @@ def run_to_folder(
         folder.write_json("summary.json", result.summary)
         if scenario.record.signals:
             folder.write_table("signals.parquet", to_table(result.outcome.timelines))
+        if scenario.record.requests == "all":
+            folder.write_table("requests.parquet", requests_table(result.outcome))
         if decorate:
             decorate(folder, result)
     return folder.final, result

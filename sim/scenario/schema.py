@@ -36,17 +36,11 @@ class At(Strict):
 
 
 class Cluster(Strict):
-    """The servers of a site. Give `nodes` or `gpus`."""
+    """The servers of a site. Give `nodes` or `gpus`; without, what its workloads need."""
 
     node: str = "dgx-h100"
     nodes: Whole | None = Field(None, ge=1, le=10_000_000)
     gpus: Whole | None = Field(None, ge=8, le=80_000_000)
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Self:
-        if self.nodes is None and self.gpus is None:
-            raise ValueError("the cluster has no size; give nodes or gpus")
-        return self
 
 
 class Facility(Strict):
@@ -166,7 +160,7 @@ Requests = Annotated[
 
 
 class ServingSpec(Strict):
-    """A serving fleet of equal replicas."""
+    """A serving fleet of equal replicas. Its size: `gpus`, `sized_for_frac`, or what is left."""
 
     kind: Literal["serving"]
     name: Name = "serving"
@@ -177,6 +171,12 @@ class ServingSpec(Strict):
     requests: Requests
     router: Literal["round-robin", "join-shortest-queue", "power-of-two"] = "power-of-two"
     batcher: Literal["chunked-prefill", "prefill-priority"] = "chunked-prefill"
+    sized_for_frac: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="choose the GPUs so that replicas are this busy; in place of gpus",
+    )
     max_num_seqs: Whole = Field(256, ge=1, le=65_536)
     max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
     representative_replicas: Whole = Field(
@@ -209,6 +209,7 @@ class ZonalGrid(Strict):
     kind: Literal["zonal"] = "zonal"
     case: Literal["us-states"] = "us-states"
     samples: Whole = Field(128, ge=8, le=65_536, description="samples over the assumptions' ranges")
+    hosting: bool = Field(True, description="also ask what fits in every other zone")
     peak_window_s: float = Field(900.0, gt=0, le=86_400, description="window of the meter's peak")
 
 

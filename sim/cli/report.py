@@ -1,0 +1,45 @@
+"""`flopgrid report` and `flopgrid schema`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Register both commands."""
+    report = commands.add_parser(
+        "report",
+        help="make the HTML report of a finished run again",
+        description="Draw the figures and write report.html of a finished run folder.",
+    )
+    report.add_argument("run", metavar="RUN", type=Path, help="a run folder (seed-<n>)")
+    report.set_defaults(handler=handle_report)
+    schema = commands.add_parser("schema", help="print the JSON schema of scenario files")
+    schema.set_defaults(handler=handle_schema)
+
+
+def handle_report(args: argparse.Namespace) -> int:
+    """Make the report again, from the run's own files."""
+    from sim.record.atomic import write_file
+    from sim.record.store import read_json
+    from sim.report.html import render_report
+    from sim.report.run_figures import draw_run, figure_texts
+
+    summary = read_json(args.run / "summary.json")
+    manifest = read_json(args.run / "manifest.json")
+    draw_run(summary, args.run)
+    page = args.run / "report.html"
+    write_file(page, render_report(summary, manifest, figure_texts(args.run)).encode())
+    print(page)
+    return 0
+
+
+def handle_schema(_args: argparse.Namespace) -> int:
+    """Print the schema."""
+    from sim.scenario.schema_file import scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=2))
+    return 0

@@ -1,0 +1,202 @@
+"""The report of a run: one HTML file that opens offline, made from the run's own files.
+
+It prints no wall times, so that it is the same, byte for byte, for the same scenario, seed,
+data and version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from sim.report.verdict_text import answer_sentence, where_it_binds
+from sim.units import J_PER_MWH, MEGA, si
+
+MANIFEST_KEYS: Final = ("scenario", "hash", "seed", "version")
+
+
+def render_report(
+    summary: Mapping[str, Any], manifest: Mapping[str, Any], svgs: Mapping[str, str]
+) -> str:
+    """The report as HTML text.
+
+    Args:
+        summary: `summary.json`. manifest: `manifest.json` (names, hashes, version).
+        svgs: figure name -> SVG text; shown in this order.
+    """
+    return _template().render(
+        name=summary["name"],
+        question=summary["question"],
+        answer=answer_sentence(summary),
+        where_binds=where_it_binds(summary),
+        key_figures=key_figures(summary),
+        readings=[_reading(v) for v in summary["grid"]["verdicts"]],
+        figures=[
+            {"name": name, "svg": _inline(svg, name), "caption": caption(name, summary)}
+            for name, svg in svgs.items()
+        ],
+        tables=[*_work_tables(summary), *_hosting_tables(summary)],
+        assumptions=summary["assumptions"],
+        sources=summary["sources"],
+        omitted=summary["grid"]["omitted"],
+        manifest=[(key, manifest[key]) for key in MANIFEST_KEYS]
+        + [(f"sha256 {name}", digest) for name, digest in sorted(manifest["inputs"].items())],
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("sim.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _inline(svg: str, name: str) -> str:
+    """An SVG document as an element, its ids made distinct from those of other figures."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    return re.sub(r'\s+xmlns:xlink="[^"]*"', "", body).replace("xlink:href", "href")
+
+
+def caption(name: str, summary: Mapping[str, Any]) -> str:
+    """A sentence with the finding of a figure."""
+    power = summary["power_w"]
+    if name == "power":
+        chip, facility = power["chip"]["mean"] / MEGA, power["facility"]["mean"] / MEGA
+        return (
+            f"Of {facility:,.0f} MW at the meter, {chip:,.0f} MW ({chip / facility:.0%}) reach "
+            f"the GPUs."
+        )
+    return f"{where_it_binds(summary)}. Framed: the places of this scenario."
+
+
+def key_figures(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The figures that a reader takes away."""
+    sites = summary["sites"].values()
+    rows = [
+        ("GPUs", f"{sum(s['gpus'] for s in sites):,}", "GPU"),
+        ("peak at the meter", f"{sum(s['peak_load_mw'] for s in sites):,.1f}", "MW"),
+    ]
+    for boundary in ("chip", "it", "facility"):
+        mean_mw = summary["power_w"][boundary]["mean"] / MEGA
+        rows.append((f"mean power, {boundary} boundary", f"{mean_mw:,.1f}", "MW"))
+    energy_mwh = summary["energy_j"]["facility"] / J_PER_MWH
+    rows.append(("energy at the meter", f"{energy_mwh:,.1f}", "MWh"))
+    rows.append(("simulated time", f"{summary['horizon_s'] / 3600:g}", "h"))
+    return [{"name": n, "value": v, "unit": u} for n, v, u in rows]
+
+
+def _reading(verdict: Mapping[str, Any]) -> dict[str, str]:
+    assessed = verdict["margin_mw"] is not None
+    return {
+        "limit": verdict["limit"],
+        "zone": verdict["zone"],
+        "answer": verdict["verdict"],
+        "margin": f"{verdict['margin_mw']:,.0f}" if assessed else "–",
+        "range": f"{verdict['margin_low_mw']:,.0f} to {verdict['margin_high_mw']:,.0f}"
+        if assessed
+        else "–",
+        "probability": f"{verdict['probability']:.2f}" if assessed else "–",
+        "at": verdict["at"] or verdict["detail"],
+        "before": verdict["preexisting"],
+    }
+
+
+def _work_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tables = []
+    if training := summary.get("training"):
+        header = ["training job", "GPUs", "step [s]", "MFU", "tokens", "days to finish"]
+        rows = [
+            [
+                f"{name} ({job['arch']})",
+                f"{job['gpus']:,}",
+                f"{job['step_time_s']:.2f}",
+                f"{job['mfu']:.1%}",
+                si(job["tokens"], ""),
+                f"{job['days_to_finish']:,.0f}",
+            ]
+            for name, job in training["jobs"].items()
+        ]
+        tables.append({"title": "Training", "header": header, "rows": rows})
+        tables += [_parts_table(name, job) for name, job in training["jobs"].items()]
+    if serving := summary.get("serving"):
+        tables.append(_serving_table(serving))
+    return tables
+
+
+def _parts_table(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the time and the chip energy of a step go."""
+    parts = [p for p in job["step_parts"] if p["time_s"] > 0]
+    time_s = sum(p["time_s"] for p in parts)
+    energy_j = sum(p["gpu_energy_j"] for p in parts)
+    rows = [
+        [
+            p["name"],
+            f"{p['time_s']:.3f}",
+            f"{p['time_s'] / time_s:.0%}",
+            f"{p['gpu_power_w']:.0f}",
+            f"{p['gpu_energy_j'] / energy_j:.0%}",
+        ]
+        for p in parts
+    ]
+    header = ["part of a step", "time [s]", "of the time", "GPU power [W]", "of the chip energy"]
+    return {"title": f"A step of {name}", "header": header, "rows": rows}
+
+
+def _serving_table(serving: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [
+            name,
+            f"{fleet['completed']:,.0f}",
+            f"{fleet['dropped']:,.0f}",
+            f"{fleet['tokens_out']:,.0f}",
+            *(_seconds(fleet[key], q) for key in ("ttft_s", "tpot_s") for q in ("p50", "p99")),
+            fleet["basis"],
+        ]
+        for name, fleet in serving["fleets"].items()
+    ]
+    header = [
+        "fleet",
+        "completed",
+        "dropped",
+        "output tokens",
+        "TTFT p50 [s]",
+        "TTFT p99 [s]",
+        "TPOT p50 [s]",
+        "TPOT p99 [s]",
+        "basis",
+    ]
+    return {"title": "Serving", "header": header, "rows": rows}
+
+
+def _seconds(latency: Mapping[str, float] | None, quantile: str) -> str:
+    return "–" if latency is None else f"{latency[quantile]:.3f}"
+
+
+def _hosting_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What fits in each zone; nothing if it was not asked."""
+    if not summary["grid"]["hosting"]:
+        return []
+    rows = [
+        [
+            zone,
+            "–" if h["hosting_mw"] is None else f"{h['hosting_mw']:,.0f}",
+            "–" if h["low_mw"] is None else f"{h['low_mw']:,.0f} to {h['high_mw']:,.0f}",
+            "–" if h["gpus"] is None else f"{h['gpus']:,}",
+            h["first"] or "not assessed",
+        ]
+        for zone, h in summary["grid"]["hosting"].items()
+    ]
+    header = ["zone", "fits [MW]", "range [MW]", "GPUs", "first limit"]
+    return [{"title": "What fits in each zone", "header": header, "rows": rows}]

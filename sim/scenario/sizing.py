@@ -1,0 +1,55 @@
+"""How many GPUs a serving fleet needs for its traffic.
+
+A replica that runs its largest batch `n` spends on a request of `i` prompt and `o` output
+tokens the time of its prefill plus `o` decode steps shared by `n`. The fleet is sized so
+that its replicas are busy for the wanted share of the time. A first estimate: the run then
+says what latencies come out.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sim import arch
+from sim.cost.serving import UNBOUNDED_TOKENS, ReplicaCost
+from sim.errors import CapacityError
+from sim.hardware.node import Node
+from sim.scenario.fleets import traffic
+from sim.scenario.schema import ServingSpec
+
+
+def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float) -> int:
+    """GPUs for the mean request of a serving spec.
+
+    Raises:
+        CapacityError: the model, or one request's cache, does not fit into a replica.
+    """
+    cost = ReplicaCost(arch.load(spec.arch), spec.layout.to_layout(), node, spec.max_num_seqs)
+    arrivals, lengths, _ = traffic(spec.requests)
+    mean_in, mean_out = (max(1, round(tokens)) for tokens in lengths.mean_tokens)
+    busy_s = request_s(cost, spec, mean_in, mean_out)
+    replicas = math.ceil(arrivals.rate_per_s * busy_s / busy_frac)
+    return max(replicas, spec.representative_replicas) * cost.gpus
+
+
+def request_s(cost: ReplicaCost, spec: ServingSpec, input_tokens: int, output_tokens: int) -> float:
+    """Replica time that a request takes when the batch is full."""
+    total = input_tokens + output_tokens
+    if total > cost.kv_capacity_tokens:
+        raise CapacityError(
+            f"one request of {total:,} tokens does not fit into the cache of a replica, "
+            f"{cost.kv_capacity_tokens:,} tokens beside the weights of {spec.arch}",
+            "raise tp, or shorten the requests",
+            path="layout.tp",
+        )
+    batch = spec.max_num_seqs
+    if cost.kv_capacity_tokens < UNBOUNDED_TOKENS:
+        batch = min(batch, cost.kv_capacity_tokens // total)
+    mean_context = input_tokens + output_tokens // 2
+    decode_s = cost.cost([], [mean_context] * batch).time_s / batch
+    return _prefill_s(cost, input_tokens, spec.max_num_batched_tokens) + output_tokens * decode_s
+
+
+def _prefill_s(cost: ReplicaCost, tokens: int, budget: int) -> float:
+    starts = range(0, tokens, budget)
+    return sum(cost.cost([(min(budget, tokens - start), start)], []).time_s for start in starts)
