@@ -11,7 +11,9 @@ distribution factors, IEEE Trans. Power Systems 24(3), 2009 (several outages at 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -19,6 +21,7 @@ from scipy.sparse import coo_array, csc_array, csr_array
 from scipy.sparse.linalg import SuperLU, splu
 
 from sim.errors import InputError
+from sim.grid.nodal.chains import Chains, find_chains
 from sim.grid.nodal.islands import bridges, labels
 from sim.grid.nodal.tables import Bools, Floats, Ints, Network
 
@@ -72,6 +75,7 @@ class DcGrid:
         self._position, self._size = self._positions()
         self._incidence = self._build_incidence()
         self._lu = self._factorise()
+        self._leader_share = np.full(len(network.branches), np.nan)
 
     @property
     def n_islands(self) -> int:
@@ -188,6 +192,15 @@ class DcGrid:
         right = self._ends(branches) * self.susceptance_pu[branches]
         return self._to_buses(self._solve(right)).T
 
+    @property
+    def unsolvable(self) -> Ints:
+        """Outages that leave the islands whole on paper but the matrix singular.
+
+        Only negative reactances make such; known after the outages have been looked at.
+        """
+        found = np.abs(1 - self.own_share[self.outages]) < RADIAL_TOLERANCE
+        return self.outages[found]
+
     def between_ends(self, branches: Ints) -> Floats:
         """Flow of all branches per MW sent from start to end of each; (n_branches, k)."""
         right = self._ends(branches)
@@ -201,38 +214,77 @@ class DcGrid:
 
         1 for a radial branch: `1 - own_share` is the denominator of LODF.
         """
+        leaders = np.unique(self.chains.leader[self.outages])
+        for _ in self.lodf_blocks(leaders[np.isnan(self._leader_share[leaders])]):
+            pass
         share = np.where(self.branch_on, 1.0, 0.0)
-        rows = np.flatnonzero(self.branch_on & ~self._bridges)
-        for i in range(0, len(rows), BLOCK):
-            block = rows[i : i + BLOCK]
-            share[block] = self.between_ends(block)[block, np.arange(len(block))]
+        leader = self.chains.leader[self.outages]
+        b = self.susceptance_pu
+        inside = (1 - self._leader_share[leader]) * b[leader] / b[self.outages]
+        share[self.outages] = 1 - inside
         return share
 
     @cached_property
-    def _bridges(self) -> Bools:
-        return bridges(self.network, self.branch_on)
+    def chains(self) -> Chains:
+        """Branches that share one LODF column but for its sign."""
+        return find_chains(self.network, self.branch_on & ~self.radial)
 
     @cached_property
     def radial(self) -> Bools:
-        """Branches in service whose outage splits an island, or cannot be solved."""
-        singular = np.abs(1 - self.own_share) < RADIAL_TOLERANCE
-        return self.branch_on & (self._bridges | singular)
+        """Branches in service whose outage splits an island."""
+        return bridges(self.network, self.branch_on)
 
     @cached_property
     def outages(self) -> Ints:
         """Branches whose single outage leaves the islands whole."""
         return np.flatnonzero(self.branch_on & ~self.radial)
 
+    def _between_blocks(self, branches: Ints) -> Iterator[tuple[Ints, Floats]]:
+        """`between_ends` of many branches, a few at a time; one solve for parallel branches."""
+        b, n = self.network.branches, len(self.network.buses)
+        low = np.minimum(b.start[branches], b.end[branches])
+        code = low * n + np.maximum(b.start[branches], b.end[branches])
+        _, first, group = np.unique(code, return_index=True, return_inverse=True)
+        order = np.argsort(group, kind="stable")
+        edges = np.searchsorted(group[order], np.arange(0, len(first) + BLOCK, BLOCK))
+        for i, (begin, end) in enumerate(pairwise(edges.tolist())):
+            if begin == end:
+                continue
+            members = branches[order[begin:end]]
+            solved = branches[first[i * BLOCK : (i + 1) * BLOCK]]
+            column = group[order[begin:end]] - i * BLOCK
+            between = self.between_ends(solved)[:, column]
+            between[:, b.start[members] != b.start[solved[column]]] *= -1
+            yield members, between
+
+    def lodf_blocks(self, leaders: Ints) -> Iterator[tuple[Ints, Floats]]:
+        """LODF columns of leaders of chains, a few at a time: (leaders, (n_branches, k)).
+
+        In no particular order; the columns of the other branches of a chain differ in sign.
+        An outage that has no solution (`unsolvable`) moves nothing.
+        """
+        for block, between in self._between_blocks(leaders):
+            index = np.arange(len(block))
+            share = between[block, index]
+            self._leader_share[block] = share
+            between /= np.where(np.abs(1 - share) < RADIAL_TOLERANCE, np.inf, 1 - share)
+            between[block, index] = -1.0
+            yield block, between
+
     def lodf_columns(self, outages: Ints) -> Floats:
         """Share of each outage's flow that every branch takes over, (n_branches, k).
 
         -1 at the outage itself. `outages` must be among `self.outages`.
         """
-        between = self.between_ends(outages)
-        index = np.arange(len(outages))
-        between /= 1 - between[outages, index]
-        between[outages, index] = -1.0
-        return between
+        leader = self.chains.leader[outages]
+        columns = np.zeros((len(self.network.branches), len(outages)))
+        for block, lodf in self.lodf_blocks(np.unique(leader)):
+            place = {int(row): i for i, row in enumerate(block)}
+            for i, row in enumerate(leader.tolist()):
+                if row in place:
+                    columns[:, i] = lodf[:, place[row]]
+        columns *= self.chains.sign[outages]
+        return columns
 
     def lodf_rows(self, branches: Ints) -> Floats:
         """Share of the flow of every outage that the named branches take over; (k, n_branches).
@@ -243,7 +295,8 @@ class DcGrid:
         rows: Floats = (self._incidence @ self._solve(right)).T
         solvable = self.branch_on & ~self.radial
         rows[:, ~solvable] = 0.0
-        rows[:, solvable] /= 1 - self.own_share[solvable]
+        open_share = 1 - self.own_share[solvable]
+        rows[:, solvable] /= np.where(np.abs(open_share) < RADIAL_TOLERANCE, np.inf, open_share)
         index = np.arange(len(branches))
         rows[index, branches] = np.where(solvable[branches], -1.0, 0.0)
         return rows

@@ -61,6 +61,48 @@ def join(parts: list[Pairs]) -> Pairs:
     )
 
 
+def inverse_limit(grid: DcGrid, limit_mw: Floats) -> Floats:
+    """1 / limit by branch; 0 where unlimited or out of service."""
+    limited = grid.branch_on & np.isfinite(limit_mw)
+    return np.where(limited, 1 / np.where(limit_mw == 0, 1e-9, limit_mw), 0.0)
+
+
+def reaching_pairs(grid: DcGrid, bound_mw: Floats, inverse: Floats, least: Floats) -> Pairs:
+    """Pairs with `|LODF| bound_mw[outage] inverse[branch] >= least[branch] > 0`.
+
+    All arguments by branch. Outages are solved a few at a time, chains of branches once, so
+    that memory stays flat.
+    """
+    leader = grid.chains.leader[grid.outages]
+    order = np.argsort(leader, kind="stable")
+    members, leader = grid.outages[order], leader[order]
+    leaders, first = np.unique(leader, return_index=True)
+    last = np.append(first[1:], len(members))
+    largest = np.zeros(len(inverse))
+    np.maximum.at(largest, leader, bound_mw[members])
+    need = np.where(inverse > 0, least / np.where(inverse > 0, inverse, 1.0), np.inf)
+    parts = []
+    for block, lodf in grid.lodf_blocks(leaders):
+        row, column = np.nonzero(np.abs(lodf) * largest[block] >= need[:, None])
+        place = np.searchsorted(leaders, block[column])
+        count = last[place] - first[place]
+        where = np.arange(int(count.sum())) + np.repeat(first[place] - np.cumsum(count) + count, count)
+        branch, outage = np.repeat(row, count), members[where]
+        share = np.repeat(lodf[row, column], count) * grid.chains.sign[outage]
+        keep = (np.abs(share) * bound_mw[outage] >= need[branch]) & (branch != outage)
+        parts.append(Pairs(branch[keep], outage[keep], share[keep]))
+    return join(parts)
+
+
+def overloads(grid: DcGrid, flow_mw: Floats, limit_mw: Floats, tolerance_mw: float) -> Pairs:
+    """Pairs over their limit after the outage, for these flows alone; by branch then outage."""
+    inverse = inverse_limit(grid, limit_mw)
+    free = np.maximum(1 - np.abs(flow_mw) * inverse, 1e-12)
+    pairs = reaching_pairs(grid, np.abs(flow_mw), inverse, free)
+    over = np.abs(pairs.after(flow_mw)) > limit_mw[pairs.branch] + tolerance_mw
+    return unique(pairs.where(over), len(flow_mw))
+
+
 class PairIndex:
     """The index for one grid, one set of limits and one set of bounds.
 
@@ -81,44 +123,15 @@ class PairIndex:
         self._cached = max(64, int(CACHE_BYTES / 8 / len(limit_mw)))
         self._rows: dict[int, Floats] = {}
         self._columns: dict[int, Floats] = {}
-        outages, branches, lodf, reach = self._collect()
-        order = np.lexsort((-reach, branches))
-        self._outage: Outages = outages[order]
-        self._lodf = lodf[order]
-        kept = branches[order]
+        inverse = inverse_limit(grid, limit_mw)
+        pairs = reaching_pairs(grid, bound_mw, inverse, np.full(len(limit_mw), least_reach))
+        reach = np.abs(pairs.lodf) * bound_mw[pairs.outage] * inverse[pairs.branch]
+        order = np.lexsort((-reach, pairs.branch))
+        self._outage: Outages = pairs.outage[order].astype(np.int32)
+        self._lodf = pairs.lodf[order]
+        kept = pairs.branch[order]
         self._key = kept + (1 - np.minimum(reach[order], 1.0))
         self._first = np.searchsorted(kept, np.arange(len(limit_mw) + 1))
-
-    def _collect(self) -> tuple[Outages, Outages, Floats, Floats]:
-        """Outages, branches, LODF and reach of all pairs worth keeping."""
-        grid, parts = self.grid, []
-        inverse = np.where(self.limited, 1 / np.where(self.limit_mw == 0, 1e-9, self.limit_mw), 0)
-        for i in range(0, len(grid.outages), BLOCK):
-            block = grid.outages[i : i + BLOCK]
-            lodf = grid.lodf_columns(block)
-            reach = np.abs(lodf)
-            reach *= self.bound_mw[block]
-            reach *= inverse[:, None]
-            reach[block, np.arange(len(block))] = 0
-            row, column = np.nonzero(reach >= self.least_reach)
-            parts.append(
-                (
-                    block[column].astype(np.int32),
-                    row.astype(np.int32),
-                    lodf[row, column],
-                    reach[row, column],
-                )
-            )
-        if not parts:
-            none = np.zeros(0, dtype=np.int32)
-            return none, none, np.zeros(0), np.zeros(0)
-        outages, branches, lodfs, reaches = zip(*parts, strict=True)
-        return (
-            np.concatenate(outages),
-            np.concatenate(branches),
-            np.concatenate(lodfs),
-            np.concatenate(reaches),
-        )
 
     def __len__(self) -> int:
         return len(self._outage)
