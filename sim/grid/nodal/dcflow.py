@@ -22,7 +22,7 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from sim.errors import InputError
 from sim.grid.nodal.chains import Chains, find_chains
-from sim.grid.nodal.islands import bridges, labels
+from sim.grid.nodal.islands import Tree, labels, walk
 from sim.grid.nodal.tables import Bools, Floats, Ints, Network
 
 Susceptance = Literal["1/(x tap)", "1/x", "x/(r2+x2)"]
@@ -232,7 +232,12 @@ class DcGrid:
     @cached_property
     def radial(self) -> Bools:
         """Branches in service whose outage splits an island."""
-        return bridges(self.network, self.branch_on)
+        return self.tree.below >= 0
+
+    @cached_property
+    def tree(self) -> Tree:
+        """A walk over the islands, with the bridges."""
+        return walk(self.network, self.branch_on)
 
     @cached_property
     def outages(self) -> Ints:
@@ -301,6 +306,11 @@ class DcGrid:
         rows[index, branches] = np.where(solvable[branches], -1.0, 0.0)
         return rows
 
+    def splits(self, outages: Ints) -> bool:
+        """Whether losing these branches together splits an island (or cannot be solved)."""
+        inner = np.eye(len(outages)) - self.between_ends(outages)[outages]
+        return bool(np.linalg.cond(inner) > 1 / RADIAL_TOLERANCE)
+
     def after_outages(self, flow_mw: Floats, outages: Ints) -> Floats:
         """Flows after several branches trip at once, shape (n_branches,) [2].
 
@@ -309,7 +319,7 @@ class DcGrid:
         """
         between = self.between_ends(outages)
         inner = np.eye(len(outages)) - between[outages]
-        if np.linalg.cond(inner) > 1 / RADIAL_TOLERANCE:
+        if self.splits(outages):
             names = ", ".join(str(row + 1) for row in outages)
             raise InputError(
                 f"the outage of branch rows {names} splits an island",

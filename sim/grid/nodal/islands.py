@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
@@ -27,16 +29,32 @@ def labels(network: Network, branch_on: Bools | None = None) -> Ints:
     return result
 
 
-def bridges(network: Network, branch_on: Bools | None = None) -> Bools:
-    """Branches whose outage splits their island, shape (n_branches,).
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A depth-first walk over all islands.
 
-    Depth-first search with low points (Tarjan 1974); parallel branches are no bridges.
+    Args:
+        order: by bus, its place in the walk; the buses below a bus are those from its own
+            place to `last`.
+        last: by bus, the last place below it.
+        below: by branch, the bus on its far side if it is a bridge, else -1.
+    """
+
+    order: Ints
+    last: Ints
+    below: Ints
+
+
+def walk(network: Network, branch_on: Bools | None = None) -> Tree:
+    """Depth-first walk that finds the bridges by low points (Tarjan 1974).
+
+    A bridge is a branch whose outage splits its island; parallel branches are none.
     """
     on = network.branch_on if branch_on is None else branch_on
     neighbours = _adjacency(network, on)
     n = len(network.buses)
-    order, low = [-1] * n, [0] * n
-    found = np.zeros(len(network.branches), dtype=bool)
+    order, low, last = [-1] * n, [0] * n, [0] * n
+    below = np.full(len(network.branches), -1, dtype=np.int64)
     clock = 0
     for root in range(n):
         if order[root] >= 0:
@@ -57,11 +75,13 @@ def bridges(network: Network, branch_on: Bools | None = None) -> Bools:
                 low[node] = min(low[node], order[other])
             else:
                 path.pop()
+                last[node] = clock - 1
                 if path:
                     parent = path[-1][0]
                     low[parent] = min(low[parent], low[node])
-                    found[came_by] = low[node] > order[parent]
-    return found
+                    if low[node] > order[parent]:
+                        below[came_by] = node
+    return Tree(np.array(order), np.array(last), below)
 
 
 def _adjacency(network: Network, on: Bools) -> list[list[tuple[int, int]]]:
