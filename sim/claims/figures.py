@@ -11,7 +11,7 @@ from sim import arch
 from sim.arch import FULL, Architecture, Attention, LayerGroup, MoE
 from sim.datum import datum, read_table
 from sim.flops import Batch, OperationTable, step_operations
-from sim.flops.blocks import architecture_operations
+from sim.flops import component_parameters as count_components
 from sim.units import FLOPS_PER_MAC, KIB, MIB
 
 FACTS = "claims/facts.yaml"
@@ -113,14 +113,7 @@ def with_top_k(model: Architecture, top_k: int) -> Architecture:
 @cache
 def component_parameters(name: str) -> dict[str, int]:
     """Parameters of a zoo model by component: vocabulary, attention, ffn, norm, ..."""
-    parts: dict[str, int] = {}
-    for entry in architecture_operations(arch.load(name)):
-        op = entry.operation
-        is_table = op.name in {"embedding", "lm_head"}
-        component = "vocabulary" if is_table else op.name.split("#")[0].split(".")[0]
-        owned = (op.weights if op.owned else 0) + op.vectors
-        parts[component] = parts.get(component, 0) + entry.copies * owned
-    return parts
+    return count_components(arch.load(name))
 
 
 def mib(parameters: float) -> float:

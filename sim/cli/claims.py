@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from pathlib import Path
 from typing import Any
 
 
@@ -16,6 +17,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="for example A17 (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page")
     parser.set_defaults(handler=handle)
 
 
@@ -26,6 +28,11 @@ def handle(args: argparse.Namespace) -> int:
     from sim.cli.text import table, to_json
 
     answers = answer_claims(args.ids, progress())
+    if args.html:
+        from sim.record.atomic import write_file
+        from sim.report.claims_page import render_claims
+
+        write_file(args.html, render_claims(answers).encode())
     if args.json:
         print(to_json([answer.to_json() for answer in answers]))
     elif args.ids:

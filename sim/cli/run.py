@@ -77,14 +77,16 @@ def handle(args: argparse.Namespace) -> int:
     return 0
 
 
-def draw_into(folder: RunFolder, result: RunResult) -> None:
-    """Add figures and the report to a run folder."""
+def draw_into(folder: RunFolder, _result: RunResult) -> None:
+    """Add figures and the report to a run folder, from the summary as it stands there."""
+    from sim.record.store import read_json
     from sim.report.html import render_report
     from sim.report.run_figures import draw_run, figure_texts
 
-    draw_run(result.summary, folder.path)
-    svgs = figure_texts(folder.path)
-    folder.write_text("report.html", render_report(result.summary, folder.manifest, svgs))
+    summary = read_json(folder.path / "summary.json")
+    draw_run(summary, folder.path)
+    page = render_report(summary, folder.manifest, figure_texts(folder.path))
+    folder.write_text("report.html", page)
 
 
 def progress() -> Callable[[str], None]:

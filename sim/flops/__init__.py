@@ -4,7 +4,7 @@ FLOPs count multiply and add separately: 1 MAC = 2 FLOPs.
 """
 
 from sim.flops.batch import Batch
-from sim.flops.count import Memory, Parameters, memory, parameters
+from sim.flops.count import Memory, Parameters, component_parameters, memory, parameters
 from sim.flops.features import Feature, attended_pairs, cached_tokens_read
 from sim.flops.precision import (
     BF16,
@@ -46,6 +46,7 @@ __all__ = [
     "attended_pairs",
     "cached_tokens_read",
     "compile_step",
+    "component_parameters",
     "experts_touched",
     "flops_matmul_full",
     "imbalance",

@@ -63,6 +63,22 @@ def parameters(arch: Architecture) -> Parameters:
     )
 
 
+def component_parameters(arch: Architecture) -> dict[str, int]:
+    """Parameters by component (vocabulary, attention, ffn, norm ...); they sum to the total.
+
+    The two embedding tables stand together; norms and biases go with what they belong to.
+    """
+    parts: dict[str, int] = {}
+    for entry in architecture_operations(arch):
+        op = entry.operation
+        is_table = op.name in {"embedding", "lm_head"}
+        name = "vocabulary" if is_table else op.name.split("#")[0].split(".")[0]
+        owned = (op.weights if op.owned else 0) + op.vectors
+        if owned:
+            parts[name] = parts.get(name, 0) + entry.copies * owned
+    return parts
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What a replica holds.

@@ -15,13 +15,13 @@ from sim.flops import (
     BF16,
     Batch,
     compile_step,
+    component_parameters,
     flops_matmul_full,
     memory,
     parameters,
     precision,
     step_operations,
 )
-from sim.flops.blocks import architecture_operations
 from sim.flops.features import Floats
 from sim.units import KIB, MIB
 
@@ -178,19 +178,6 @@ def diff(name_a: str, name_b: str) -> list[Row]:
     rows = [_diff_row(name, parts_a.get(name, 0), parts_b.get(name, 0)) for name in names]
     total = _diff_row("total", sum(parts_a.values()), sum(parts_b.values()))
     return [*rows, total]
-
-
-def component_parameters(model: Architecture) -> dict[str, int]:
-    """Parameters by component; they sum to `parameters(model).total`."""
-    parts: dict[str, int] = {}
-    for entry in architecture_operations(model):
-        op = entry.operation
-        is_table = op.name in {"embedding", "lm_head"}
-        name = "vocabulary" if is_table else op.name.split("#")[0].split(".")[0]
-        owned = (op.weights if op.owned else 0) + op.vectors
-        if owned:
-            parts[name] = parts.get(name, 0) + entry.copies * owned
-    return parts
 
 
 def _diff_row(name: str, a: int, b: int) -> Row:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
+from sim.report.pages import template
 from sim.report.verdict_text import answer_sentence, where_it_binds
 from sim.units import J_PER_MWH, MEGA, si
 
@@ -28,7 +26,7 @@ def render_report(
         summary: `summary.json`. manifest: `manifest.json` (names, hashes, version).
         svgs: figure name -> SVG text; shown in this order.
     """
-    return _template().render(
+    return template("report.html.j2").render(
         name=summary["name"],
         question=summary["question"],
         answer=answer_sentence(summary),
@@ -46,17 +44,6 @@ def render_report(
         manifest=[(key, manifest[key]) for key in MANIFEST_KEYS]
         + [(f"sha256 {name}", digest) for name, digest in sorted(manifest["inputs"].items())],
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("sim.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("report.html.j2")
 
 
 def _inline(svg: str, name: str) -> str:

@@ -38,21 +38,26 @@ def power_rows(causes_w: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
             "power_mw": watts / MEGA,
         }
         for site, parts in causes_w.items()
-        for cause, watts in parts.items()
+        for cause, watts in in_order(parts)
     ]
+
+
+def in_order(parts: dict[str, float]) -> list[tuple[str, float]]:
+    """Causes from the chip outward."""
+    return [(cause, parts[cause]) for cause in LABELS]
 
 
 def draw_power(causes_w: dict[str, dict[str, float]], path: Path) -> None:
     """Stacked bars of mean MW by cause, one bar a site, with the three boundaries marked.
 
     Args:
-        causes_w: site -> cause -> mean power [W], causes in the order of `LABELS`.
+        causes_w: site -> cause -> mean power [W].
     """
     figure = new_figure(7.2, 1.5 + 0.55 * len(causes_w))
     axes = figure.add_subplot()
     for place, parts in enumerate(causes_w.values()):
         left_mw = 0.0
-        for number, (cause, watts) in enumerate(parts.items(), start=1):
+        for number, (cause, watts) in enumerate(in_order(parts), start=1):
             axes.barh(
                 place,
                 watts / MEGA,

@@ -49,7 +49,7 @@ def _cause_line(summary: Mapping[str, Any]) -> str:
     for site in summary["sites"].values():
         for cause, watts in site["causes_w"].items():
             total[cause] = total.get(cause, 0.0) + watts / MEGA
-    return "  = " + " + ".join(f"{CAUSE_WORDS[c]} {mw:,.1f}" for c, mw in total.items()) + " MW"
+    return "  = " + " + ".join(f"{word} {total[c]:,.1f}" for c, word in CAUSE_WORDS.items()) + " MW"
 
 
 def _work_line(summary: Mapping[str, Any]) -> str:

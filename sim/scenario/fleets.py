@@ -36,7 +36,8 @@ from sim.workload.lengths import (
     length_histogram,
     trace_lengths,
 )
-from sim.workload.traces import Trace, read_trace
+from sim.workload.requests import RequestTable
+from sim.workload.traces import read_trace
 
 HISTOGRAM_BINS = 40
 
@@ -76,13 +77,13 @@ def build_fleet(
     """
     model = arch.load(spec.arch)
     cost = ReplicaCost(model, spec.layout.to_layout(), node, spec.max_num_seqs, cap_w)
-    arrivals, lengths, bad_rows = traffic(spec.requests)
+    found = traffic(spec.requests)
     fleet_spec = FleetSpec(
         name=name,
         n_replicas=(spec.gpus or 0) // cost.gpus,
         simulated_replicas=spec.representative_replicas,
-        arrivals=arrivals,
-        lengths=lengths,
+        arrivals=found.arrivals,
+        lengths=found.lengths,
         horizon_s=horizon_s,
         warmup_s=spec.warmup_s,
         rules=BatchRules(
@@ -92,23 +93,40 @@ def build_fleet(
         ),
         router=spec.router,
     )
-    return Fleet(ServingFleet(env, fleet_spec, cost, seed), cost, bad_rows)
+    fleet = ServingFleet(env, fleet_spec, cost, seed, found.recorded)
+    return Fleet(fleet, cost, found.bad_rows)
 
 
-def traffic(requests: Requests) -> tuple[ArrivalProcess, LengthDistribution, int]:
-    """Arrivals of the whole fleet, lengths of its requests, and bad rows left out."""
-    if isinstance(requests, TraceRequests):
-        trace = read_trace(requests.file, requests.on_bad_rows)
-        table = trace.requests
-        lengths = length_histogram(table.input_tokens, table.output_tokens, HISTOGRAM_BINS)
-        return _trace_arrivals(trace, requests.rate_per_s), lengths, len(trace.bad_rows)
-    return _arrivals(requests), _lengths(requests.lengths), 0
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Requests of a whole fleet.
+
+    Args:
+        recorded: rows to be replayed as they are, each with its own lengths.
+        bad_rows: malformed rows of the trace that were left out.
+    """
+
+    arrivals: ArrivalProcess
+    lengths: LengthDistribution
+    recorded: RequestTable | None = None
+    bad_rows: int = 0
 
 
-def _trace_arrivals(trace: Trace, rate_per_s: float | None) -> ArrivalProcess:
-    if rate_per_s is None:
-        return TraceArrivals(trace.requests.arrival_ps)
-    return TraceShapedArrivals(trace.requests.arrival_ps, rate_per_s)
+def traffic(requests: Requests) -> Traffic:
+    """What a spec of requests means.
+
+    Raises:
+        InputError: the trace cannot be read, or a row is malformed.
+    """
+    if not isinstance(requests, TraceRequests):
+        return Traffic(_arrivals(requests), _lengths(requests.lengths))
+    trace = read_trace(requests.file, requests.on_bad_rows)
+    table = trace.requests
+    lengths = length_histogram(table.input_tokens, table.output_tokens, HISTOGRAM_BINS)
+    if requests.rate_per_s is None:
+        return Traffic(TraceArrivals(table.arrival_ps), lengths, table, len(trace.bad_rows))
+    shaped = TraceShapedArrivals(table.arrival_ps, requests.rate_per_s)
+    return Traffic(shaped, lengths, bad_rows=len(trace.bad_rows))
 
 
 def _arrivals(spec: PoissonRequests | GammaRequests | OnOffRequests) -> ArrivalProcess:

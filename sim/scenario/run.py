@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +27,9 @@ from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.requests_table import requests_table
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, TraceRequests, Workload
-from sim.scenario.simulate import Outcome, Tell, simulate
+from sim.scenario.simulate import Outcome, SiteOutcome, Tell, simulate
 from sim.scenario.summary import Json, summarise
-from sim.scenario.uncertainty import assumptions, meter_range_w
+from sim.scenario.uncertainty import Range, assumptions, meter_range_w
 from sim.units import MEGA
 
 DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": ".yaml", "grid": ""}
@@ -106,7 +107,9 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
     """
     outcome = simulate(scenario, seed, tell)
     network = us_states()
-    loads, lows, highs, swings = _zone_loads_mw(outcome, seed)
+    ranges = {site.name: _load_range_w(outcome, site, seed) for site in outcome.sites}
+    loads = _by_zone_mw(outcome, outcome.peak_w)
+    swings = _by_zone_mw(outcome, lambda site: site.swing_w)
     if tell:
         tell("asking the grid")
     samples = scenario.grid.samples
@@ -114,8 +117,8 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
         network,
         loads,
         swings,
-        load_low_mw=lows,
-        load_high_mw=highs,
+        load_low_mw=_by_zone_mw(outcome, lambda site: ranges[site.name].low),
+        load_high_mw=_by_zone_mw(outcome, lambda site: ranges[site.name].high),
         samples=samples,
         seed=seed,
     )
@@ -127,27 +130,26 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
         hosting = hosting_by_zone(
             network, swing_frac=swing_frac, samples=min(samples, HOSTING_SAMPLES), seed=seed
         )
-    summary = summarise(outcome, verdict, hosting, _sources(scenario))
+    summary = summarise(outcome, ranges, verdict, hosting, _sources(scenario))
     summary["assumptions"] = sorted({*summary["assumptions"], *_assumptions(outcome)})
     return RunResult(outcome, verdict, hosting, summary)
 
 
-def _zone_loads_mw(outcome: Outcome, seed: int) -> tuple[dict[str, float], ...]:
-    """Peak load by zone with its range, and swing by zone, MW."""
-    loads: dict[str, float] = {}
-    lows: dict[str, float] = {}
-    highs: dict[str, float] = {}
-    swings: dict[str, float] = {}
+def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
+    """Range of a site's peak at the meter."""
+    plant = site.run.plant
+    # The chain is linear, so the chip power at the meter's peak follows from the peak.
+    standing_w = plant.parts(0.0).facility_w
+    per_chip_w = plant.parts(1.0).facility_w - standing_w
+    return meter_range_w(plant, (outcome.peak_w(site) - standing_w) / per_chip_w, seed)
+
+
+def _by_zone_mw(outcome: Outcome, watts: Callable[[SiteOutcome], float]) -> dict[str, float]:
+    """A figure of the sites, summed by zone."""
+    zones: dict[str, float] = {}
     for site in outcome.sites:
-        peak_w = outcome.peak_w(site)
-        # The chain is linear, so the chip power at the meter's peak follows from the peak.
-        idle = site.run.plant.parts(0.0).facility_w
-        per_chip = site.run.plant.parts(1.0).facility_w - idle
-        meter = meter_range_w(site.run.plant, (peak_w - idle) / per_chip, seed)
-        for table, watts in ((loads, peak_w), (lows, meter.low), (highs, meter.high)):
-            table[site.zone] = table.get(site.zone, 0.0) + watts / MEGA
-        swings[site.zone] = swings.get(site.zone, 0.0) + site.swing_w / MEGA
-    return loads, lows, highs, swings
+        zones[site.zone] = zones.get(site.zone, 0.0) + watts(site) / MEGA
+    return zones
 
 
 def _assumptions(outcome: Outcome) -> list[str]:
@@ -171,7 +173,22 @@ def _sources(scenario: Scenario) -> list[str]:
             found |= {f"{f.source} ({f.as_of})" for f in data(path).values()}
         for workload in site.workloads:
             found |= set(arch.load(workload.arch).sources)
-    return sorted(found)
+    return sorted(found | set(_table_notes("grid", ".csv")))
+
+
+def _table_notes(folder: str, suffix: str) -> list[str]:
+    """The head of each table: what it is, its source, licence and date."""
+    notes = []
+    for name in data_names(folder, suffix):
+        lines = data_file(f"{folder}/{name}{suffix}").read_text("utf-8").splitlines()
+        head = [line.lstrip("# ") for line in itertools.takewhile(is_note, lines)]
+        notes.append(" ".join([f"{folder}/{name}{suffix}:", *head]))
+    return notes
+
+
+def is_note(line: str) -> bool:
+    """True for the lines at the head of a table that are not rows."""
+    return line.startswith("#")
 
 
 def plain(scenario: Scenario) -> dict[str, Any]:

@@ -25,10 +25,10 @@ def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float) -> int:
         CapacityError: the model, or one request's cache, does not fit into a replica.
     """
     cost = ReplicaCost(arch.load(spec.arch), spec.layout.to_layout(), node, spec.max_num_seqs)
-    arrivals, lengths, _ = traffic(spec.requests)
-    mean_in, mean_out = (max(1, round(tokens)) for tokens in lengths.mean_tokens)
+    found = traffic(spec.requests)
+    mean_in, mean_out = (max(1, round(tokens)) for tokens in found.lengths.mean_tokens)
     busy_s = request_s(cost, spec, mean_in, mean_out)
-    replicas = math.ceil(arrivals.rate_per_s * busy_s / busy_frac)
+    replicas = math.ceil(found.arrivals.rate_per_s * busy_s / busy_frac)
     return max(replicas, spec.representative_replicas) * cost.gpus
 
 

@@ -11,27 +11,32 @@ from sim.cluster.training import TrainingJob
 from sim.grid.hosting import Hosting
 from sim.grid.verdict import GridVerdict, Reading
 from sim.record.integral import Measure
+from sim.scenario.fleets import Fleet
 from sim.scenario.schema import TrainingSpec
 from sim.scenario.simulate import Outcome, SiteOutcome
+from sim.scenario.uncertainty import Range
 from sim.units import MEGA
 
 Json = dict[str, Any]
 
 
 def summarise(
-    outcome: Outcome, verdict: GridVerdict, hosting: tuple[Hosting, ...], sources: list[str]
+    outcome: Outcome,
+    loads: dict[str, Range],
+    verdict: GridVerdict,
+    hosting: tuple[Hosting, ...],
+    sources: list[str],
 ) -> Json:
     """The whole summary.
 
     Args:
-        hosting: hosting capacity of every zone.
+        loads: site -> range of its peak at the meter, W.
+        hosting: hosting capacity of every zone; empty if not asked.
         sources: where the figures come from.
     """
     scenario = outcome.simulation.scenario
     fleets = {
-        f"{s.name}.{name}": fleet.fleet.result()
-        for s in outcome.sites
-        for name, fleet in s.run.fleets.items()
+        f"{s.name}.{name}": fleet for s in outcome.sites for name, fleet in s.run.fleets.items()
     }
     jobs = {f"{s.name}.{name}": job for s in outcome.sites for name, job in s.run.jobs.items()}
     summary: Json = {
@@ -41,7 +46,7 @@ def summarise(
         "horizon_s": outcome.duration_s,
         "energy_j": {b: m.integral for b, m in outcome.total.items()},
         "power_w": {b: power_json(m) for b, m in outcome.total.items()},
-        "sites": {s.name: site_json(outcome, s) for s in outcome.sites},
+        "sites": {s.name: site_json(outcome, s, loads[s.name]) for s in outcome.sites},
         "grid": grid_json(outcome, verdict, hosting),
         "assumptions": sorted({a for r in verdict.readings for a in r.assumptions}),
         "sources": sources,
@@ -63,7 +68,7 @@ def power_json(measure: Measure) -> Json:
     }
 
 
-def site_json(outcome: Outcome, site: SiteOutcome) -> Json:
+def site_json(outcome: Outcome, site: SiteOutcome, load: Range) -> Json:
     """One site: its size, its powers by boundary and by cause."""
     plant = site.run.plant
     return {
@@ -75,6 +80,8 @@ def site_json(outcome: Outcome, site: SiteOutcome) -> Json:
         "power_w": {b: power_json(m) for b, m in site.power.items()},
         "causes_w": site.causes_w,
         "peak_load_mw": outcome.peak_w(site) / MEGA,
+        "peak_load_low_mw": load.low / MEGA,
+        "peak_load_high_mw": load.high / MEGA,
         "swing_mw": site.swing_w / MEGA,
     }
 
@@ -151,15 +158,19 @@ def _days_to_finish(job: TrainingJob) -> float:
     return (job.plan.steps * step_s + saves * job.plan.checkpoint.time_s) / 86_400
 
 
-def serving_json(outcome: Outcome, fleets: dict[str, FleetResult]) -> Json:
+def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
     """Serving over all fleets (counts add; latencies are of the one fleet), and each."""
-    each = {name: fleet_json(result) for name, result in fleets.items()}
+    results = {name: fleet.fleet.result() for name, fleet in fleets.items()}
+    each = {
+        name: fleet_json(result) | {"bad_rows": fleets[name].bad_rows}
+        for name, result in results.items()
+    }
     counts = ("requests", "completed", "dropped", "tokens_in", "tokens_out")
     total: Json = {key: sum(f[key] for f in each.values()) for key in counts}
     if len(each) == 1:
         only = next(iter(each.values()))
         total |= {key: only[key] for key in ("ttft_s", "tpot_s", "e2e_s")}
-    window_s = next(iter(fleets.values())).window_s
+    window_s = next(iter(results.values())).window_s
     tokens_per_s = total["tokens_out"] / window_s
     total["energy_j_per_output_token"] = (
         {b: m.mean / tokens_per_s for b, m in outcome.total.items()} if tokens_per_s else None
