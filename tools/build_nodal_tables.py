@@ -25,9 +25,19 @@ NOTE = """\
 # as_of: 2018-08-09
 """
 
-BUS = (
-    "bus kind load_mw load_mvar shunt_mw shunt_mvar area voltage_pu angle_deg base_kv zone".split()
-)
+BUS = [
+    "bus",
+    "kind",
+    "load_mw",
+    "load_mvar",
+    "shunt_mw",
+    "shunt_mvar",
+    "area",
+    "voltage_pu",
+    "angle_deg",
+    "base_kv",
+    "zone",
+]
 GENERATOR = {
     "bus": 0,
     "output_mw": 1,
@@ -40,9 +50,10 @@ GENERATOR = {
     "min_mw": 9,
     "ramp_30min_mw": 18,
 }
-BRANCH = (
-    "start end r_pu x_pu charging_pu rating_mw rating_b_mw rating_c_mw ratio shift_deg is_on"
-).split()
+BRANCH = [
+    "start", "end", "r_pu", "x_pu", "charging_pu", "rating_mw", "rating_b_mw", "rating_c_mw",
+    "ratio", "shift_deg", "is_on",
+]  # fmt: skip
 
 
 def rows_of(text: str, table: str) -> list[list[str]]:

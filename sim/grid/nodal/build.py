@@ -36,10 +36,36 @@ _USED = {
 _ALWAYS_FINITE = {"bus": (0, 1, 2, 3, 4, 5), "gen": (0, 1, 7), "branch": (0, 1, 2, 3, 4, 8, 9, 10)}
 
 _NAMES = {
-    "bus": "bus_i type Pd Qd Gs Bs area Vm Va baseKV zone Vmax Vmin".split(),
-    "gen": "bus Pg Qg Qmax Qmin Vg mBase status Pmax Pmin".split(),
-    "branch": "fbus tbus r x b rateA rateB rateC ratio angle status".split(),
-    "dcline": "fbus tbus status Pf Pt Qf Qt Vf Vt Pmin Pmax".split(),
+    "bus": [
+        "bus_i",
+        "type",
+        "Pd",
+        "Qd",
+        "Gs",
+        "Bs",
+        "area",
+        "Vm",
+        "Va",
+        "baseKV",
+        "zone",
+        "Vmax",
+        "Vmin",
+    ],
+    "gen": ["bus", "Pg", "Qg", "Qmax", "Qmin", "Vg", "mBase", "status", "Pmax", "Pmin"],
+    "branch": [
+        "fbus",
+        "tbus",
+        "r",
+        "x",
+        "b",
+        "rateA",
+        "rateB",
+        "rateC",
+        "ratio",
+        "angle",
+        "status",
+    ],
+    "dcline": ["fbus", "tbus", "status", "Pf", "Pt", "Qf", "Qt", "Vf", "Vt", "Pmin", "Pmax"],
 }
 
 
@@ -281,8 +307,10 @@ def _check_branches(raw: RawCase, network: Network, accept_negative_x: bool) -> 
             b.is_on & (b.x_pu < 0) & (not accepted),
             b.x_pu,
             "reactance",
-            "a negative reactance is read only where it is meant (series capacitor, star point "
-            "of a transformer): accept_negative_x",
+            (
+                "a negative reactance is read only where it is meant (series capacitor, star point "
+                "of a transformer): accept_negative_x"
+            ),
         ),
         (b.rating_mw < 0, b.rating_mw, "rateA", "0 means unlimited"),
         (b.tap < 0, b.tap, "ratio", "give the turns ratio"),

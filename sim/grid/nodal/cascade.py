@@ -157,7 +157,12 @@ class Cascader:
         if random is None or not len(due):
             return none
         b = self.study.network.branches
-        near = {row for k in due.tolist() for bus in (b.start[k], b.end[k]) for row in self._adjacent[bus]}
+        near = {
+            row
+            for k in due.tolist()
+            for bus in (b.start[k], b.end[k])
+            for row in self._adjacent[bus]
+        }
         exposed = np.array(sorted(near - set(due.tolist())), dtype=np.int64)
         exposed = exposed[on[exposed]]
         fails = random.random(len(exposed)) < self.rules.hidden_failure_frac

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from sim.grid.nodal.dcflow import BLOCK
 from sim.grid.nodal.operating import by_island, demand_mw
 from sim.grid.nodal.pairs import Pairs, overloads
 from sim.grid.nodal.study import TOLERANCE_MW, Study
@@ -120,10 +119,11 @@ class _Part:
     def holds(self, study: Study) -> Bools:
         """Which buses are in it, shape (n_buses,)."""
         order = study.grid.tree.order
-        inside = (order >= self.first) & (order <= self.last)
+        inside: Bools = (order >= self.first) & (order <= self.last)
         if not self.outside:
             return inside
-        return (study.grid.island == self.island) & ~inside
+        outside: Bools = (study.grid.island == self.island) & ~inside
+        return outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +142,7 @@ def _generator_losses(study: Study) -> list[_Loss]:
     output = study.base.output_mw
     rows = np.flatnonzero(study.network.generator_on & (np.abs(output) > TOLERANCE_MW))
     bus = study.network.generators.bus
-    return [
-        _Loss("generator", int(r), int(bus[r]), float(output[r])) for r in rows.tolist()
-    ]
+    return [_Loss("generator", int(r), int(bus[r]), float(output[r])) for r in rows.tolist()]
 
 
 def _radial_losses(study: Study) -> list[_Loss]:
@@ -161,9 +159,10 @@ def _radial_losses(study: Study) -> list[_Loss]:
 
 def _loss_violations(study: Study, losses: list[_Loss]) -> list[Violation]:
     limit = _watched_limit(study)
-    found = []
-    for i in range(0, len(losses), BLOCK):
-        block = losses[i : i + BLOCK]
+    found: list[Violation] = []
+    step = study.grid.block
+    for i in range(0, len(losses), step):
+        block = losses[i : i + step]
         injection = np.stack([_response(study, loss) for loss in block], axis=1)
         after = study.base.flow_mw[:, None] + study.grid.transfer(injection)
         for column, loss in enumerate(block):
@@ -171,13 +170,15 @@ def _loss_violations(study: Study, losses: list[_Loss]) -> list[Violation]:
             if loss.part is not None:
                 flow[loss.part.holds(study)[study.network.branches.start]] = 0.0
                 flow[loss.outage] = 0.0
-            for row in np.flatnonzero(np.abs(flow) > limit + TOLERANCE_MW).tolist():
-                found.append(
-                    Violation(
-                        loss.kind, (loss.outage,), row, float(flow[row]), float(limit[row])
-                    )
-                )
+            found += _over(loss.kind, (loss.outage,), flow, limit)
     return found
+
+
+def _over(
+    kind: OutageKind, outage: tuple[int, ...], flow_mw: Floats, limit_mw: Floats
+) -> list[Violation]:
+    rows = np.flatnonzero(np.abs(flow_mw) > limit_mw + TOLERANCE_MW).tolist()
+    return [Violation(kind, outage, r, float(flow_mw[r]), float(limit_mw[r])) for r in rows]
 
 
 def _response(study: Study, loss: _Loss) -> Floats:
@@ -214,14 +215,13 @@ def _tower_violations(study: Study, pairs: list[tuple[int, int]]) -> list[Violat
     """Double outages that leave the islands whole."""
     limit, grid = _watched_limit(study), study.grid
     usable = [pair for pair in pairs if not grid.radial[list(pair)].any()]
-    found = []
+    found: list[Violation] = []
     for pair in usable:
         both: Ints = np.array(pair, dtype=np.int64)
         if grid.splits(both):
             continue
         flow = grid.after_outages(study.base.flow_mw, both)
-        for row in np.flatnonzero(np.abs(flow) > limit + TOLERANCE_MW).tolist():
-            found.append(Violation("tower", pair, row, float(flow[row]), float(limit[row])))
+        found += _over("tower", pair, flow, limit)
     return found
 
 

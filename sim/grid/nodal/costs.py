@@ -6,6 +6,7 @@ the tangent at each point it visits until it no longer underestimates (Kelley 19
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ class Curve:
         if points:
             return [
                 (y0 - (y1 - y0) / (x1 - x0) * x0, (y1 - y0) / (x1 - x0))
-                for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False)
+                for (x0, y0), (x1, y1) in itertools.pairwise(points)
             ] or [(points[0][1], 0.0)]
         if self.is_straight:
             return [self.tangent(0.0)]
@@ -95,7 +96,7 @@ def curves(network: Network, min_mw: Floats, max_mw: Floats) -> list[Curve]:
 def _is_convex(curve: Curve) -> bool:
     if curve.cost.points:
         slope = [line[1] for line in curve.lines()]
-        return all(b >= a - SAME_SLOPE_FRAC * max(1, abs(a)) for a, b in zip(slope, slope[1:], strict=False))
+        return all(b >= a - SAME_SLOPE_FRAC * max(1, abs(a)) for a, b in itertools.pairwise(slope))
     second = np.polynomial.polynomial.polyder(np.array(curve.cost.polynomial), 2)
     at = np.linspace(curve.min_mw, curve.max_mw, 17)
     return bool((np.polynomial.polynomial.polyval(at, second) >= -1e-12).all())

@@ -31,8 +31,8 @@ SUSCEPTANCES: tuple[Susceptance, ...] = ("1/(x tap)", "1/x", "x/(r2+x2)")
 RADIAL_TOLERANCE = 1e-7
 """1 - PTDF of a branch's own ends below which its outage cannot be solved as a flow change."""
 
-BLOCK = 16
-"""Right-hand sides solved at once: few, so that the block stays in the processor's cache."""
+CACHE_NUMBERS = 250_000
+"""Numbers in a block of right-hand sides: few, so that it stays in the processor's cache."""
 
 
 def susceptance(network: Network, convention: Susceptance) -> Floats:
@@ -75,6 +75,7 @@ class DcGrid:
         self._position, self._size = self._positions()
         self._incidence = self._build_incidence()
         self._lu = self._factorise()
+        self.block = int(np.clip(CACHE_NUMBERS // max(self._size, 1), 3, 16))
         self._leader_share = np.full(len(network.branches), np.nan)
 
     @property
@@ -251,13 +252,13 @@ class DcGrid:
         code = low * n + np.maximum(b.start[branches], b.end[branches])
         _, first, group = np.unique(code, return_index=True, return_inverse=True)
         order = np.argsort(group, kind="stable")
-        edges = np.searchsorted(group[order], np.arange(0, len(first) + BLOCK, BLOCK))
+        edges = np.searchsorted(group[order], np.arange(0, len(first) + self.block, self.block))
         for i, (begin, end) in enumerate(pairwise(edges.tolist())):
             if begin == end:
                 continue
             members = branches[order[begin:end]]
-            solved = branches[first[i * BLOCK : (i + 1) * BLOCK]]
-            column = group[order[begin:end]] - i * BLOCK
+            solved = branches[first[i * self.block : (i + 1) * self.block]]
+            column = group[order[begin:end]] - i * self.block
             between = self.between_ends(solved)[:, column]
             between[:, b.start[members] != b.start[solved[column]]] *= -1
             yield members, between
@@ -268,13 +269,17 @@ class DcGrid:
         In no particular order; the columns of the other branches of a chain differ in sign.
         An outage that has no solution (`unsolvable`) moves nothing.
         """
-        for block, between in self._between_blocks(leaders):
+        for block, columns in self._between_blocks(leaders):
             index = np.arange(len(block))
-            share = between[block, index]
+            share = columns[block, index]
             self._leader_share[block] = share
-            between /= np.where(np.abs(1 - share) < RADIAL_TOLERANCE, np.inf, 1 - share)
-            between[block, index] = -1.0
-            yield block, between
+            np.divide(
+                columns,
+                np.where(np.abs(1 - share) < RADIAL_TOLERANCE, np.inf, 1 - share),
+                out=columns,
+            )
+            columns[block, index] = -1.0
+            yield block, columns
 
     def lodf_columns(self, outages: Ints) -> Floats:
         """Share of each outage's flow that every branch takes over, (n_branches, k).

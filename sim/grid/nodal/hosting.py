@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 
-from sim.grid.nodal.dcflow import BLOCK
 from sim.grid.nodal.pairs import Pairs
 from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Floats, Ints
@@ -76,8 +75,9 @@ class FixedDispatch:
 
     def at_sites(self, sites: Sequence[Site]) -> Iterator[Hosted]:
         """One answer for each site, each alone."""
-        for i in range(0, len(sites), BLOCK):
-            block = sites[i : i + BLOCK]
+        step = self.study.grid.block
+        for i in range(0, len(sites), step):
+            block = sites[i : i + step]
             change = self.study.grid.transfer(self._withdrawals(block))
             for column, site in enumerate(block):
                 yield self._answer(site, np.ascontiguousarray(change[:, column]))
@@ -138,9 +138,7 @@ class FixedDispatch:
         moved = np.abs(change) * most > NEARBY_FRAC * index.limit_mw
         branches = np.flatnonzero(index.limited & moved)
         free = index.free_frac(self._flow + change * most)
-        most, binding = self._check(
-            index.reaching(branches, free[branches]), change, most, binding
-        )
+        most, binding = self._check(index.reaching(branches, free[branches]), change, most, binding)
         tight = index.tight(index.free_frac(self._flow + change * most))
         most, binding = self._check(index.whole_rows(tight), change, most, binding)
         beyond = index.beyond(self._flow + change * most)
@@ -192,14 +190,10 @@ def largest_load(flow_mw: Floats, change: Floats, limit_mw: Floats) -> Floats:
     return result
 
 
-def _tighter(
-    pairs: Pairs, load: Floats, most: float, binding: Binding
-) -> tuple[float, Binding]:
+def _tighter(pairs: Pairs, load: Floats, most: float, binding: Binding) -> tuple[float, Binding]:
     if not len(load):
         return most, binding
     first = int(np.argmin(load))
     if load[first] < most:
-        return float(load[first]), Binding(
-            "n1", int(pairs.branch[first]), int(pairs.outage[first])
-        )
+        return float(load[first]), Binding("n1", int(pairs.branch[first]), int(pairs.outage[first]))
     return most, binding

@@ -192,7 +192,9 @@ def _apply(state: State, buses: Bools, own: Bools, deviation: float, rules: Rule
     """Outputs and loads at the settled frequency."""
     slope = _slopes(state, own, rules)
     wanted = state.setpoint_mw - slope * deviation
-    limit = np.clip(wanted, np.minimum(0, state.setpoint_mw), np.maximum(state.max_mw, state.setpoint_mw))
+    limit = np.clip(
+        wanted, np.minimum(0, state.setpoint_mw), np.maximum(state.max_mw, state.setpoint_mw)
+    )
     state.output_mw = np.where(own, limit, state.output_mw)
     factor = 1 + rules.load_damping * deviation / rules.nominal_hz
     load = state.demand_mw[buses]

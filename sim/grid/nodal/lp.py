@@ -32,7 +32,7 @@ class Solution:
     dual: Floats
 
 
-class _QuietHighs(highspy.Highs):  # type: ignore[misc]
+class _QuietHighs(highspy.Highs):
     """HiGHS without its banner, which the callbacks would print on standard output."""
 
     def enableCallbacks(self) -> None:  # noqa: N802 (the name is HiGHS's)
@@ -44,7 +44,7 @@ class GrowingLp:
     """A program `min cost x` over bounded columns and rows."""
 
     def __init__(self) -> None:
-        self._highs: Any = _QuietHighs()
+        self._highs: Any = _QuietHighs()  # type: ignore[no-untyped-call]
         self._highs.setOptionValue("threads", 1)
         self._highs.setOptionValue("random_seed", 1)
         self._highs.setOptionValue("primal_feasibility_tolerance", 1e-8)

@@ -44,7 +44,8 @@ def demand_mw(network: Network) -> Floats:
 def by_island(grid: DcGrid, at_bus: Floats) -> Floats:
     """Sum by island, shape (n_islands,); dead buses left out."""
     alive = grid.island >= 0
-    return np.bincount(grid.island[alive], weights=at_bus[alive], minlength=grid.n_islands)
+    sums = np.bincount(grid.island[alive], weights=at_bus[alive], minlength=grid.n_islands)
+    return sums.astype(np.float64)
 
 
 def base_point(grid: DcGrid) -> Point:

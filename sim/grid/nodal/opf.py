@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.errors import InputError
-from sim.grid.nodal.costs import Curve, curves
+from sim.grid.nodal.costs import curves
 from sim.grid.nodal.limits import Limit, Limits
 from sim.grid.nodal.lp import INF, GrowingLp, Infeasible, Solution
 from sim.grid.nodal.operating import demand_mw
@@ -244,4 +244,3 @@ class DcOpf:
         green = np.array([name.lower().startswith(RENEWABLE) for name in fuel])
         room = np.maximum(network.generators.max_mw - output_mw, 0)
         return np.where(green & network.generator_on, room, 0.0)
-

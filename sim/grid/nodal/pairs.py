@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.grid.nodal.dcflow import BLOCK, DcGrid
+from sim.grid.nodal.dcflow import DcGrid
 from sim.grid.nodal.tables import Bools, Floats, Ints
 
 Outages = NDArray[np.int32]
@@ -86,7 +86,9 @@ def reaching_pairs(grid: DcGrid, bound_mw: Floats, inverse: Floats, least: Float
         row, column = np.nonzero(np.abs(lodf) * largest[block] >= need[:, None])
         place = np.searchsorted(leaders, block[column])
         count = last[place] - first[place]
-        where = np.arange(int(count.sum())) + np.repeat(first[place] - np.cumsum(count) + count, count)
+        where = np.arange(int(count.sum())) + np.repeat(
+            first[place] - np.cumsum(count) + count, count
+        )
         branch, outage = np.repeat(row, count), members[where]
         share = np.repeat(lodf[row, column], count) * grid.chains.sign[outage]
         keep = (np.abs(share) * bound_mw[outage] >= need[branch]) & (branch != outage)
@@ -167,8 +169,9 @@ class PairIndex:
         if len(self._rows) + len(missing) > self._cached:
             self._rows.clear()
             missing = branches.tolist()
-        for i in range(0, len(missing), BLOCK):
-            block = np.array(missing[i : i + BLOCK], dtype=np.int64)
+        step = self.grid.block
+        for i in range(0, len(missing), step):
+            block = np.array(missing[i : i + step], dtype=np.int64)
             for branch, row in zip(block.tolist(), self.grid.lodf_rows(block), strict=True):
                 self._rows[branch] = row[self.grid.outages]
         outages = self.grid.outages
@@ -187,9 +190,9 @@ class PairIndex:
         if len(self._columns) + len(missing) > self._cached:
             self._columns.clear()
             missing = outages.tolist()
-        watched = np.flatnonzero(self.limited)
-        for i in range(0, len(missing), BLOCK):
-            block = np.array(missing[i : i + BLOCK], dtype=np.int64)
+        watched, step = np.flatnonzero(self.limited), self.grid.block
+        for i in range(0, len(missing), step):
+            block = np.array(missing[i : i + step], dtype=np.int64)
             columns = self.grid.lodf_columns(block)[watched]
             for k, outage in enumerate(block.tolist()):
                 self._columns[outage] = np.ascontiguousarray(columns[:, k])
@@ -218,7 +221,9 @@ class PairIndex:
         """Free share of each branch's limit at these flows; 2 where unlimited."""
         free = np.full(len(flow_mw), 2.0)
         on = self.limited
-        free[on] = 1 - np.abs(flow_mw[on]) / np.where(self.limit_mw[on] == 0, 1e-9, self.limit_mw[on])
+        free[on] = 1 - np.abs(flow_mw[on]) / np.where(
+            self.limit_mw[on] == 0, 1e-9, self.limit_mw[on]
+        )
         return free
 
     def violations(self, flow_mw: Floats, tolerance_mw: float = 1e-6) -> Pairs:

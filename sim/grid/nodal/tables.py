@@ -167,15 +167,17 @@ class Network:
     @cached_property
     def branch_on(self) -> Bools:
         """Branches in service with both ends in service."""
-        alive = self.buses.kind != ISOLATED
+        alive: Bools = self.buses.kind != ISOLATED
         b = self.branches
-        return b.is_on & alive[b.start] & alive[b.end]
+        on: Bools = b.is_on & alive[b.start] & alive[b.end]
+        return on
 
     @cached_property
     def generator_on(self) -> Bools:
         """Generators in service at a bus in service."""
         g = self.generators
-        return g.is_on & (self.buses.kind[g.bus] != ISOLATED)
+        on: Bools = g.is_on & (self.buses.kind[g.bus] != ISOLATED)
+        return on
 
     def bus_index(self, number: int) -> int:
         """Index of a bus.
@@ -203,7 +205,7 @@ class Network:
 
     def at_bus(self, bus: Ints, value: Floats) -> Floats:
         """Sum of `value` by bus, shape (n_buses,)."""
-        return np.bincount(bus, weights=value, minlength=len(self.buses))
+        return np.bincount(bus, weights=value, minlength=len(self.buses)).astype(np.float64)
 
     def graph(self) -> nx.MultiGraph[int]:
         """The system as a graph: nodes are bus numbers, edges the branches in service."""
