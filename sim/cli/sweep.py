@@ -41,11 +41,56 @@ def handle(args: argparse.Namespace) -> int:
     )
     for label, error in outcome.failures:
         print(f"failed: {label}: {error}", file=sys.stderr)
+    print(overview(outcome.folder / "results.csv"))
     print(
         f"{outcome.done} done, {outcome.skipped} finished before, {len(outcome.failures)} failed: "
         f"{outcome.folder / 'results.csv'}"
     )
     return outcome.exit_code
+
+
+def overview(results: Path) -> str:
+    """A table of what was varied and the few figures that people ask for first."""
+    import csv
+
+    from sim.cli.text import table
+
+    with results.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    varied = _varied(list(rows[0]))
+    header = [*(path.rpartition(".")[2] for path in varied), *KEY_FIGURES, "status"]
+    return table(header, [[*(r[p] for p in varied), *_key_cells(r), r["status"]] for r in rows])
+
+
+KEY_FIGURES = ("GPUs", "mean MW", "J/output token", "TTFT p50 s", "MFU", "binding limits")
+
+
+def _varied(columns: list[str]) -> list[str]:
+    """Dotted paths of the axes: they stand between `error` and the first summary figure."""
+    start = columns.index("error") + 1
+    end = next(
+        (n for n, c in enumerate(columns) if n >= start and c.startswith("energy_j.")), len(columns)
+    )
+    return columns[start:end]
+
+
+def _key_cells(row: dict[str, str]) -> list[str]:
+    gpus = [row[c] for c in row if c.startswith("sites.") and c.endswith(".gpus") and row[c]]
+    binding = [c for c in row if c.endswith(".binds") and row[c] == "true"]
+    meter = row.get("power_w.facility.mean") or ""
+
+    def figure(column: str) -> str:
+        value = row.get(column) or ""
+        return f"{float(value):.4g}" if value else "-"
+
+    return [
+        f"{sum(int(float(g)) for g in gpus):,}" if gpus else "-",
+        f"{float(meter) / 1e6:.4g}" if meter else "-",
+        figure("serving.energy_j_per_output_token.facility"),
+        figure("serving.ttft_s.p50"),
+        figure("training.mfu"),
+        str(len(binding)) if meter else "-",
+    ]
 
 
 def run_one(base: Path, overrides: Sequence[str], seed: int, out: Path) -> Path:
