@@ -194,12 +194,16 @@ def mix(facts: Path, out: Path) -> None:
 
 
 def bad_hours(values: np.ndarray) -> np.ndarray:
-    """Hours with a missing figure, no output, or a fuel that leaps for an hour or two.
+    """Hours with a missing figure, an output that collapses, or a fuel that leaps.
 
-    A leap: more than 15 % of the mean total from the median of the five hours around it.
+    A collapse: below 40 % of the median total of the two days around it. A leap: more than
+    15 % of the mean total from the median of the five hours around it.
     """
     total = values.sum(axis=1)
-    bad = np.isnan(values).any(axis=1) | ~(total > 0)
+    bad = np.isnan(values).any(axis=1)
+    wide = np.pad(np.nan_to_num(total), 24, mode="edge")
+    usual = np.array([np.median(wide[k : k + 49]) for k in range(len(total))])
+    bad |= ~(np.nan_to_num(total) > 0.4 * usual)
     limit = 0.15 * np.nanmean(total)
     padded = np.pad(np.nan_to_num(values), ((2, 2), (0, 0)), mode="edge")
     around = np.median([padded[k : k + len(values)] for k in range(5)], axis=0)
