@@ -58,7 +58,7 @@ class SiteMeter:
 def check_boundary_laws(
     plant: SitePlant, duration_s: float, chip_j: float, it_j: float, facility_j: float
 ) -> None:
-    """chip <= it <= facility, and each follows from the chip energy through the chain.
+    """Energies rise from chip to it to facility, and follow from the chip energy by the chain.
 
     The chain is linear in chip power, so the energies follow from the mean chip power.
 
