@@ -60,6 +60,11 @@ class TrainingJob:
         self._saved_at_ps = 0
         self.process = env.process(self.train_until_done())
 
+    @property
+    def now_ps(self) -> int:
+        """The clock, whole picoseconds."""
+        return int(self.env.now)
+
     def train_until_done(self) -> Generator[simpy.Event, None, None]:
         """The life of the job."""
         while self.steps_done < self.plan.steps:
@@ -78,25 +83,25 @@ class TrainingJob:
     def write_checkpoint(self) -> Generator[simpy.Event, None, None]:
         """Save the state while all GPUs wait."""
         yield from self.spend(self.plan.checkpoint)
-        self._saved_at_ps = self.env.now
+        self._saved_at_ps = self.now_ps
         self.checkpoints_done += 1
         self.on_checkpoint.emit(self.checkpoints_done)
 
     def checkpoint_due(self) -> bool:
         """True when the interval since the last checkpoint has passed, or the job is done."""
-        waited_ps = self.env.now - self._saved_at_ps
+        waited_ps = self.now_ps - self._saved_at_ps
         last = self.steps_done == self.plan.steps
         return last or waited_ps >= to_ps(self.plan.checkpoint_interval_s)
 
     def spend(self, phase: Phase) -> Generator[simpy.Event, None, None]:
         """Draw the phase's power for its time."""
-        self.phase_now, self.phase_since_ps = phase, self.env.now
-        self.chip_w.set(self.env.now, self.plan.step.gpus * phase.gpu_power_w)
+        self.phase_now, self.phase_since_ps = phase, self.now_ps
+        self.chip_w.set(self.now_ps, self.plan.step.gpus * phase.gpu_power_w)
         yield self.env.timeout(to_ps(phase.time_s))
         self.phases_done[phase.name] += 1
         self.phase_now = None
 
     def rest(self) -> None:
         """The job is done: its GPUs idle."""
-        self.done_at_ps = self.env.now
-        self.chip_w.set(self.env.now, self.plan.step.gpus * self.plan.idle_gpu_w)
+        self.done_at_ps = self.now_ps
+        self.chip_w.set(self.now_ps, self.plan.step.gpus * self.plan.idle_gpu_w)
