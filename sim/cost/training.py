@@ -13,53 +13,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.cost.layout import Layout, check_layout
+from sim.cost.layout import check_layout
 from sim.cost.roofline import Floats, GpuWork, gpu_work, shard
 from sim.cost.training_memory import check_training_memory, gpu_parameters
+from sim.cost.training_setup import TrainingSetup
 from sim.datum import datum
 from sim.flops import compile_step
-from sim.flops.training import BACKWARD, Recompute, backward_factor
+from sim.flops.training import BACKWARD, backward_factor
 from sim.hardware.collectives import Transfer, all_gather, all_reduce, all_to_all, reduce_scatter
 from sim.hardware.power import active_power_w, clock_for_cap
 
 if TYPE_CHECKING:
-    from sim.arch import Architecture
     from sim.hardware.device import Device
     from sim.hardware.node import Node
 
 ASSUMPTIONS = "training/assumptions.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSetup:
-    """What is trained, and how it is laid out.
-
-    Args:
-        global_batch_tokens: wanted tokens of an optimiser step; rounded to whole micro-batches.
-        recompute: activations kept from forward to backward: all (`none`), all but the
-            attention core (`selective`), or only each layer's input (`full`).
-        cap_w: power cap of each GPU, None for none.
-    """
-
-    arch: Architecture
-    layout: Layout
-    sequence_tokens: int
-    global_batch_tokens: int
-    micro_batch_sequences: int = 1
-    recompute: Recompute = "selective"
-    cap_w: float | None = None
-
-    @property
-    def micro_batches(self) -> int:
-        """Micro-batches that each pipeline runs in a step, at least 1."""
-        tokens = self.layout.dp * self.micro_batch_sequences * self.sequence_tokens
-        return max(1, round(self.global_batch_tokens / tokens))
-
-    @property
-    def step_tokens(self) -> int:
-        """Tokens of one optimiser step, over all replicas."""
-        sequences = self.micro_batches * self.micro_batch_sequences * self.layout.dp
-        return sequences * self.sequence_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sim.units import gib
 if TYPE_CHECKING:
     from sim.arch import Architecture
     from sim.cost.layout import Layout
-    from sim.cost.training import TrainingSetup
+    from sim.cost.training_setup import TrainingSetup
     from sim.hardware.device import Device
 
 ASSUMPTIONS = "training/assumptions.yaml"

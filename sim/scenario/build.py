@@ -9,8 +9,9 @@ import simpy
 
 from sim import arch
 from sim.cluster.training import JobPlan, TrainingJob
-from sim.cost.training import Phase, TrainingSetup, training_step
+from sim.cost.training import Phase, training_step
 from sim.cost.training_memory import checkpoint_bytes
+from sim.cost.training_setup import TrainingSetup
 from sim.facility.building import load_building
 from sim.facility.meter import SiteMeter, SitePlant
 from sim.hardware.node import Node, load_node

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from sim import arch
 from sim.cost.layout import Layout, check_layout
-from sim.cost.training import TrainingSetup, training_step
+from sim.cost.training import training_step
 from sim.cost.training_memory import gpu_parameters, training_memory
+from sim.cost.training_setup import TrainingSetup
 from sim.errors import CapacityError, InputError
 from sim.flops import parameters
 from sim.hardware.node import load_node
