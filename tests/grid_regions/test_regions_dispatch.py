@@ -300,7 +300,7 @@ def test_changes_and_bad_input() -> None:
     )
     with pytest.raises(InputError, match="unknown figure 'x'"):
         figures({"x": 1.0})
-    with pytest.raises(InputError, match="days: 400"):
+    with pytest.raises(InputError, match="days: 400 from day 0"):
         run_year(case, days=400)
     with pytest.raises(InputError, match="load in VA: -1 MW"):
         run_year(case, {"VA": -1.0}, days=1)

@@ -213,3 +213,27 @@ def test_unknown_zone_of_a_site_is_an_unknown_name() -> None:
 def test_figures_hold_no_nan() -> None:
     for key, value in figures(summary()).items():
         assert not (isinstance(value, float) and math.isnan(value)), key
+
+
+def test_a_malformed_trace_row_stops_the_run_with_its_line() -> None:
+    skip = ROOT / "tests" / "cases" / "valid" / "serving-trace-skip.yaml"
+    stop = "sites.campus.workloads[0].requests.on_bad_rows=stop"
+    _, scenario = load_scenario(skip, [stop])
+    with pytest.raises(InputError, match=r"bad-rows\.csv:3: .*input_tokens"):
+        run_scenario(scenario, seed=1)
+
+
+def test_malformed_trace_rows_are_skipped_and_counted_when_asked() -> None:
+    skip = ROOT / "tests" / "cases" / "valid" / "serving-trace-skip.yaml"
+    _, scenario = load_scenario(skip, ["grid.samples=8", "grid.hosting=false"])
+    serving = run_scenario(scenario, seed=1).summary["serving"]
+    assert serving["fleets"]["campus.serving"]["bad_rows"] == 2
+
+
+def test_a_recorded_trace_is_replayed_with_its_own_lengths() -> None:
+    path = ROOT / "tests" / "cases" / "valid" / "serving-trace.yaml"
+    overrides = ["sites.campus.workloads[0].representative_replicas=32", "grid.hosting=false"]
+    _, scenario = load_scenario(path, [*overrides, "grid.samples=8", "horizon_h=0.002"])
+    serving = run_scenario(scenario, seed=1).summary["serving"]
+    assert serving["requests"] == 4
+    assert serving["tokens_in"] <= 374 + 396 + 879 + 91
