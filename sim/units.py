@@ -54,3 +54,8 @@ def si(value: float, unit: str, digits: int = 3) -> str:
 def gib(value_bytes: float) -> str:
     """Format bytes as GiB (2^30)."""
     return f"{value_bytes / GIB:,.2f} GiB"
+
+
+def mw_text(power_mw: float) -> str:
+    """MW with a decimal, and with three digits where it is small: 117.9, 0.0312."""
+    return f"{power_mw:,.1f}" if abs(power_mw) >= 10 or power_mw == 0 else f"{power_mw:.3g}"

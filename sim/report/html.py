@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sim.report.pages import template
 from sim.report.verdict_text import answer_sentence, where_it_binds
-from sim.units import J_PER_MWH, MEGA, si
+from sim.units import J_PER_MWH, MEGA, mw_text, si
 
 MANIFEST_KEYS: Final = ("scenario", "hash", "seed", "version")
 
@@ -62,7 +62,7 @@ def caption(name: str, summary: Mapping[str, Any]) -> str:
     if name == "power":
         chip, facility = power["chip"]["mean"] / MEGA, power["facility"]["mean"] / MEGA
         return (
-            f"Of {facility:,.0f} MW at the meter, {chip:,.0f} MW ({chip / facility:.0%}) reach "
+            f"Of {mw_text(facility)} MW at the meter, {mw_text(chip)} MW ({chip / facility:.0%}) reach "
             f"the GPUs."
         )
     return f"{where_it_binds(summary)}. Framed: the places of this scenario."
@@ -73,13 +73,13 @@ def key_figures(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     sites = summary["sites"].values()
     rows = [
         ("GPUs", f"{sum(s['gpus'] for s in sites):,}", "GPU"),
-        ("peak at the meter", f"{sum(s['peak_load_mw'] for s in sites):,.1f}", "MW"),
+        ("peak at the meter", mw_text(sum(s["peak_load_mw"] for s in sites)), "MW"),
     ]
     for boundary in ("chip", "it", "facility"):
         mean_mw = summary["power_w"][boundary]["mean"] / MEGA
-        rows.append((f"mean power, {boundary} boundary", f"{mean_mw:,.1f}", "MW"))
+        rows.append((f"mean power, {boundary} boundary", mw_text(mean_mw), "MW"))
     energy_mwh = summary["energy_j"]["facility"] / J_PER_MWH
-    rows.append(("energy at the meter", f"{energy_mwh:,.1f}", "MWh"))
+    rows.append(("energy at the meter", mw_text(energy_mwh), "MWh"))
     rows.append(("simulated time", f"{summary['horizon_s'] / 3600:g}", "h"))
     return [{"name": n, "value": v, "unit": u} for n, v, u in rows]
 
@@ -95,7 +95,8 @@ def _reading(verdict: Mapping[str, Any]) -> dict[str, str]:
         if assessed
         else "–",
         "probability": f"{verdict['probability']:.2f}" if assessed else "–",
-        "at": verdict["at"] or verdict["detail"],
+        "at": verdict["at"],
+        "detail": verdict["detail"],
         "before": verdict["preexisting"],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sim.report.style import CAUSE_COLOURS, new_figure, save
-from sim.units import MEGA
+from sim.units import MEGA, mw_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def draw_power(causes_w: dict[str, dict[str, float]], path: Path) -> None:
                 axes.text(
                     left_mw,
                     place + 0.33,
-                    f"{boundary} {left_mw:,.0f}",
+                    f"{boundary} {mw_text(left_mw)}",
                     ha="right",
                     va="bottom",
                     fontsize=7.5,

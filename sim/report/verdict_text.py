@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sim.units import MEGA
+from sim.units import MEGA, mw_text
 
 MAX_LINES = 12
 WIDTH = 110
@@ -38,10 +38,10 @@ def _load_line(summary: Mapping[str, Any]) -> str:
     gpus = sum(s["gpus"] for s in sites)
     zones = sorted({s["zone"] for s in sites})
     power = summary["power_w"]
-    means = ", ".join(f"{b} {power[b]['mean'] / MEGA:,.1f}" for b in ("chip", "it", "facility"))
+    means = ", ".join(f"{b} {mw_text(power[b]['mean'] / MEGA)}" for b in ("chip", "it", "facility"))
     peak = sum(s["peak_load_mw"] for s in sites)
     place = ", ".join(zones) if len(zones) <= 4 else f"{len(zones)} zones"
-    return f"{gpus:,} GPUs in {place}: mean MW {means}; peak at the meter {peak:,.1f} MW"
+    return f"{gpus:,} GPUs in {place}: mean MW {means}; peak at the meter {mw_text(peak)} MW"
 
 
 def _cause_line(summary: Mapping[str, Any]) -> str:
@@ -49,7 +49,11 @@ def _cause_line(summary: Mapping[str, Any]) -> str:
     for site in summary["sites"].values():
         for cause, watts in site["causes_w"].items():
             total[cause] = total.get(cause, 0.0) + watts / MEGA
-    return "  = " + " + ".join(f"{word} {total[c]:,.1f}" for c, word in CAUSE_WORDS.items()) + " MW"
+    return (
+        "  = "
+        + " + ".join(f"{word} {mw_text(total[c])}" for c, word in CAUSE_WORDS.items())
+        + " MW"
+    )
 
 
 def _work_line(summary: Mapping[str, Any]) -> str:
@@ -61,12 +65,22 @@ def _work_line(summary: Mapping[str, Any]) -> str:
             f"{summary['horizon_s'] / 3600:g} h, the whole job {days:,.0f} days without failures"
         )
     if serving := summary.get("serving"):
-        energy = serving["energy_j_per_output_token"]
-        joules = f"{energy['facility']:.2f} J per output token at the meter" if energy else "idle"
-        ttft = serving.get("ttft_s")
-        latency = f", TTFT p50 {ttft['p50']:.2f} s, p99 {ttft['p99']:.2f} s" if ttft else ""
-        parts.append(f"serving: {serving['completed']:,.0f} requests, {joules}{latency}")
+        parts.append(_serving_words(serving))
     return "  " + "; ".join(parts)
+
+
+def _serving_words(serving: Mapping[str, Any]) -> str:
+    """Requests with their interval, energy per token, latency, and how many replicas spoke."""
+    energy = serving["energy_j_per_output_token"]
+    joules = f"{energy['facility']:.2f} J per output token at the meter" if energy else "no output"
+    words = f"serving: {serving['completed']:,.0f} requests, {joules}"
+    if ttft := serving.get("ttft_s"):
+        words += f", TTFT p50 {ttft['p50']:.2f} s, p99 {ttft['p99']:.2f} s"
+    fleets = list(serving["fleets"].values())
+    found = fleets[0]["interval"]["completed"]
+    if len(fleets) == 1 and found["low"] is not None:
+        words += f"; requests {found['low']:,.0f} to {found['high']:,.0f} ({fleets[0]['basis']})"
+    return words
 
 
 def _reading_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -132,11 +146,11 @@ def where_it_binds(summary: Mapping[str, Any]) -> str:
     if not short:
         least = min(known, key=lambda z: known[z]["hosting_mw"])
         return (
-            f"One site of {load_mw:,.0f} MW fits in each of the {len(known)} zones assessed; "
+            f"One site of {mw_text(load_mw)} MW fits in each of the {len(known)} zones assessed; "
             f"least room: {least}, {known[least]['hosting_mw']:,.0f} MW ({known[least]['first']})"
         )
     named = ", ".join(f"{z} ({h['first']})" for z, h in sorted(short.items()))
-    return f"One site of {load_mw:,.0f} MW would bind in {len(short)} zones: {named}"
+    return f"One site of {mw_text(load_mw)} MW would bind in {len(short)} zones: {named}"
 
 
 def _basis(summary: Mapping[str, Any]) -> str:

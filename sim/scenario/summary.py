@@ -187,6 +187,9 @@ def fleet_json(result: FleetResult) -> Json:
             key: getattr(result, key).value
             for key in ("requests", "completed", "dropped", "tokens_in", "tokens_out")
         },
+        "interval": {
+            key: _estimate(getattr(result, key)) for key in ("requests", "completed", "tokens_out")
+        },
         "mean_power_w": _estimate(result.mean_power_w),
         "energy_j_per_output_token_chip": _estimate(result.energy_j_per_output_token),
         **{key: _latency(getattr(result, key)) for key in ("ttft_s", "tpot_s", "e2e_s")},

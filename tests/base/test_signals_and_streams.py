@@ -11,7 +11,7 @@ from sim.datum import Datum, data, datum, ranged, read_table, sample, to_datum
 from sim.errors import InputError, LawViolation, Place, UnknownNameError
 from sim.randomness import stream
 from sim.signals import Hook, StepSignal
-from sim.units import PS_PER_S, gib, si, to_ps, to_s
+from sim.units import PS_PER_S, gib, mw_text, si, to_ps, to_s
 
 
 def test_observers_hear_the_current_value_and_each_change_once() -> None:
@@ -62,6 +62,7 @@ def test_formatting_uses_powers_of_ten_for_tera_and_two_for_gib() -> None:
     assert si(123.4e6, "W") == "123 MW"
     assert si(999.9, "W") == "1 kW"
     assert gib(2**30) == "1.00 GiB"
+    assert [mw_text(x) for x in (117.94, 0.03121, 0.0)] == ["117.9", "0.0312", "0.0"]
 
 
 def test_every_ranged_figure_of_the_product_holds_its_value() -> None:
