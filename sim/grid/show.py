@@ -9,11 +9,19 @@ from sim.errors import UnknownNameError
 from sim.grid.network import Network, Zone
 from sim.grid.us_states import us_states
 
+
+def _areas() -> Network:
+    from sim.grid.regions.area_network import us_balancing_areas
+
+    return us_balancing_areas()
+
+
 NETWORKS: Final[dict[str, tuple[str, Callable[[], Network]]]] = {
     "us-states": (
         "zonal: 48 states + DC (Texas as TX-ERCOT and TX-other), AK and HI as islands",
         us_states,
     ),
+    "us-balancing-areas": ("zonal: the 134 ReEDS balancing areas of the 48 states", _areas),
 }
 
 
@@ -72,7 +80,10 @@ def gap_rows(grid: Network) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = [
         {"zone": zone.name, "gap": gap} for zone in grid.zones for gap in gaps(grid, zone)
     ]
-    return rows + [{"zone": "all", "gap": gap} for gap in grid.omitted]
+    from sim.grid.regions.area_network import hourly_gaps
+
+    whole = [*grid.omitted, *(f"hours: {gap}" for gap in hourly_gaps(grid.name))]
+    return rows + [{"zone": "all", "gap": gap} for gap in whole]
 
 
 def _margin(grid: Network, zone: Zone) -> float | None:

@@ -51,7 +51,7 @@ def us_states() -> Network:
         name="us-states",
         zones=zones,
         interfaces=tuple(_interface(row) for row in read_table("grid/interfaces.csv")),
-        hours=tuple(_hour(name, zones) for name in HOURS),
+        hours=tuple(named_hour(name, zones) for name in HOURS),
         areas=tuple(_area(row) for row in read_table("grid/nerc_areas.csv")),
         frequency=tuple(_frequency(name) for name in INTERCONNECTIONS),
         observed_load_loss_mw=data("grid/frequency.yaml")["observed_load_loss_mw"],
@@ -131,7 +131,8 @@ def _interface(row: dict[str, str]) -> Interface:
     )
 
 
-def _hour(name: str, zones: tuple[Zone, ...]) -> Hour:
+def named_hour(name: str, zones: tuple[Zone, ...]) -> Hour:
+    """A named hour for zones that know their EIA-930 region."""
     rows = [row for row in read_table("grid/hour_load.csv") if row["hour"] == name]
     order = {row["at_region"]: i for i, row in enumerate(rows)}
     shares = data("grid/availability.yaml")

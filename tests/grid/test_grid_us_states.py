@@ -230,7 +230,7 @@ def test_show_rows_name_the_gaps(net: Network) -> None:
     assert rows["VA"]["reserve_margin_frac"] == 0.262
     assert len(show.interface_rows(net)) == len(net.interfaces)
     assert {row["zone"] for row in show.gap_rows(net)} >= {"AK", "HI", "DC", "all"}
-    assert [row["name"] for row in show.list_rows()] == ["us-states"]
+    assert [row["name"] for row in show.list_rows()] == ["us-states", "us-balancing-areas"]
     assert show.network("us-states") is net
     with pytest.raises(UnknownNameError, match="us-states"):
         show.network("us-state")

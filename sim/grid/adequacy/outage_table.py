@@ -17,6 +17,7 @@ from sim.grid.network import FloatArray
 
 STEPS_MW: Final = (1.0, 0.5, 0.1, 0.05, 0.01)
 MAX_POINTS: Final = 400_000
+ROUGH_POINTS: Final = 100_000
 TOLERANCE_MW: Final = 1e-6
 
 
@@ -63,8 +64,8 @@ def outage_table(units: Sequence[Unit]) -> OutageTable:
     """Convolve the units.
 
     The step is the largest of `STEPS_MW` of which all capacities are multiples; where there
-    is none (or the table would pass `MAX_POINTS`), a state between two points is shared by
-    both so that its mean stays, and `exact` is False.
+    is none (or the table would pass `MAX_POINTS`), it is that of `ROUGH_POINTS` points: a state
+    between two points is shared by both so that its mean stays, and `exact` is False.
     """
     step, exact = _step(units)
     size = sum(int(np.ceil(unit.capacity_mw / step - TOLERANCE_MW)) for unit in units) + 1
@@ -90,7 +91,7 @@ def _step(units: Sequence[Unit]) -> tuple[float, bool]:
         off = np.abs(levels / step - np.round(levels / step)) * step
         if total / step <= MAX_POINTS and bool((off <= TOLERANCE_MW).all()):
             return step, True
-    return max(0.1, float(np.ceil(10 * total / MAX_POINTS)) / 10), False
+    return max(0.1, float(np.ceil(10 * total / ROUGH_POINTS)) / 10), False
 
 
 def _states(unit: Unit, step: float) -> list[tuple[int, float]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -73,6 +73,7 @@ def run_year(
     flexible_usd_per_mwh: float = 500.0,
     changes: Mapping[str, float] | None = None,
     days: int | None = None,
+    first_day: int = 0,
     threads: int = 2,
 ) -> DispatchYear:
     """Dispatch a case hour by hour.
@@ -81,7 +82,7 @@ def run_year(
         sites_mw: new constant load by zone.
         flexible: the new load may be curtailed for `flexible_usd_per_mwh`.
         changes: figures of the technology table by name.
-        days: only the first days of the year, None for all.
+        days: how many days from `first_day` on (0 is 1 January), None for all.
 
     Raises:
         InputError: an unknown zone or figure, a negative load, or days that are not there.
@@ -92,18 +93,36 @@ def run_year(
         case, changes, dict(sites_mw or {}) if flexible else None, flexible_usd_per_mwh
     )
     total = len(case.load_mw) // WINDOW_H
-    if days is not None and not 1 <= days <= total:
-        raise InputError(f"days: {days} is outside 1 to {total}", "give days of the year")
-    n_days = total if days is None else days
+    n_days = total - first_day if days is None else days
+    if first_day < 0 or n_days < 1 or first_day + n_days > total:
+        raise InputError(
+            f"days: {n_days} from day {first_day} on is outside 1 to {total}",
+            "give days of the year",
+        )
     base = case.load_mw if supply.system.flexible_mw else case.load_mw + site
-    edges = np.linspace(0, n_days, min(SPANS, n_days) + 1).round().astype(int)
+    edges = first_day + np.linspace(0, n_days, min(SPANS, n_days) + 1).round().astype(int)
     spans = [(int(a), int(b)) for a, b in pairwise(edges)]
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         parts = list(pool.map(lambda span: _span(supply, base, span), spans))
     results = [result for part in parts for result in part]
-    year = _join(case, supply, base, site, results)
+    year = _join(case, _cut(supply, first_day, n_days), base, site, results, first_day)
     check_balance(year)
     return year
+
+
+def _cut(supply: Supply, first_day: int, n_days: int) -> Supply:
+    """The hourly figures of the days solved."""
+    hours = slice(first_day * WINDOW_H, (first_day + n_days) * WINDOW_H)
+    return replace(
+        supply,
+        least_mw=supply.least_mw[hours],
+        most_mw=supply.most_mw[hours],
+        nuclear_mw=supply.nuclear_mw[hours],
+        wind_mw=supply.wind_mw[hours],
+        solar_mw=supply.solar_mw[hours],
+        budget_mw=supply.budget_mw[hours],
+        reserve_mw=supply.reserve_mw[hours],
+    )
 
 
 def _site_mw(case: RegionCase, sites_mw: Mapping[str, float]) -> FloatArray:
@@ -145,13 +164,14 @@ def _join(
     base_mw: FloatArray,
     site: FloatArray,
     results: list[WindowResult],
+    first_day: int,
 ) -> DispatchYear:
-    n_hours = len(results) * WINDOW_H
+    hours = slice(first_day * WINDOW_H, (first_day + len(results)) * WINDOW_H)
 
     def joined(name: str) -> FloatArray:
         return np.concatenate([getattr(result, name) for result in results])
 
-    load = base_mw[:n_hours] + (site if supply.system.flexible_mw else 0.0)
+    load = base_mw[hours] + (site if supply.system.flexible_mw else 0.0)
     flexed = joined("curtailed_mw")
     return DispatchYear(
         case=case,

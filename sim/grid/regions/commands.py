@@ -1,0 +1,514 @@
+"""One function per command: `grid dispatch | adequacy | headroom | frequency`.
+
+Each takes plain arguments (numbers, strings, paths, mappings) and returns a dict that is ready
+for JSON. Bad input raises `sim.errors.InputError`. Parsing and printing stand in `sim/cli`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sim.datum import data
+from sim.errors import InputError, UnknownNameError
+from sim.grid.adequacy.indices import TARGET_LOLE_D_PER_Y, assess, load_room_mw
+from sim.grid.adequacy.monte_carlo import simulate as sample_years
+from sim.grid.adequacy.units import read_load, read_units
+from sim.grid.dynamic.interconnections import (
+    DYNAMICS,
+    Online,
+    canonical,
+    interconnection,
+    limits_hz,
+    not_primary,
+    online_from_output,
+)
+from sim.grid.dynamic.model import Pulse, Step
+from sim.grid.dynamic.oscillation import TwoAreas
+from sim.grid.dynamic.swing import FrequencyRun, simulate
+from sim.grid.regions.backcast import TARGET_FRAC, backcast, backcast_all
+from sim.grid.regions.case import CASES, RegionCase, region_case
+from sim.grid.regions.dispatch import DispatchYear, run_year
+from sim.grid.regions.fleet import (
+    LEAST_RISK,
+    SYNTHETIC,
+    RegionAdequacy,
+    import_limit_mw,
+    interconnection_members,
+    pool_adequacy,
+    sampled_areas,
+)
+from sim.grid.regions.headroom import (
+    PUBLISHED_GW,
+    PUBLISHED_SOURCE,
+    areas,
+)
+from sim.grid.regions.headroom import (
+    headroom as one_headroom,
+)
+from sim.grid.regions.summary import energy_mwh, group_rows, line_rows, zone_rows
+from sim.grid.us_states import us_states
+
+EVENTS: Final[Mapping[str, tuple[str, tuple[Step, ...]]]] = {
+    "odessa-2022": ("ercot", (Step(1.0, 2555.0),)),
+    "canyon-2": ("western", (Step(1.0, 937.0),)),
+    "virginia-2024": ("eastern", tuple(Step(1.0 + 82.0 * k / 5, -250.0) for k in range(6))),
+}
+"""Measured events; Virginia's six faults in 82 s lose a sixth of the 1,500 MW each (assumption)."""
+MEASURED_HZ: Final = {"odessa-2022": 59.7, "canyon-2": 59.878}
+
+
+def dispatch(
+    case: str = "us-states",
+    *,
+    year: int = 2024,
+    weather_year: int = 2022,
+    mixed_years: bool = False,
+    sites_mw: Mapping[str, float] | None = None,
+    flexible: bool = False,
+    flexible_usd_per_mwh: float = 500.0,
+    changes: Mapping[str, float] | None = None,
+    days: int | None = None,
+    first_day: int = 0,
+    baseline: bool = True,
+    threads: int = 2,
+) -> dict[str, Any]:
+    """`grid dispatch CASE`: every hour of a year.
+
+    Args:
+        case: `us-states`, `us-balancing-areas`, or `backcast-2022` (the eight measured mixes).
+        year: of the load, 2023 or 2024 (`--year`).
+        weather_year: of wind, sun and water (`--weather-year`).
+        mixed_years: allow the two to differ (`--mixed-years`); it is refused otherwise.
+        sites_mw: new constant load by zone (`--site ZONE=MW`, repeatable).
+        flexible, flexible_usd_per_mwh: the new load may be curtailed for that price.
+        changes: figures of `technology.yaml` by name (`--figure NAME=VALUE`, repeatable).
+        days, first_day: a part of the year (`--days N --first-day D`), day 0 is 1 January.
+        baseline: also run without the sites and give the change.
+
+    Returns:
+        `case, year, weather_year, hours, unserved_mwh, cost_usd, co2_t, interconnections, zones,
+        interfaces, change (with sites), gaps, assumptions`.
+    """
+    if case == "backcast-2022":
+        return backcast_2022()
+    hourly = region_case(case, year, weather_year, mixed_years=mixed_years)
+    parts: dict[str, Any] = {
+        "changes": changes,
+        "days": days,
+        "first_day": first_day,
+        "threads": threads,
+    }
+    found = run_year(
+        hourly,
+        sites_mw,
+        flexible=flexible,
+        flexible_usd_per_mwh=flexible_usd_per_mwh,
+        **parts,
+    )
+    answer = _dispatch_answer(found)
+    if sites_mw and baseline:
+        answer["change"] = _change(found, run_year(hourly, **parts))
+    return answer
+
+
+def _dispatch_answer(year: DispatchYear) -> dict[str, Any]:
+    groups = group_rows(year)
+    return {
+        "case": year.case.name,
+        "year": year.case.year,
+        "weather_year": year.case.profiles.weather_year,
+        "hours": year.n_hours,
+        "unserved_mwh": float(year.unserved_mw.sum()),
+        "site_curtailed_mwh": float(year.flexed_mw.sum()),
+        "cost_usd": year.cost_usd,
+        "co2_t": sum(row["co2_t"] for row in groups),
+        "interconnections": groups,
+        "zones": zone_rows(year),
+        "interfaces": line_rows(year),
+        "gaps": list(year.case.gaps),
+        "assumptions": list(year.supply.assumptions),
+    }
+
+
+def _change(after: DispatchYear, before: DispatchYear) -> dict[str, Any]:
+    """What the sites change, whole and by zone with a site."""
+    new, old = group_rows(after), group_rows(before)
+    added = float(after.load_mw.sum() - before.load_mw.sum())
+    co2 = sum(row["co2_t"] for row in new) - sum(row["co2_t"] for row in old)
+    fuels = {n: float(v.sum()) for n, v in energy_mwh(after).items()}
+    base = {n: float(v.sum()) for n, v in energy_mwh(before).items()}
+    price = after.price_usd_per_mwh.mean(axis=0) - before.price_usd_per_mwh.mean(axis=0)
+    return {
+        "added_mwh": added,
+        "unserved_mwh": float(after.unserved_mw.sum() - before.unserved_mw.sum()),
+        "unserved_before_mwh": float(before.unserved_mw.sum()),
+        "cost_usd": after.cost_usd - before.cost_usd,
+        "co2_t": co2,
+        "co2_kg_per_added_mwh": 1e3 * co2 / added if added else None,
+        "energy_mwh": {name: fuels[name] - base[name] for name in fuels},
+        "price_usd_per_mwh": {
+            zone.name: float(price[k])
+            for k, zone in enumerate(after.case.zones)
+            if after.site_mw[k] > 0
+        },
+    }
+
+
+def backcast_2022(weeks: str = "even") -> dict[str, Any]:
+    """`grid dispatch backcast-2022 [--weeks odd|even|all]`: predicted and measured fuel shares.
+
+    Args:
+        weeks: `even` weeks are held out of the one fitted figure, `odd` are fitted on.
+    """
+    if weeks not in ("odd", "even", "all"):
+        raise InputError(f"weeks {weeks!r}", "give odd, even or all")
+    rows = backcast_all(weeks)
+    return {
+        "case": "backcast-2022",
+        "weeks": weeks,
+        "target_frac": TARGET_FRAC,
+        "areas": [{**asdict(row), "within_target": row.within_target} for row in rows],
+        "worst_frac": max((row.worst_frac for row in rows), key=abs),
+        "assumptions": [
+            "given as measured: wind, sun, nuclear, other, the water of each day",
+            "capacity by fuel = its highest measured hours",
+            *(entry.describe() for entry in data("grid/regions/backcast.yaml").values()),
+        ],
+    }
+
+
+def backcast_area(area: str, weeks: str = "even") -> dict[str, Any]:
+    """One area of the backcast."""
+    return asdict(backcast(area, weeks))
+
+
+def adequacy(
+    units: Path | str | None = None,
+    load: Path | str | None = None,
+    *,
+    load_uncertainty: float = 0.0,
+    target_lole: float = TARGET_LOLE_D_PER_Y,
+    years: int = 0,
+    seed: int = 1,
+    case: str | None = None,
+    zone: str | None = None,
+    sites_mw: Mapping[str, float] | None = None,
+    year: int = 2024,
+    weather_year: int = 2022,
+    mixed_years: bool = False,
+) -> dict[str, Any]:
+    """`grid adequacy --units UNITS.csv --load LOAD.csv` or `grid adequacy CASE [--zone ZONE]`.
+
+    Args:
+        units: CSV `name, capacity_mw, forced_outage_rate[, derated_mw, derated_probability]`;
+            `derated_mw` is what the unit still gives when derated.
+        load: CSV with an hourly column `load_mw`.
+        load_uncertainty: standard deviation over the load (`--load-uncertainty FRAC`).
+        target_lole: days a year for the load that still fits (`--target-lole`).
+        years: Monte-Carlo years beside the exact table (`--years N`), 0 for none; for a case,
+            of all zones with their limits and stores.
+        case, zone: a named case; one zone with the most that its limits let in, else each
+            interconnection without inner limits.
+        sites_mw: new constant load by zone (`--site ZONE=MW`).
+
+    Returns:
+        For files: `lole_d_per_y, lolh_h_per_y, eue_mwh, ...`. For a case: `regions`.
+    """
+    if case is None:
+        return _file_adequacy(units, load, load_uncertainty, target_lole, years, seed)
+    if units or load:
+        raise InputError("a case and files", "give a CASE, or --units and --load")
+    hourly = region_case(case, year, weather_year, mixed_years=mixed_years)
+    loads = {hourly.zones[hourly.index(z)].name: mw for z, mw in (sites_mw or {}).items()}
+    answer: dict[str, Any] = {
+        "case": case,
+        "year": year,
+        "target_lole_d_per_y": target_lole,
+        "load_uncertainty_frac": load_uncertainty,
+        "regions": _case_adequacy(hourly, zone, loads, load_uncertainty, target_lole),
+        "planning": _planning(hourly),
+        "gaps": list(hourly.gaps),
+        "assumptions": [SYNTHETIC, LEAST_RISK, *hourly.profiles.assumptions],
+    }
+    if years:
+        found = sampled_areas(hourly, loads, years, seed, load_uncertainty)
+        answer["sampled"] = {name: asdict(row) for name, row in found.items()}
+    return answer
+
+
+def _file_adequacy(
+    units: Path | str | None,
+    load: Path | str | None,
+    uncertainty: float,
+    target: float,
+    years: int,
+    seed: int,
+) -> dict[str, Any]:
+    if units is None or load is None:
+        raise InputError("no units or no load", "give --units and --load, or a CASE")
+    fleet, hours = read_units(Path(units)), read_load(Path(load))
+    answer = asdict(assess(fleet, hours, uncertainty))
+    answer["room_mw"] = load_room_mw(fleet, hours, target, uncertainty)
+    answer["target_lole_d_per_y"] = target
+    if years:
+        answer["sampled"] = asdict(sample_years(fleet, hours, years, seed, uncertainty))
+    return answer
+
+
+def _case_adequacy(
+    case: RegionCase,
+    zone: str | None,
+    loads: Mapping[str, float],
+    uncertainty: float,
+    target: float,
+) -> list[dict[str, Any]]:
+    common: dict[str, Any] = {"load_uncertainty_frac": uncertainty, "target_lole": target}
+    if zone is not None:
+        k = case.index(zone)
+        name = case.zones[k].name
+        limit = import_limit_mw(case, k)
+        extra = loads.get(name, 0.0)
+        alone = pool_adequacy(case, [k], name, "zone alone", extra_mw=extra, **common)
+        helped = pool_adequacy(
+            case, [k], name, "zone with full imports", extra_mw=extra, import_mw=limit, **common
+        )
+        return [_pair(alone, extra), {**_pair(helped, extra), "import_limit_mw": limit}]
+    rows = []
+    for group in sorted({z.interconnection for z in case.zones}):
+        members = interconnection_members(case, group)
+        extra = sum(loads.get(case.zones[m].name, 0.0) for m in members)
+        found = pool_adequacy(case, members, group, "no inner limits", extra_mw=extra, **common)
+        rows.append(_pair(found, extra))
+    return rows
+
+
+def _pair(found: tuple[RegionAdequacy, RegionAdequacy], load_mw: float) -> dict[str, Any]:
+    """Indices with the new load, and LOLE before it."""
+    before, after = found
+    return {**asdict(after), "load_mw": load_mw, "lole_before_d_per_y": before.lole_d_per_y}
+
+
+def _planning(case: RegionCase) -> list[dict[str, Any]]:
+    """Own installed capacity over the peak beside the margins that NERC prints."""
+    network = us_states()
+    rows = []
+    for k, zone in enumerate(case.zones):
+        if case.name != "us-states":
+            return []
+        peak = float(case.load_mw[:, k].max())
+        margins = [a for a in map(network.area, network.zone(zone.name).nerc_areas) if a]
+        rows.append(
+            {
+                "zone": zone.name,
+                "installed_margin_frac": sum(zone.capacity_mw) / peak - 1,
+                "nerc": [
+                    {
+                        "area": area.name,
+                        "anticipated_frac": area.anticipated_frac,
+                        "reference_frac": area.reference_frac,
+                    }
+                    for area in margins
+                ],
+            }
+        )
+    return rows
+
+
+def headroom(
+    area: str | None = None, *, rates: Sequence[float] = (0.0025, 0.005, 0.01)
+) -> dict[str, Any]:
+    """`grid headroom [AREA] [--rate FRAC]...`: load that fits if it may be curtailed.
+
+    Args:
+        area: an EIA-930 area or region, or ERCOT, NYISO, ISO-NE; None for the nine areas with
+            nine years and the 13 regions, with their sum beside the published one.
+        rates: curtailed share of the new load's energy.
+
+    Returns:
+        `areas: [{area, curtailment_frac, load_mw, curtailed_h_per_y, ..., seasons}]`, and
+        `regions: [{curtailment_frac, sum_gw, published_gw}]` without an area.
+    """
+    if area is not None:
+        return {"areas": [asdict(one_headroom(area, rate)) for rate in rates]}
+    known = areas()
+    names = [*known["2016-2024"], *(n for n in known["2023-2024"] if n not in known["2016-2024"])]
+    rows = [one_headroom(name, rate) for name in names for rate in rates]
+    regions = []
+    for rate in rates:
+        inside = [r for r in rows if r.curtailment_frac == rate and r.area in known["2023-2024"]]
+        regions.append(
+            {
+                "curtailment_frac": rate,
+                "sum_gw": sum(row.load_mw for row in inside) / 1e3,
+                "published_gw": PUBLISHED_GW.get(rate),
+                "note": "13 regions, ten of them with two years of hours: an estimate; "
+                "the published sum is of 22 areas with nine years",
+            }
+        )
+    return {
+        "areas": [asdict(row) for row in rows],
+        "regions": regions,
+        "published_source": PUBLISHED_SOURCE,
+    }
+
+
+def frequency(
+    case: str = "ercot",
+    *,
+    load_loss_mw: float = 0.0,
+    generation_loss_mw: float = 0.0,
+    event: str | None = None,
+    returns_after_s: float | None = None,
+    pulse_mw: float = 0.0,
+    pulse_hz: float = 0.5,
+    duty: float = 0.5,
+    inertia_gws: float | None = None,
+    load_mw: float | None = None,
+    hour: str | None = None,
+    duration_s: float = 60.0,
+    changes: Mapping[str, float] | None = None,
+    series: bool = False,
+) -> dict[str, Any]:
+    """`grid frequency CASE`: seconds after a trip, a return, or under a pulsing load.
+
+    Args:
+        case: `eastern`, `western` or `ercot`.
+        load_loss_mw: load that leaves at 1 s (`--load-loss MW`), as a site that trips.
+        generation_loss_mw: generation that leaves at 1 s (`--generation-loss MW`), or load that
+            arrives.
+        event: `odessa-2022`, `canyon-2` or `virginia-2024` instead (`--event NAME`).
+        returns_after_s: the lost load comes back at once so long after.
+        pulse_mw, pulse_hz, duty: a square load, peak to peak, against governors and the
+            inter-area mode (`--pulse MW --pulse-hz HZ`).
+        inertia_gws, load_mw: instead of the usual figures.
+        hour: ISO time UTC of 2024: inertia and load from the dispatch of that hour (loads of
+            2024 with wind and sun of 2022, listed).
+        changes: figures of `dynamics.yaml` by name (`--figure NAME=VALUE`).
+        series: include `time_s` and `frequency_hz`.
+
+    Returns:
+        `interconnection, inertia_gws, nadir_hz, zenith_hz, settled_hz, rocof_hz_per_s, trips,
+        ufls_mw, limits, oscillation (with a pulse), assumptions, not_primary`.
+    """
+    name, steps = _steps(case, event, load_loss_mw, generation_loss_mw, returns_after_s)
+    if not steps and pulse_mw <= 0:
+        raise InputError(
+            "nothing happens", "give --load-loss, --generation-loss, --event or --pulse"
+        )
+    last = max((step.at_s for step in steps), default=0.0)
+    online, extra = _online(name, hour) if hour else (None, [])
+    island = interconnection(
+        name, inertia_gws=inertia_gws, load_mw=load_mw, online=online, changes=changes
+    )
+    pulses = [Pulse(pulse_mw, 1.0 / pulse_hz, duty_frac=duty)] if pulse_mw > 0 else []
+    run = simulate(island, steps, pulses, max(duration_s, last + duration_s))
+    first, over = limits_hz(name)
+    answer: dict[str, Any] = {
+        "interconnection": name,
+        "event": event,
+        "load_mw": island.load_mw,
+        "inertia_gws": island.inertia_mws / 1e3,
+        **_run_answer(run, series=series),
+        "limits": {
+            "first_load_shedding_hz": first,
+            "over_frequency_hz": over,
+            "sheds_load": run.ufls_mw > 0,
+            "passes_over_frequency": None if over is None else run.zenith_hz > over,
+        },
+        "assumptions": [*island.assumptions, *extra],
+        "not_primary": list(not_primary(island)),
+    }
+    if event in MEASURED_HZ:
+        measured = MEASURED_HZ[str(event)]
+        answer["measured_nadir_hz"] = measured
+        answer["deviation_error_frac"] = (60 - run.nadir_hz) / (60 - measured) - 1
+    if pulses:
+        answer["oscillation"] = _oscillation(name, pulse_mw, pulse_hz, duty)
+    return answer
+
+
+def _steps(
+    case: str,
+    event: str | None,
+    load_loss: float,
+    generation_loss: float,
+    returns_after_s: float | None,
+) -> tuple[str, list[Step]]:
+    if event is not None:
+        if event not in EVENTS:
+            raise UnknownNameError("event", event, EVENTS)
+        name, steps = EVENTS[event]
+        return name, list(steps)
+    if min(load_loss, generation_loss) < 0:
+        raise InputError(f"losses of {load_loss:g} and {generation_loss:g} MW", "give >= 0 MW")
+    steps_mw = [generation_loss, -load_loss]
+    found = [Step(1.0, mw) for mw in steps_mw if mw]
+    if returns_after_s is not None and load_loss:
+        found.append(Step(1.0 + returns_after_s, load_loss))
+    return canonical(case), found
+
+
+def _run_answer(run: FrequencyRun, *, series: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "nadir_hz": run.nadir_hz,
+        "nadir_s": run.nadir_s,
+        "zenith_hz": run.zenith_hz,
+        "zenith_s": run.zenith_s,
+        "settled_hz": run.settled_hz,
+        "rocof_hz_per_s": run.rocof_hz_per_s,
+        "peak_to_peak_hz": run.peak_to_peak_hz,
+        "trips": [asdict(trip) for trip in run.trips],
+        "ufls_mw": run.ufls_mw,
+        "collapsed": run.collapsed,
+    }
+    if series:
+        answer["time_s"] = [float(t) for t in run.time_s]
+        answer["frequency_hz"] = [float(f) for f in run.frequency_hz]
+    return answer
+
+
+def _oscillation(name: str, pulse_mw: float, pulse_hz: float, duty: float) -> dict[str, Any]:
+    table = data(DYNAMICS)
+    mode, damping, near = (
+        table[f"mode.{name}_hz"],
+        table["mode.damping_ratio"],
+        table["mode.small_side_frac"],
+    )
+    pair = TwoAreas(mode.value, damping.value, near.value)
+    least = TwoAreas(mode.value, damping.low or damping.value, near.value)
+    return {
+        "mode_hz": mode.value,
+        "damping_ratio": damping.value,
+        "tie_mw": pair.square_tie_mw(pulse_mw, pulse_hz, duty),
+        "tie_least_damping_mw": least.square_tie_mw(pulse_mw, pulse_hz, duty),
+        "tie_at_resonance_mw": pair.square_tie_mw(pulse_mw, mode.value, duty),
+        "assumptions": [mode.describe(), damping.describe(), near.describe()],
+    }
+
+
+def _online(name: str, hour: str) -> tuple[Online, list[str]]:
+    """Machines on line in an interconnection at an hour of the dispatch of the states."""
+    try:
+        at = datetime.fromisoformat(hour.replace("Z", ""))
+    except ValueError:
+        raise InputError(f"hour {hour!r} is no time", "give for example 2024-07-10T23:00") from None
+    if at.year not in (2023, 2024):
+        raise InputError(f"hour of {at.year}", "the dispatch knows 2023 and 2024")
+    case = region_case(CASES[0], at.year, mixed_years=True)
+    since = at.replace(tzinfo=None) - datetime(at.year, 1, 1)  # noqa: DTZ001 (UTC by contract)
+    day = run_year(case, days=1, first_day=since.days)
+    k = since.seconds // 3600
+    members = interconnection_members(case, name)
+    output: dict[str, float] = {}
+    for i, block in enumerate(day.supply.system.blocks):
+        if block.zone in members:
+            fuel = block.fuel.split(".")[0].split("_")[0]
+            output[fuel] = output.get(fuel, 0.0) + float(day.generation_mw[k, i])
+    output["nuclear"] = float(day.supply.nuclear_mw[k, members].sum())
+    load = float(day.load_mw[k, members].sum())
+    note = f"machines on line from the dispatch of {at:%Y-%m-%d %H}:00 UTC"
+    return online_from_output(output, load), [note, *case.profiles.assumptions]
