@@ -1,4 +1,4 @@
-"""`flopgrid report` and `flopgrid schema`."""
+"""Commands about finished runs: `report`, `check`, `compare`; and `schema`, `doctor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_command(commands: Any) -> None:
-    """Register both commands."""
+    """Register the commands."""
     report = commands.add_parser(
         "report",
         help="make the HTML report of a finished run again",
@@ -17,8 +17,21 @@ def add_command(commands: Any) -> None:
     )
     report.add_argument("run", metavar="RUN", type=Path, help="a run folder (seed-<n>)")
     report.set_defaults(handler=handle_report)
+    check = commands.add_parser(
+        "check",
+        help="verify a finished run from its files: hashes, laws, scenario",
+        description="Verify a finished run folder; exit code 1 if anything does not hold.",
+    )
+    check.add_argument("run", metavar="RUN", type=Path, help="a run folder (seed-<n>)")
+    check.set_defaults(handler=handle_check)
+    compare = commands.add_parser("compare", help="finished runs side by side")
+    compare.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folders")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.set_defaults(handler=handle_compare)
     schema = commands.add_parser("schema", help="print the JSON schema of scenario files")
     schema.set_defaults(handler=handle_schema)
+    doctor = commands.add_parser("doctor", help="what this installation is and has")
+    doctor.set_defaults(handler=handle_doctor)
 
 
 def handle_report(args: argparse.Namespace) -> int:
@@ -37,9 +50,64 @@ def handle_report(args: argparse.Namespace) -> int:
     return 0
 
 
+def handle_check(args: argparse.Namespace) -> int:
+    """Verify a run; a law that does not hold ends with exit code 1."""
+    from sim.scenario.verify import verify_run
+
+    print("\n".join(verify_run(args.run)))
+    return 0
+
+
+def handle_compare(args: argparse.Namespace) -> int:
+    """Figures of several runs, one column each."""
+    from sim.cli.text import number, table, to_json
+    from sim.policy.compare import figures
+    from sim.record.store import read_json
+
+    found = {str(run): figures(read_json(run / "summary.json")) for run in args.runs}
+    if args.json:
+        print(to_json(found))
+        return 0
+    keys = list(dict.fromkeys(key for row in found.values() for key in row))
+    rows = [[key, *(number(row.get(key)) for row in found.values())] for key in keys]
+    print(table(["figure", *(f"{Path(run).parent.name}/{Path(run).name}" for run in found)], rows))
+    return 0
+
+
 def handle_schema(_args: argparse.Namespace) -> int:
     """Print the schema."""
     from sim.scenario.schema_file import scenario_schema
 
     print(json.dumps(scenario_schema(), indent=2))
+    return 0
+
+
+def handle_doctor(_args: argparse.Namespace) -> int:
+    """Versions, packages, processors and disk."""
+    import os
+    import platform
+    import shutil
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    from sim import __version__, arch
+    from sim.grid.show import list_rows
+
+    print(f"flopgrid {__version__}, Python {platform.python_version()}, {platform.system()}")
+    print(
+        f"processors {os.cpu_count()}, free disk here {shutil.disk_usage('.').free / 1e9:,.0f} GB"
+    )
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        print(f"{variable} {os.environ.get(variable, 'not set (1 is best here)')}")
+    try:
+        needed = [r.split(";") for r in requires("flopgrid") or []]
+    except PackageNotFoundError:
+        needed = []
+        print("flopgrid is run from its source folder, not installed")
+    for requirement, *condition in needed:
+        name = requirement.split(">")[0].split("=")[0].strip()
+        try:
+            print(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            print(f"{name} not installed{' (optional)' if condition else ': install it'}")
+    print(f"architectures {len(arch.names())}, grid cases {len(list_rows())}")
     return 0

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.errors import InputError
+
 if TYPE_CHECKING:
     from sim.record.store import RunFolder
     from sim.scenario.run import RunResult
@@ -24,7 +26,14 @@ def add_command(commands: Any) -> None:
         help="simulate a scenario and hold its load against the grid",
         description="Simulate a scenario; write outputs/<scenario>-<hash8>/seed-<n>/.",
     )
-    parser.add_argument("scenario", metavar="SCENARIO", help="a scenario file (YAML)")
+    parser.add_argument("scenario", metavar="SCENARIO", nargs="?", help="a scenario file (YAML)")
+    parser.add_argument(
+        "--from",
+        dest="manifest",
+        type=Path,
+        metavar="MANIFEST",
+        help="in place of SCENARIO: make the run of this manifest.json again and compare",
+    )
     add_scenario_options(parser)
     parser.add_argument("--out", type=Path, default=Path("outputs"), help="default: outputs")
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and stop")
@@ -55,6 +64,10 @@ def seed(text: str) -> int:
 
 def handle(args: argparse.Namespace) -> int:
     """Run every seed; print the verdict of each."""
+    if args.manifest:
+        return _run_again(args)
+    if args.scenario is None:
+        raise InputError("no scenario is named", "give SCENARIO, or --from MANIFEST")
     from sim.cli.text import to_json
     from sim.report.verdict_text import verdict_lines
     from sim.scenario.run import load_scenario, located, run_id, run_to_folder
@@ -74,6 +87,28 @@ def handle(args: argparse.Namespace) -> int:
             )
         print(to_json(result.summary) if args.json else "\n".join(verdict_lines(result.summary)))
         print(f"written: {folder}", file=sys.stderr)
+    return 0
+
+
+def _run_again(args: argparse.Namespace) -> int:
+    """Reproduce a run from its folder; exit code 1 if any byte differs."""
+    from sim.record.store import file_hashes, read_json
+    from sim.scenario.run import load_scenario, run_to_folder
+
+    if args.scenario or args.overrides or args.seed is not None:
+        raise InputError("--from takes no scenario, --set or --seed", "leave them out")
+    told = read_json(args.manifest)
+    _, scenario = load_scenario(args.manifest.parent / "scenario.resolved.yaml")
+    folder, _ = run_to_folder(
+        scenario, told["seed"], args.out, ["run", "--from"], draw_into, progress()
+    )
+    found = file_hashes(folder)
+    names = sorted(found.keys() | told["files"].keys())
+    changed = [name for name in names if found.get(name) != told["files"].get(name)]
+    if changed:
+        print(f"{folder}: differs in {', '.join(changed)}")
+        return 1
+    print(f"{folder}: the same {len(found)} files, byte for byte")
     return 0
 
 

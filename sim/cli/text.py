@@ -31,6 +31,15 @@ def _is_numeric(cell: str) -> bool:
     return not stripped or stripped.replace(".", "", 1).isdigit()
 
 
+def number(value: float | None) -> str:
+    """A figure for a table: whole from 1,000, else four digits; `-` for none."""
+    if value is None:
+        return "-"
+    if abs(value) >= 1e7:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
 def to_json(value: Any) -> str:
     """Indented JSON with sorted keys, one trailing newline left to print."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from sim.cli.run import add_scenario_options, progress
+from sim.cli.text import number
 
 
 def add_command(commands: Any) -> None:
@@ -46,7 +47,7 @@ def handle(args: argparse.Namespace) -> int:
         return 0
     header = ["figure", "baseline", *(policy.label for policy in policies)]
     rows = [
-        [key, _number(value), *(_changed(row, key) for row in found["policies"])]
+        [key, number(value), *(_changed(row, key) for row in found["policies"])]
         for key, value in found["baseline"].items()
     ]
     print(table(header, rows))
@@ -56,18 +57,10 @@ def handle(args: argparse.Namespace) -> int:
     return 0
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    if abs(value) >= 1e7:
-        return f"{value:.4g}"
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
-
-
 def _changed(row: dict[str, Any], key: str) -> str:
     """The figure under the policy and its change."""
     delta = row["delta"].get(key)
     if delta is None:
-        return _number(row["figures"].get(key))
+        return number(row["figures"].get(key))
     sign = "+" if delta > 0 else ""
-    return f"{_number(row['figures'][key])} ({sign}{_number(delta)})"
+    return f"{number(row['figures'][key])} ({sign}{number(delta)})"

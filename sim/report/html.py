@@ -62,8 +62,8 @@ def caption(name: str, summary: Mapping[str, Any]) -> str:
     if name == "power":
         chip, facility = power["chip"]["mean"] / MEGA, power["facility"]["mean"] / MEGA
         return (
-            f"Of {mw_text(facility)} MW at the meter, {mw_text(chip)} MW ({chip / facility:.0%}) reach "
-            f"the GPUs."
+            f"Of {mw_text(facility)} MW at the meter, {mw_text(chip)} MW ({chip / facility:.0%}) "
+            f"reach the GPUs."
         )
     return f"{where_it_binds(summary)}. Framed: the places of this scenario."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,11 @@ def test_every_seed_of_the_scenario_is_run(tmp_path: Path) -> None:
         (["whatif", SMALL, "--policy", "spred:states=2"], "did you mean 'spread'?"),
         (["sweep", "nowhere.yaml"], "nowhere.yaml"),
         (["claims", "A99"], "A99"),
+        (["run"], "no scenario is named"),
+        (["run", "--from", "nowhere/manifest.json"], "nowhere/manifest.json"),
+        (["run", SMALL, "--from", "nowhere/manifest.json"], "--from takes no scenario"),
+        (["check", "nowhere"], "nowhere/manifest.json"),
+        (["compare", "nowhere"], "nowhere/summary.json"),
     ],
 )
 def test_wrong_input_gives_one_clear_line_and_code_2(
@@ -150,7 +156,7 @@ def test_a_run_that_cannot_be_built_leaves_nothing(tmp_path: Path, capsys: Captu
 
 
 def test_usage_errors_leave_with_code_2(capsys: Capture) -> None:
-    for args in ([], ["fly"], ["run"], ["run", SMALL, "--seed", "-1"], ["arch", "show"]):
+    for args in ([], ["fly"], ["run", SMALL, "--seed", "-1"], ["arch", "show"]):
         with pytest.raises(SystemExit) as left:
             main(args)
         assert left.value.code == 2
@@ -225,3 +231,95 @@ def test_a_sweep_runs_resumes_and_collects(tmp_path: Path, capsys: Capture) -> N
     assert "0 done, 2 finished before, 1 failed" in capsys.readouterr().out
     rows = (tmp_path / "out" / "sweep-places" / "results.csv").read_text().splitlines()
     assert len(rows) == 4
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished")
+    args = ["run", SMALL, *FAST, "--set", "grid.hosting=false", "--out", str(out)]
+    assert main(args) == 0
+    (folder,) = out.glob("*/seed-1")
+    return folder
+
+
+def copy_of(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / finished.parent.name / finished.name))
+
+
+def test_a_finished_run_is_verified_from_its_files(finished: Path, capsys: Capture) -> None:
+    assert main(["check", str(finished)]) == 0
+    out = capsys.readouterr().out
+    for word in ("status: done", "hashes agree", "energy:", "causes:", "signals:", "same run"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("summary.json", "was changed"), ("figures/power.csv", "was changed"), ("extra", "was added")],
+)
+def test_a_changed_file_is_found(
+    name: str, message: str, finished: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = copy_of(finished, tmp_path)
+    with (folder / name).open("a") as file:
+        file.write(" ")
+    assert main(["check", str(folder)]) == 1
+    assert f"files: {name} {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("energy_j", "energy"), ("sites", "causes of campus"), ("signal", "signal")],
+)
+def test_a_broken_law_is_found_even_where_the_hashes_agree(
+    key: str, message: str, finished: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = copy_of(finished, tmp_path)
+    summary = json.loads((folder / "summary.json").read_text())
+    site = summary["sites"]["campus"]
+    if key == "energy_j":
+        summary["energy_j"]["it"] *= 1.001
+    elif key == "sites":
+        site["causes_w"]["fans"] += 1.0
+    else:
+        for found in (summary, site):
+            found["energy_j"]["chip"] *= 0.999
+            found["power_w"]["chip"]["mean"] *= 0.999
+    (folder / "summary.json").write_text(json.dumps(summary))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"] = file_hashes(folder)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["check", str(folder)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_is_made_again_from_its_manifest(
+    finished: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    args = ["run", "--from", str(finished / "manifest.json"), "--out", str(tmp_path)]
+    assert main(args) == 0
+    assert "byte for byte" in capsys.readouterr().out
+
+
+def test_a_run_that_comes_out_otherwise_is_told(
+    finished: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = copy_of(finished, tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["summary.json"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    args = ["run", "--from", str(folder / "manifest.json"), "--out", str(tmp_path / "again")]
+    assert main(args) == 1
+    assert "differs in summary.json" in capsys.readouterr().out
+
+
+def test_runs_stand_side_by_side(finished: Path, capsys: Capture) -> None:
+    assert main(["compare", str(finished), str(finished), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[str(finished)]["gpus"] == 1024
+    assert main(["compare", str(finished)]) == 0
+    assert "mean_load_mw" in capsys.readouterr().out
+
+
+def test_the_doctor_speaks(capsys: Capture) -> None:
+    assert main(["doctor"]) == 0
+    assert "numpy" in capsys.readouterr().out
