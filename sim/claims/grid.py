@@ -34,7 +34,7 @@ SCENARIO: Final[dict[str, Any]] = {
                     "kind": "training",
                     "arch": "gpt6-class-moe",
                     "budget_flops": 3e26,
-                    "layout": {"tp": 8, "pp": 16, "ep": 8, "zero": 2, "virtual_stages": 6},
+                    "layout": {"tp": 8, "pp": 24, "zero": 1, "virtual_stages": 4},
                     "sequence_tokens": 8192,
                     "global_batch_tokens": 100_663_296,
                     "recompute": "full",

@@ -116,7 +116,9 @@ def training_step(setup: TrainingSetup, node: Node) -> TrainingStepCost:
     forward = _forward(setup, node.device)
     compute, clock_frac = _compute_parts(setup, forward, node.device)
     busy = (*compute, *_exchange_parts(setup, forward, node))
-    parts = (*busy, _bubble(setup, busy, node.device), *_synchronise_parts(setup, node))
+    bubble = _bubble(setup, busy, node.device)
+    compute_s = sum(p.time_s for p in compute)
+    parts = (*busy, bubble, *_synchronise_parts(setup, node, compute_s))
     return TrainingStepCost(
         parts=tuple(_under_cap(part, setup.cap_w, node.device) for part in parts),
         gpus=setup.layout.gpus,
@@ -258,17 +260,29 @@ def _bubble(setup: TrainingSetup, busy: tuple[Part, ...], device: Device) -> Par
     return Part("bubble", "pipeline", time_s, device.active_w)
 
 
-def _synchronise_parts(setup: TrainingSetup, node: Node) -> tuple[Part, ...]:
-    """The exposed part of the gradient and weight exchange, and the optimiser."""
+def _synchronise_parts(setup: TrainingSetup, node: Node, compute_s: float) -> tuple[Part, ...]:
+    """The exposed part of the gradient and weight exchange, and the optimiser.
+
+    Up to ZeRO 1 gradients are reduced and weights gathered once a step. ZeRO 2 keeps no
+    whole gradient, so every micro-batch reduces its own; ZeRO 3 keeps no whole weights, so
+    every micro-batch gathers them for forward and for backward (Rajbhandari et al. 2020,
+    section 7). What is hidden is hidden behind compute, so at most as long as that takes.
+    """
     layout, device = setup.layout, node.device
     held = gpu_parameters(setup.arch, layout)
     link = layout.dp_link(node)
-    exposed = 1 - datum(ASSUMPTIONS, "overlap.gradient_frac").value
     gradient_bytes = datum(ASSUMPTIONS, "bytes_per_parameter.gradient").value
     weight_bytes = datum(ASSUMPTIONS, "bytes_per_parameter.weight").value
+    reduces = setup.micro_batches if layout.zero >= 2 else 1
+    gathers = 2 * setup.micro_batches if layout.zero == 3 else 1
     reduce = reduce_scatter(held.total * gradient_bytes, layout.dp, link)
     gather = all_gather(held.total * weight_bytes, layout.dp, link)
-    both = Transfer(reduce.time_s + gather.time_s, reduce.link_bytes + gather.link_bytes)
+    both = Transfer(
+        reduce.time_s * reduces + gather.time_s * gathers,
+        reduce.link_bytes * reduces + gather.link_bytes * gathers,
+    )
+    hidden_s = min(datum(ASSUMPTIONS, "overlap.gradient_frac").value * both.time_s, compute_s)
+    exposed = 1 - hidden_s / both.time_s if both.time_s else 0.0
     traffic = datum(ASSUMPTIONS, "bytes_per_parameter.optimiser_traffic").value
     owned = held.total / (layout.dp if layout.zero >= 1 else 1)
     optimiser_s = owned * traffic / (device.hbm_bytes_per_s * device.hbm_frac)

@@ -323,3 +323,20 @@ def test_runs_stand_side_by_side(finished: Path, capsys: Capture) -> None:
 def test_the_doctor_speaks(capsys: Capture) -> None:
     assert main(["doctor"]) == 0
     assert "numpy" in capsys.readouterr().out
+
+
+def test_plan_training_prints_layouts_and_why_others_lose(capsys: Capture) -> None:
+    args = ["plan", "training", "llama-3-8b", "--gpus", "32", "--batch-tokens", "1e6"]
+    assert main([*args, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["best"][0]["loses_by"] == "best"
+    assert found["best"][0]["gpus"] <= 32
+    assert main(args) == 0
+    assert "layouts fit" in capsys.readouterr().out
+
+
+def test_plan_training_refuses_what_cannot_be(capsys: Capture) -> None:
+    assert main(["plan", "training", "llama-3.1-405b", "--gpus", "8"]) == 2
+    assert "no layout of llama-3.1-405b fits on 8 GPUs" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["plan", "training", "llama-3-8b", "--gpus", "none"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from sim import arch
 from sim.cost.layout import Layout, check_layout
+from sim.cost.plan_training import candidates, plan_training, why_slower
 from sim.cost.training import training_step
 from sim.cost.training_memory import gpu_parameters, training_memory
 from sim.cost.training_setup import TrainingSetup
@@ -19,24 +23,21 @@ from sim.hardware.node import load_node
 
 NODE = load_node()
 LLAMA_70B = arch.load("llama-3-70b")
-SETUP = TrainingSetup(LLAMA_70B, Layout(8, 4, 64, zero=2, virtual_stages=2), 8192, 8 * 2**20)
+SETUP = TrainingSetup(LLAMA_70B, Layout(8, 4, 64, zero=1, virtual_stages=2), 8192, 8 * 2**20)
 
 
-@pytest.mark.parametrize(
-    ("gpus_dp", "published_low", "published_high"), [(64, 0.38, 0.45), (128, 0.38, 0.45)]
-)
-def test_llama_3_405b_reaches_the_published_mfu(
-    gpus_dp: int, published_low: float, published_high: float
-) -> None:
-    """Reported: 38 to 43 % on 8,192 to 16,384 H100 (Llama 3 report); ours recomputes fully."""
+@pytest.mark.parametrize(("dp", "published_mfu"), [(64, 0.43), (128, 0.41)])
+def test_llama_3_405b_reaches_the_published_mfu(dp: int, published_mfu: float) -> None:
+    """Reported: 43 % on 8,192 and 41 % on 16,384 H100 (Llama 3 report, arXiv 2407.21783, table 4).
+
+    The published layout: tp 8, pp 16, 16M tokens, no recomputation, sharded gradients. Time is
+    tested apart from memory: our activation estimate for it is 7 GiB more than a GPU has.
+    """
+    roomy = replace(NODE, device=replace(NODE.device, memory_bytes=100e9))
     setup = TrainingSetup(
-        arch.load("llama-3.1-405b"),
-        Layout(8, 16, gpus_dp, zero=2, virtual_stages=4),
-        8192,
-        16 * 2**20,
-        recompute="full",
+        arch.load("llama-3.1-405b"), Layout(8, 16, dp, zero=2, virtual_stages=4), 8192, 16 * 2**20
     )
-    assert published_low < training_step(setup, NODE).mfu < published_high
+    assert training_step(setup, roomy).mfu == pytest.approx(published_mfu, rel=0.10)
 
 
 def test_parts_make_up_the_step() -> None:
@@ -129,3 +130,57 @@ def test_zero_shards_what_its_stage_says() -> None:
     ]
     for stage, name in ((1, "optimiser"), (2, "gradients"), (3, "weights")):
         assert by_stage[stage][name] == pytest.approx(by_stage[stage - 1][name] / 64)
+
+
+def test_higher_zero_stages_move_more_and_hide_at_most_behind_compute() -> None:
+    """ZeRO 2 reduces, ZeRO 3 also gathers, for every micro-batch."""
+    by_stage = [{p.name: p for p in training_step(with_zero(z), NODE).parts} for z in range(4)]
+    times_s = [parts["gradient exchange"].time_s for parts in by_stage]
+    assert times_s[0] == times_s[1] < times_s[2] < times_s[3]
+    held = gpu_parameters(LLAMA_70B, SETUP.layout).total * 63 / 64
+    link, m = NODE.network, SETUP.micro_batches
+    compute_s = by_stage[0]["forward"].time_s + by_stage[0]["backward"].time_s
+    # Gradients take 4 bytes a parameter, weights 2.
+    for stage, reduces, gathers in ((1, 1, 1), (2, m, 1), (3, m, 2 * m)):
+        whole_s = (
+            held * (4 * reduces + 2 * gathers) / link.bytes_per_s
+            + (reduces + gathers) * link.latency_s
+        )
+        exposed_s = whole_s - min(0.8 * whole_s, compute_s)
+        assert times_s[stage] == pytest.approx(exposed_s)
+
+
+def with_zero(stage: int) -> TrainingSetup:
+    return replace(SETUP, layout=replace(SETUP.layout, zero=stage))
+
+
+def test_the_planner_finds_what_brute_force_finds() -> None:
+    model = arch.load("mixtral-8x7b")
+    plan = plan_training(model, NODE, 16, sequence_tokens=2048, global_batch_tokens=2**18)
+    every = []
+    for (layout, micro), zero, recompute in itertools.product(
+        candidates(model, NODE, 16), range(4), ("selective", "full")
+    ):
+        setup = TrainingSetup(
+            model, replace(layout, zero=zero), 2048, 2**18, micro, cast("Any", recompute)
+        )
+        if layout.dp * micro * 2048 <= 1.5 * 2**18:
+            with contextlib.suppress(CapacityError):
+                cost = training_step(setup, NODE)
+                every.append(cost.tokens / cost.time_s)
+    assert plan.best[0].tokens_per_s == pytest.approx(max(every))
+    speeds = [candidate.tokens_per_s for candidate in plan.best]
+    assert speeds == sorted(speeds, reverse=True)
+    assert all(c.memory_bytes <= NODE.device.usable_bytes for c in plan.best)
+
+
+def test_the_planner_says_what_the_nearest_layout_lacks() -> None:
+    with pytest.raises(CapacityError, match=r"no layout of llama-3\.1-405b fits on 8 GPUs.*GiB"):
+        plan_training(arch.load("llama-3.1-405b"), NODE, 8)
+
+
+def test_losing_layouts_name_the_part_on_which_they_lose() -> None:
+    plan = plan_training(LLAMA_70B, NODE, 512)
+    reasons = {why_slower(other, plan.best[0]) for other in plan.best[1:]}
+    assert any("bubble" in reason or "exchange" in reason for reason in reasons)
+    assert why_slower(plan.best[0], plan.best[0]) == "the same"
