@@ -9,11 +9,12 @@ optimiser runs. Stages are taken as equal (the embedding and the head are spread
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.cost.layout import check_layout
+from sim.cost.layout import Layout, check_layout
 from sim.cost.roofline import Floats, GpuWork, gpu_work, shard
 from sim.cost.training_memory import check_training_memory, gpu_parameters
 from sim.cost.training_setup import TrainingSetup
@@ -24,6 +25,7 @@ from sim.hardware.collectives import Transfer, all_gather, all_reduce, all_to_al
 from sim.hardware.power import active_power_w, clock_for_cap
 
 if TYPE_CHECKING:
+    from sim.arch import Architecture
     from sim.hardware.device import Device
     from sim.hardware.node import Node
 
@@ -148,12 +150,20 @@ class _Forward:
 
 
 def _forward(setup: TrainingSetup, device: Device) -> _Forward:
-    program = compile_step(setup.arch)
-    features = program.uniform_features(
-        setup.micro_batch_sequences, setup.sequence_tokens, 0, setup.sequence_tokens
+    # Only these parts of a layout matter here, so a search shares the work.
+    ways = Layout(tp=setup.layout.tp, ep=setup.layout.ep)
+    return _micro_batch(
+        setup.arch, ways, setup.micro_batch_sequences, setup.sequence_tokens, device
     )
-    values = program.evaluate(features)
-    sharding = shard(program, device, setup.layout, sequence_parallel=True)
+
+
+@lru_cache(maxsize=1024)
+def _micro_batch(
+    arch: Architecture, ways: Layout, sequences: int, tokens: int, device: Device
+) -> _Forward:
+    program = compile_step(arch)
+    values = program.evaluate(program.uniform_features(sequences, tokens, 0, tokens))
+    sharding = shard(program, device, ways, sequence_parallel=True)
     return _Forward(
         work=gpu_work(values, sharding),
         backward=np.array([backward_factor(name, "flash") for name in program.name]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class Parameters:
     vectors: int
 
 
+@lru_cache(maxsize=256)
 def parameters(arch: Architecture) -> Parameters:
     """Count parameters (FORMULAS: MoE section; active = total - routed (1 - k/E))."""
     total = routed = vectors = 0
