@@ -236,16 +236,18 @@ def test_the_year_of_a_claim_has_all_parts(states: Network, case: RegionCase) ->
         year_of_claim(states, case, {"Atlantis": 1.0})
 
 
-def test_adequacy_verdict_needs_both_ends() -> None:
-    def row(before: tuple[float, float], after: tuple[float, float]) -> dict[str, float]:
+def test_adequacy_verdict_holds_only_with_room_to_spare() -> None:
+    def verdict(before: tuple[float, float], after: tuple[float, float], room_mw: float) -> str:
         ends = ("_low", "_high")
-        found = {f"lole_before{e}_d_per_y": x for e, x in zip(ends, before, strict=True)}
-        return found | {f"lole_after{e}_d_per_y": x for e, x in zip(ends, after, strict=True)}
+        row = {f"lole_before{e}_d_per_y": x for e, x in zip(ends, before, strict=True)}
+        row |= {f"lole_after{e}_d_per_y": x for e, x in zip(ends, after, strict=True)}
+        return _adequacy_verdict(row | {"load_mw": 100.0, "room_before_high_mw": room_mw})
 
-    assert _adequacy_verdict(row((0.01, 0.05), (0.2, 0.4))) == "binds"
-    assert _adequacy_verdict(row((0.01, 0.05), (0.02, 0.4))) == "indeterminate"
-    assert _adequacy_verdict(row((0.01, 0.02), (0.02, 0.03))) == "holds"
-    assert _adequacy_verdict(row((0.2, 0.3), (0.3, 0.5))) == "indeterminate"
+    assert verdict((0.01, 0.05), (0.2, 0.4), 0.0) == "binds"
+    assert verdict((0.01, 0.05), (0.02, 0.4), 50.0) == "indeterminate"
+    assert verdict((0.01, 0.02), (0.02, 0.03), 1500.0) == "holds"
+    assert verdict((0.01, 0.02), (0.02, 0.03), 900.0) == "indeterminate"
+    assert verdict((0.2, 0.3), (0.3, 0.5), 0.0) == "indeterminate"
 
 
 def test_flexibility_and_swing_say_what_they_lack(states: Network) -> None:

@@ -259,7 +259,7 @@ def _parts(areas: list[Area]) -> tuple[tuple[str, float], ...]:
 
 def _measured(year: int, state_of: Mapping[str, str]) -> tuple[str, ...]:
     """Zones whose hours are those of a measured region that is one state."""
-    alone = {"TX-ERCOT", "NY", "CA"} if year in REGION_YEARS else set()
+    alone = {"TX-ERCOT", "NY"} if year in REGION_YEARS else set()
     return tuple(name for name, state in state_of.items() if name == state and state in alone)
 
 

@@ -39,6 +39,7 @@ from sim.grid.us_states import resolve_zone
 from sim.randomness import stream
 
 RANGED: Final = ("inertia_gws", "reference_loss_mw")
+SPARE_FRAC: Final = 0.1
 SAFE_RISE_HZ: Final = 0.2
 """Where no over-frequency limit was found: half of ERCOT's 0.4 Hz (assumption)."""
 
@@ -111,15 +112,17 @@ def adequacy_rows(case: RegionCase, loads_mw: Mapping[str, float]) -> list[dict[
 
 
 def _adequacy_verdict(row: Mapping[str, Any]) -> str:
-    """Binds where the load passes the target at both ends of the outage rates."""
+    """Binds where the load passes the target even so; holds only with room to spare.
+
+    Zones taken as one are the least risk there is, so passing the target is sure, and staying
+    below it is not: the load must also take less than a tenth of the room that is left at the
+    high end of the outage rates.
+    """
     target = TARGET_LOLE_D_PER_Y
-    crossed = [
-        row[f"lole_before{end}_d_per_y"] <= target < row[f"lole_after{end}_d_per_y"]
-        for end in ("_low", "_high")
-    ]
-    if row["lole_before_low_d_per_y"] > target:
-        return "indeterminate"
-    return "binds" if all(crossed) else "indeterminate" if any(crossed) else "holds"
+    if row["lole_before_low_d_per_y"] <= target < row["lole_after_low_d_per_y"]:
+        return "binds"
+    spare = row["load_mw"] < SPARE_FRAC * row["room_before_high_mw"]
+    return "holds" if spare and row["lole_after_high_d_per_y"] <= target else "indeterminate"
 
 
 def trip_row(network: Network, zone: Zone, load_mw: float, samples: int = 48) -> dict[str, Any]:
