@@ -294,6 +294,7 @@ class DcGrid:
                 if row in place:
                     columns[:, i] = lodf[:, place[row]]
         columns *= self.chains.sign[outages]
+        columns[outages, np.arange(len(outages))] = -1.0
         return columns
 
     def lodf_rows(self, branches: Ints) -> Floats:
