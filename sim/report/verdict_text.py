@@ -59,10 +59,13 @@ def _cause_line(summary: Mapping[str, Any]) -> str:
 def _work_line(summary: Mapping[str, Any]) -> str:
     parts = []
     if training := summary.get("training"):
-        days = max(job["days_to_finish"] for job in training["jobs"].values())
+        jobs = training["jobs"].values()
+        days = max(job["days_to_finish"] for job in jobs)
+        daily = sum(job["failures_per_day"] for job in jobs)
+        failing = f"with {daily:,.0f} failures a day" if daily else "without failures"
         parts.append(
             f"training: MFU {training['mfu']:.0%}, {training['tokens'] / 1e9:,.0f} G tokens in "
-            f"{summary['horizon_s'] / 3600:g} h, the whole job {days:,.0f} days without failures"
+            f"{summary['horizon_s'] / 3600:g} h, the whole job {days:,.0f} days {failing}"
         )
     if serving := summary.get("serving"):
         parts.append(_serving_words(serving))

@@ -8,17 +8,21 @@ from dataclasses import dataclass, field
 import simpy
 
 from sim import arch
-from sim.cluster.training import JobPlan, TrainingJob
+from sim.cluster.training import Failures, JobPlan, TrainingJob, young_daly_interval_s
 from sim.cost.training import Phase, training_step
 from sim.cost.training_memory import checkpoint_bytes
 from sim.cost.training_setup import TrainingSetup
+from sim.datum import data
 from sim.facility.building import load_building
 from sim.facility.meter import SiteMeter, SitePlant
 from sim.hardware.node import Node, load_node
+from sim.randomness import stream
 from sim.scenario.fleets import Fleet, build_fleet
 from sim.scenario.resolve import within
 from sim.scenario.schema import Control, Scenario, ServingSpec, Site, TrainingSpec
 from sim.units import S_PER_H, to_ps
+
+FAILURES = "training/failures.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
                 )
             else:
                 plan = plan_job(name, workload, node, gpu_cap_w(scenario.control))
-                wiring.jobs[workload.name] = TrainingJob(env, plan)
+                rng = stream(seed, "failures", name)
+                wiring.jobs[workload.name] = TrainingJob(env, plan, rng)
     idle_gpus = (site.cluster.gpus or 0) - _busy_gpus(wiring)
     signals = [j.chip_w for j in wiring.jobs.values()]
     signals += [f.chip_w for f in wiring.fleets.values()]
@@ -114,13 +119,42 @@ def plan_job(name: str, spec: TrainingSpec, node: Node, cap_w: float | None) -> 
         cap_w=cap_w,
     )
     step = training_step(setup, node)
+    checkpoint = _checkpoint(setup, node)
+    failures = _failures(spec, setup, node, checkpoint)
+    interval_s = spec.checkpoint.interval_s
+    if spec.checkpoint.rule == "young-daly" and failures:
+        interval_s = young_daly_interval_s(checkpoint.time_s, failures.rate_per_s)
     return JobPlan(
         name=name,
         step=step,
         steps=_steps(spec, step.tokens, step.model_flops),
-        checkpoint=_checkpoint(setup, node),
-        checkpoint_interval_s=spec.checkpoint.interval_s,
+        checkpoint=checkpoint,
+        checkpoint_interval_s=interval_s,
         idle_gpu_w=node.device.idle_w,
+        failures=failures,
+    )
+
+
+def _failures(
+    spec: TrainingSpec, setup: TrainingSetup, node: Node, checkpoint: Phase
+) -> Failures | None:
+    """Interruptions of the job; a checkpoint is read as fast as it is written."""
+    chosen = spec.failures
+    if chosen.kind == "none":
+        return None
+    figures = data(FAILURES)
+
+    def figure(given: float | None, name: str) -> float:
+        return figures[name].value if given is None else given
+
+    mtbf_s = figure(chosen.gpu_mtbf_h, "rate.gpu_mtbf_h") * S_PER_H
+    restart_s = figure(chosen.restart_s, "recovery.restart_s")
+    return Failures(
+        rate_per_s=setup.layout.gpus / mtbf_s,
+        restart=Phase("restart", restart_s, node.device.idle_w),
+        reload=Phase("reload", checkpoint.time_s, node.device.active_w),
+        spare_nodes=((spec.gpus or 0) - setup.layout.gpus) // node.gpus,
+        repair_s=figure(chosen.repair_h, "recovery.repair_h") * S_PER_H,
     )
 
 

@@ -65,9 +65,35 @@ class LayoutSpec(Strict):
 
 
 class Checkpointing(Strict):
-    """When a training job saves its state."""
+    """When a training job saves its state.
 
+    `young-daly` saves as often as loses least under the job's failures.
+    """
+
+    rule: Literal["fixed", "young-daly"] = "fixed"
     interval_s: float = Field(1800.0, gt=0, le=604_800)
+
+
+class NoFailures(Strict):
+    """Nothing interrupts the job."""
+
+    kind: Literal["none"]
+
+
+class PoissonFailures(Strict):
+    """Interruptions at a constant rate per GPU; each throws the job back to its checkpoint.
+
+    Left out, a figure is the one of `sim/data/training/failures.yaml`. Nodes that the layout
+    leaves over are the spares.
+    """
+
+    kind: Literal["poisson"]
+    gpu_mtbf_h: float | None = Field(None, gt=0, le=1e9)
+    restart_s: float | None = Field(None, ge=0, le=1e7)
+    repair_h: float | None = Field(None, ge=0, le=1e5)
+
+
+FailuresSpec = Annotated[NoFailures | PoissonFailures, Field(discriminator="kind")]
 
 
 class TrainingSpec(Strict):
@@ -86,6 +112,13 @@ class TrainingSpec(Strict):
     micro_batch_sequences: Whole = Field(1, ge=1, le=4096)
     recompute: Literal["none", "selective", "full"] = "selective"
     checkpoint: Checkpointing = Checkpointing()
+    failures: FailuresSpec = NoFailures(kind="none")
+
+    @model_validator(mode="after")
+    def _young_daly_needs_failures(self) -> Self:
+        if self.checkpoint.rule == "young-daly" and self.failures.kind == "none":
+            raise ValueError("young-daly needs failures; give failures: {kind: poisson}")
+        return self
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:

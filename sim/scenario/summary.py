@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.cluster.serving.estimate import Distribution, Estimate
 from sim.cluster.serving.fleet_result import FleetResult
-from sim.cluster.training import TrainingJob
+from sim.cluster.training import TrainingJob, expected_time_s
 from sim.grid.hosting import Hosting
 from sim.grid.verdict import GridVerdict, Reading
 from sim.record.integral import Measure
@@ -120,6 +120,7 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
         for w in s.run.spec.workloads
         if w.name == workload and isinstance(w, TrainingSpec)
     )
+    failures = job.plan.failures
     until_s = outcome.duration_s if job.done_at_ps is None else job.done_at_ps / 1e12
     return {
         "arch": spec.arch,
@@ -135,7 +136,13 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
         "goodput_frac": job.steps_done * step.time_s / until_s if until_s else 0.0,
         "clock_frac": step.clock_frac,
         "checkpoints": job.checkpoints_done,
+        "checkpoint_interval_s": job.plan.checkpoint_interval_s,
+        "checkpoint_s": job.plan.checkpoint.time_s,
+        "failures": job.failures_seen,
+        "failures_per_day": failures.rate_per_s * 86_400 if failures else 0.0,
+        "steps_lost": job.lost_steps,
         "days_to_finish": _days_to_finish(job),
+        "goodput_expected_frac": job.plan.steps * step.time_s / 86_400 / _days_to_finish(job),
         "gpu_memory_bytes": step.gpu_memory_bytes,
         "step_parts": [
             {
@@ -151,11 +158,11 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
 
 
 def _days_to_finish(job: TrainingJob) -> float:
-    """All steps, with a checkpoint after each interval, without failures."""
-    step_s = job.plan.step.time_s
-    between = max(1, math.ceil(job.plan.checkpoint_interval_s / step_s))
-    saves = math.ceil(job.plan.steps / between)
-    return (job.plan.steps * step_s + saves * job.plan.checkpoint.time_s) / 86_400
+    """Expected time of all steps, saved after each interval, with the plan's failures."""
+    plan, step_s = job.plan, job.plan.step.time_s
+    interval_s = max(1, math.ceil(plan.checkpoint_interval_s / step_s)) * step_s
+    work_s = plan.steps * step_s
+    return expected_time_s(work_s, interval_s, plan.checkpoint.time_s, plan.failures) / 86_400
 
 
 def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:

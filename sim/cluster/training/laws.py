@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sim.cluster.training.job import TrainingJob
+from sim.cost.training import Phase
 from sim.errors import LawViolation
 from sim.units import to_ps, to_s
 
@@ -14,10 +15,10 @@ RELATIVE_TOLERANCE = 1e-9
 def check_training_laws(job: TrainingJob, end_ps: int, recorded_energy_j: float) -> None:
     """Hold a job against its own plan at the end of a run.
 
-    Energy: what the recorder integrated equals the sum over the operations of all steps and
-    checkpoints (picosecond rounding of a phase is allowed for), the started phase and idling.
-    Steps: each done step went through each of its phases once.
-    Time: the phases, the started phase and idling fill the run.
+    Energy: what the recorder integrated equals the sum over the operations of all steps,
+    checkpoints and recoveries, phases that were cut, the started phase, waiting and idling.
+    Steps: each step, kept or lost, went through each of its phases once.
+    Time: all of these fill the run.
 
     Raises:
         LawViolation: with the job, both numbers and their difference.
@@ -38,29 +39,39 @@ def operations_energy_j(job: TrainingJob, end_ps: int) -> float:
     per_phase_j = {p.name: 0.0 for p in step.phases}
     for part in step.parts:
         per_phase_j[part.phase] += part.energy_j
-    per_phase_j[job.plan.checkpoint.name] = (
-        job.plan.checkpoint.time_s * job.plan.checkpoint.gpu_power_w
-    )
-    energy_j = math.fsum(n * per_phase_j[name] for name, n in job.phases_done.items())
+    for phase in _other_phases(job):
+        per_phase_j[phase.name] = phase.time_s * phase.gpu_power_w
+    power_w = {p.name: p.gpu_power_w for p in (*step.phases, *_other_phases(job))}
+    terms = [n * per_phase_j[name] for name, n in job.phases_done.items()]
+    terms += [to_s(cut_ps) * power_w[name] for name, cut_ps in job.cut_ps.items()]
     if job.phase_now:
-        energy_j += to_s(_started_ps(job, end_ps)) * job.phase_now.gpu_power_w
-    energy_j += to_s(_idle_ps(job, end_ps)) * job.plan.idle_gpu_w
-    return energy_j * step.gpus
+        terms.append(to_s(_started_ps(job, end_ps)) * job.phase_now.gpu_power_w)
+    terms.append(to_s(_idle_ps(job, end_ps) + job.waited_ps) * job.plan.idle_gpu_w)
+    return math.fsum(terms) * step.gpus
+
+
+def _other_phases(job: TrainingJob) -> list[Phase]:
+    failures = job.plan.failures
+    return [job.plan.checkpoint, *([failures.restart, failures.reload] if failures else [])]
 
 
 def _check_steps(job: TrainingJob) -> None:
+    kept_or_lost = job.steps_done + job.lost_steps
     for phase in job.plan.step.phases:
-        surplus = job.phases_done[phase.name] - job.steps_done
-        if surplus not in (0, 1):
+        surplus = job.phases_done[phase.name] - kept_or_lost
+        # A step that was cut may have ended its first phases; so may the one under way.
+        if not 0 <= surplus <= 1 + job.failures_seen:
             raise LawViolation(
-                f"{job.plan.name}: {job.steps_done} steps done but phase {phase.name} ended "
-                f"{job.phases_done[phase.name]} times"
+                f"{job.plan.name}: {job.steps_done} steps done and {job.lost_steps} lost, but "
+                f"phase {phase.name} ended {job.phases_done[phase.name]} times"
             )
 
 
 def _check_time(job: TrainingJob, end_ps: int) -> None:
-    lengths_ps = {p.name: to_ps(p.time_s) for p in (*job.plan.step.phases, job.plan.checkpoint)}
+    phases = (*job.plan.step.phases, *_other_phases(job))
+    lengths_ps = {p.name: to_ps(p.time_s) for p in phases}
     busy_ps = sum(n * lengths_ps[name] for name, n in job.phases_done.items())
+    busy_ps += sum(job.cut_ps.values()) + job.waited_ps
     total_ps = busy_ps + _started_ps(job, end_ps) + _idle_ps(job, end_ps)
     if total_ps != end_ps:
         raise LawViolation(f"{job.plan.name}: phases fill {total_ps} ps of a run of {end_ps} ps")
