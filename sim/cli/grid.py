@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from sim.cli.grid_nodal import add_verbs
+
 
 def add_command(commands: Any) -> None:
     """Register the command and its verbs."""
@@ -19,25 +21,51 @@ def add_command(commands: Any) -> None:
     show.add_argument("--interfaces", action="store_true", help="transfer limits between zones")
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(handler=handle_show)
+    add_verbs(verbs)
 
 
 def handle_list(args: argparse.Namespace) -> int:
     """List the cases."""
+    from sim.grid.nodal.cases import case_names
     from sim.grid.show import list_rows
 
-    return _print(list_rows(), args.json)
+    nodal: list[dict[str, object]] = [
+        {"name": name, "what": "nodal: buses and branches"} for name in case_names()
+    ]
+    return _print([*list_rows(), *nodal], args.json)
 
 
 def handle_show(args: argparse.Namespace) -> int:
     """Show a case."""
-    from sim.grid.show import gap_rows, interface_rows, network, zone_rows
+    from sim.grid.show import NETWORKS, gap_rows, interface_rows, network, zone_rows
 
+    if args.case not in NETWORKS:
+        return _show_nodal(args)
     grid = network(args.case)
     rows = (gap_rows if args.gaps else interface_rows if args.interfaces else zone_rows)(grid)
     if rows and "gaps" in rows[0] and not args.json:
         # The sentences are for --gaps; a table has room for their number only.
         rows = [{**row, "gaps": len(str(row["gaps"]).split("; "))} for row in rows]
     return _print(rows, args.json)
+
+
+def _show_nodal(args: argparse.Namespace) -> int:
+    from sim.cli.text import to_json
+    from sim.errors import InputError, UnknownNameError
+    from sim.grid.nodal.cases import case_names
+    from sim.grid.nodal.commands import show
+    from sim.grid.show import NETWORKS
+
+    if args.gaps or args.interfaces:
+        raise InputError("--gaps and --interfaces are for zonal cases", "leave them out")
+    try:
+        facts = show(args.case)
+    except UnknownNameError as error:
+        raise UnknownNameError("grid", args.case, [*NETWORKS, *case_names()]) from error
+    if args.json:
+        print(to_json(facts))
+        return 0
+    return _print([{"what": name, "value": str(v)} for name, v in facts.items()], False)
 
 
 def _print(rows: list[dict[str, object]], as_json: bool) -> int:

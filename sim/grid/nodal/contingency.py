@@ -50,7 +50,7 @@ class Screening:
     """All that a screening found.
 
     Args:
-        preexisting: branches over rating A in the base case.
+        preexisting: branches over a limit in the base case already.
         violations: worst loading first within each kind.
         outages: number of outages looked at, by kind.
         unsolvable: branch rows whose outage has no solution (negative reactances).
@@ -83,7 +83,7 @@ def screen(study: Study, *, generators: bool = True, towers: bool = False) -> Sc
         found += _tower_violations(study, pairs)
     found.sort(key=lambda v: (v.kind, -abs(v.flow_mw) / v.limit_mw, v.outage, v.branch))
     return Screening(
-        preexisting=tuple(np.flatnonzero(study.over_at_base).tolist()),
+        preexisting=tuple(np.flatnonzero(over_before(study)).tolist()),
         violations=tuple(found),
         radial=radial_parts(study),
         outages=counts,
@@ -91,9 +91,15 @@ def screen(study: Study, *, generators: bool = True, towers: bool = False) -> Sc
     )
 
 
+def over_before(study: Study) -> Bools:
+    """Branches over rating A, or over their emergency limit, before any outage."""
+    emergency: Bools = np.abs(study.base.flow_mw) > study.emergency_limit_mw + TOLERANCE_MW
+    return study.over_at_base | emergency
+
+
 def _watched_limit(study: Study) -> Floats:
     """Emergency limits, without those branches that are over before any outage."""
-    return np.where(study.over_at_base, np.inf, study.emergency_limit_mw)
+    return np.where(over_before(study), np.inf, study.emergency_limit_mw)
 
 
 def _branch_violations(study: Study) -> list[Violation]:
