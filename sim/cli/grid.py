@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from sim.cli import grid_regions
 from sim.cli.grid_nodal import add_verbs
 
 
@@ -22,6 +23,7 @@ def add_command(commands: Any) -> None:
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(handler=handle_show)
     add_verbs(verbs)
+    grid_regions.add_verbs(verbs)
 
 
 def handle_list(args: argparse.Namespace) -> int:
