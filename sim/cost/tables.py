@@ -1,0 +1,309 @@
+"""The cost of a step as tables of whole numbers: what a fast engine reads.
+
+A step has d decoding sequences with S cached tokens in all, and q chunks of prompts: chunk
+i brings n_i new tokens onto c_i cached ones. P = sum n_i. With `k` the segment of the mean
+context (the last with `edge[k] d <= S`):
+
+    decode(d, S) = base[d, k] + slope[d, k] (S - edge[k] d)
+    without chunks:  cost = decode(d, S)
+    with chunks:     cost = token[d + P] + (d + q) sequence + decode(d, S) - base[d, 0]
+                            + pair sum(n_i c_i + n_i (n_i - 1) / 2) + read sum(c_i)
+
+Times are whole picoseconds and energies whole nanojoules, so sums are exact in any order
+and two engines that read the same table agree to the last picosecond and joule. All
+quantities are linear in what is counted: an engine may count steps per (d, k) and price
+them later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.cost.step import StepCost
+from sim.errors import InputError
+from sim.units import PS_PER_S
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+QUANTITIES: Final = ("time_ps", "energy_nj", "flops", "hbm_bytes", "weight_bytes", "link_bytes")
+TIME, ENERGY, FLOPS, HBM, WEIGHTS, LINKS = range(6)
+NJ_PER_J: Final = 1e9
+CONTEXTS_TOKENS: Final = (1, 256, 1024, 4096, 16384, 65536)
+"""Mean contexts at which a coster is asked; edges that change nothing are merged."""
+MERGE_FRAC: Final = 1e-4
+PROBE_FAR_TOKENS: Final = 8193
+PROBE_CHUNKS_TOKENS: Final = (32, 512)
+SCALES: Final = np.array([PS_PER_S, NJ_PER_J, 1.0, 1.0, 1.0, 1.0])
+
+
+class Coster(Protocol):
+    """What a table is built from (see `sim.cluster.serving.coster.StepCoster`)."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the replica."""
+
+    @property
+    def idle_power_w(self) -> float:
+        """Chip power of the whole replica when no step runs."""
+
+    @property
+    def kv_capacity_tokens(self) -> int:
+        """Tokens of cache."""
+
+    @property
+    def max_sequences(self) -> int:
+        """Most sequences at once."""
+
+    def cost(self, prefill: Sequence[tuple[int, int]], decode_contexts: Sequence[int]) -> StepCost:
+        """Cost of one step."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepTables:
+    """Tables of a replica's step cost; all values are whole numbers (kept as int64).
+
+    Attributes:
+        edge: mean contexts where segments begin, shape (K,), edge[0] = 0.
+        base: shape (6, D + 1, K); the first axis is `QUANTITIES`.
+        slope: per cached token, shape (6, D + 1, K).
+        token: shape (6, T + 1), by new tokens in a step with chunks.
+        sequence, pair, read: shape (6,).
+        gpus, idle_power_w, kv_capacity_tokens, max_sequences: of the replica.
+    """
+
+    edge: IntArray
+    base: IntArray
+    slope: IntArray
+    token: IntArray
+    sequence: IntArray
+    pair: IntArray
+    read: IntArray
+    gpus: int
+    idle_power_w: float
+    kv_capacity_tokens: int
+    max_sequences: int
+
+    @property
+    def max_tokens(self) -> int:
+        """Most new tokens of a step with chunks."""
+        return int(self.token.shape[1]) - 1
+
+    def check(self, max_seqs: int, max_tokens: int) -> None:
+        """Whether the tables reach these limits.
+
+        Raises:
+            InputError: they do not.
+        """
+        have = (self.base.shape[1] - 1, self.max_tokens)
+        if max_seqs > have[0] or max_tokens > have[1]:
+            raise InputError(
+                f"step tables reach {have[0]} sequences and {have[1]} tokens, "
+                f"the rules allow {max_seqs} and {max_tokens}",
+                "build the tables with the limits of the rules",
+            )
+
+    def step(self, prefill: Sequence[tuple[int, int]], decode_contexts: Sequence[int]) -> IntArray:
+        """All quantities of one step, shape (6,)."""
+        decodes, cached = len(decode_contexts), sum(decode_contexts)
+        segment = int(np.searchsorted(self.edge * decodes, cached, side="right")) - 1
+        over = cached - int(self.edge[segment]) * decodes
+        decode = self.base[:, decodes, segment] + self.slope[:, decodes, segment] * over
+        if not prefill:
+            return np.asarray(decode)
+        tokens = decodes + sum(new for new, _ in prefill)
+        pairs = sum(new * old + new * (new - 1) // 2 for new, old in prefill)
+        reads = sum(old for _, old in prefill)
+        return np.asarray(
+            self.token[:, tokens]
+            + self.sequence * (decodes + len(prefill))
+            + decode
+            - self.base[:, decodes, 0]
+            + self.pair * pairs
+            + self.read * reads
+        )
+
+
+class TableCoster:
+    """A `StepCoster` that reads the tables, so that any engine can be held to them."""
+
+    def __init__(self, tables: StepTables):
+        self.tables = tables
+        self.gpus = tables.gpus
+        self.idle_power_w = tables.idle_power_w
+        self.kv_capacity_tokens = tables.kv_capacity_tokens
+        self.max_sequences = tables.max_sequences
+
+    def cost(self, prefill: Sequence[tuple[int, int]], decode_contexts: Sequence[int]) -> StepCost:
+        """Cost of one step, as the tables say."""
+        values = self.tables.step(prefill, decode_contexts) / SCALES
+        time_s, energy_j, flops, hbm, weights, links = values.tolist()
+        return StepCost(time_s, energy_j, flops, hbm, weights, links, "table")
+
+
+def build_tables(coster: Coster, max_seqs: int, max_tokens: int) -> StepTables:
+    """Sample a coster into tables.
+
+    Between the sampled numbers of sequences and tokens the tables are linear; a mixed step
+    is the sum of its parts, which a roofline is only nearly (see `table_errors`).
+
+    Args:
+        coster: any step coster.
+        max_seqs: most decoding sequences.
+        max_tokens: most new tokens of a step.
+
+    Raises:
+        InputError: a limit below one.
+    """
+    if max_seqs < 1 or max_tokens < 1:
+        raise InputError(f"step tables of {max_seqs} sequences and {max_tokens} tokens")
+    contexts = np.array(CONTEXTS_TOKENS)
+    grid = _grid(max_seqs)
+    sampled = np.array(
+        [[_amounts(coster.cost((), (int(x),) * int(d))) for x in contexts] for d in grid]
+    )
+    values = _fill(np.moveaxis(sampled, 2, 0), grid, max_seqs)
+    edge, base, slope = _segments(values, contexts)
+    pair, read = _chunk_prices(coster)
+    sequence = _sequence_price(coster, pair)
+    token = _token_table(coster, max_tokens, pair, sequence)
+    return StepTables(
+        edge=edge,
+        base=base,
+        slope=slope,
+        token=token,
+        sequence=_whole(sequence),
+        pair=_whole(pair),
+        read=_whole(read),
+        gpus=coster.gpus,
+        idle_power_w=coster.idle_power_w,
+        kv_capacity_tokens=coster.kv_capacity_tokens,
+        max_sequences=coster.max_sequences,
+    )
+
+
+def table_errors(
+    coster: Coster, tables: StepTables, draws: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Largest relative error of time and energy over random steps, decode and mixed."""
+    worst = dict.fromkeys(("decode_time", "decode_energy", "mixed_time", "mixed_energy"), 0.0)
+    exact = TableCoster(tables)
+    for _ in range(draws):
+        most = min(tables.base.shape[1] - 1, tables.max_tokens - 1)
+        decode = rng.integers(1, 4000, int(rng.integers(1, most + 1))).tolist()
+        chunk = (int(rng.integers(1, tables.max_tokens - len(decode) + 1)), 0)
+        for kind, prefill in (("decode", []), ("mixed", [chunk])):
+            true, said = coster.cost(prefill, decode), exact.cost(prefill, decode)
+            for name, pair in (
+                ("time", (said.time_s, true.time_s)),
+                ("energy", (said.energy_j, true.energy_j)),
+            ):
+                key = f"{kind}_{name}"
+                worst[key] = max(worst[key], abs(pair[0] / pair[1] - 1))
+    return worst
+
+
+def _amounts(cost: StepCost) -> FloatArray:
+    parts = (cost.time_s, cost.energy_j, cost.flops)
+    rest = (cost.hbm_bytes, cost.weight_bytes, cost.link_bytes)
+    return np.asarray(np.array([*parts, *rest]) * SCALES)
+
+
+def _whole(values: FloatArray) -> IntArray:
+    return np.asarray(np.rint(values), dtype=np.int64)
+
+
+def _grid(most: int) -> IntArray:
+    """Small numbers all, then steps of about an eighth, and the largest."""
+    grid = list(range(1, min(most, 16) + 1))
+    while grid[-1] < most:
+        grid.append(min(most, grid[-1] + max(1, grid[-1] // 8)))
+    return np.array(grid)
+
+
+def _fill(sampled: FloatArray, grid: IntArray, most: int) -> FloatArray:
+    """From the sampled numbers of sequences to all of 0..most; row 0 is zero."""
+    filled = np.zeros((sampled.shape[0], most + 1, sampled.shape[2]))
+    for quantity in range(sampled.shape[0]):
+        for column in range(sampled.shape[2]):
+            filled[quantity, 1:, column] = np.interp(
+                np.arange(1, most + 1), grid, sampled[quantity, :, column]
+            )
+    return filled
+
+
+def _segments(values: FloatArray, contexts: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Edges, bases and slopes over the mean context; the last segment has no end."""
+    kept = [0]
+    for node in range(1, len(contexts) - 1):
+        if _bends(values, contexts, kept[-1], node):
+            kept.append(node)
+    kept.append(len(contexts) - 1)
+    edge = contexts[kept[:-1]].copy()
+    counts = np.maximum(np.arange(values.shape[1]), 1)[None, :, None]
+    width = np.diff(contexts[kept])[None, None, :] * counts
+    rise = np.diff(values[:, :, kept], axis=2)
+    slope = np.maximum(_whole(rise / width), 0)
+    base = _whole(values[:, :, kept[:-1]])
+    counts_whole = counts[:, :, 0]
+    base[:, :, 0] = base[:, :, 0] - slope[:, :, 0] * counts_whole * edge[0]
+    base[:2, 1:, :] = np.maximum(base[:2, 1:, :], 1)
+    base[:, 0, :] = 0
+    edge[0] = 0
+    return edge, base, slope
+
+
+def _bends(values: FloatArray, contexts: IntArray, left: int, node: int) -> bool:
+    """Whether the cost is not straight through a node."""
+    at = values[:, 1:, node]
+    weight = (contexts[node] - contexts[left]) / (contexts[node + 1] - contexts[left])
+    line = values[:, 1:, left] * (1 - weight) + values[:, 1:, node + 1] * weight
+    return bool((np.abs(line - at) > MERGE_FRAC * np.maximum(np.abs(at), 1.0)).any())
+
+
+def _chunk_prices(coster: Coster) -> tuple[FloatArray, FloatArray]:
+    """Price of a pair of tokens and of a cached token read, from two chunks' slopes."""
+    small, large = PROBE_CHUNKS_TOKENS
+
+    def slope(new: int) -> FloatArray:
+        near, far = coster.cost(((new, 1),), ()), coster.cost(((new, PROBE_FAR_TOKENS),), ())
+        return np.asarray((_amounts(far) - _amounts(near)) / (PROBE_FAR_TOKENS - 1))
+
+    low, high = slope(small), slope(large)
+    pair = np.maximum(_whole((high - low) / (large - small)), 0).astype(float)
+    read = np.maximum(_whole(low - small * pair), 0).astype(float)
+    return pair, read
+
+
+def _sequence_price(coster: Coster, pair: FloatArray) -> FloatArray:
+    """What one more sequence costs at the same number of tokens (sampling, logits)."""
+    parts, each = 8, 64
+    many = _amounts(coster.cost(((each, 0),) * parts, ()))
+    one = _amounts(coster.cost(((each * parts, 0),), ()))
+    more = _pairs(each * parts) - parts * _pairs(each)
+    return np.maximum(_whole((many - one + more * pair) / (parts - 1)), 0).astype(float)
+
+
+def _token_table(
+    coster: Coster, max_tokens: int, pair: FloatArray, sequence: FloatArray
+) -> IntArray:
+    grid = _grid(max_tokens)
+    sampled_rows = [_amounts(coster.cost(((int(n), 0),), ())) for n in grid]
+    sampled = np.array(sampled_rows) - sequence - np.outer([_pairs(int(n)) for n in grid], pair)
+    table = np.zeros((len(QUANTITIES), max_tokens + 1), dtype=np.int64)
+    for quantity in range(len(QUANTITIES)):
+        table[quantity, 1:] = _whole(
+            np.interp(np.arange(1, max_tokens + 1), grid, sampled[:, quantity])
+        )
+    table[:2, 1:] = np.maximum(table[:2, 1:], 1)
+    return np.maximum(table, 0)
+
+
+def _pairs(new: int) -> int:
+    return new * (new - 1) // 2

@@ -1,0 +1,106 @@
+"""The compiled engine against the reference, on the same tables: equal to the picosecond."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serving_helpers import MS, rules, world
+from test_serving_properties import batch_rules, workloads
+
+from sim.cluster.serving import engine
+from sim.cluster.serving.compiled import CompiledReplicas
+from sim.cluster.serving.coster import LinearCoster
+from sim.control.serving import ROUTERS, BatchRules
+from sim.cost.tables import StepTables, TableCoster, build_tables
+from sim.errors import InputError
+from sim.randomness import stream
+from sim.workload.requests import Request, RequestTable
+
+LINEAR = LinearCoster(0.001, 3e-6, 7e-8, kv_capacity_tokens=1000)
+TABLES = build_tables(LINEAR, 64, 512)
+TICKS = build_tables(LinearCoster(0.001, kv_capacity_tokens=1000), 64, 512)
+
+
+def bent(cache: int, *, ticks: bool) -> StepTables:
+    """Tables with segments at mean contexts of 10 and 30 tokens, or without any slope."""
+    from dataclasses import replace
+
+    if ticks:
+        return replace(TICKS, kv_capacity_tokens=cache)
+    base, slope = np.repeat(TABLES.base, 3, axis=2), np.repeat(TABLES.slope, 3, axis=2)
+    base[:, 1:, 1] += 1234 * np.arange(1, 65)
+    slope[:, 1:, 2] += 17
+    return replace(
+        TABLES, edge=np.array([0, 10, 30]), base=base, slope=slope, kv_capacity_tokens=cache
+    )
+
+
+def table_of(requests: list[Request]) -> RequestTable:
+    rows = np.array([(r.arrival_ps, r.input_tokens, r.output_tokens) for r in requests])
+    return RequestTable(*(np.ascontiguousarray(column) for column in rows.T))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    workloads,
+    batch_rules(),
+    st.integers(32, 400),
+    st.integers(1, 3),
+    st.sampled_from(sorted(ROUTERS)),
+    st.booleans(),
+)
+def test_both_engines_tell_the_same(
+    requests: list[Request], how: BatchRules, cache: int, replicas: int, route: str, ticks: bool
+) -> None:
+    """Times, counts and drops exactly; energy to 1e-9, also in the middle of a run."""
+    tables = bent(cache, ticks=ticks)
+    slow = world(requests, TableCoster(tables), how, replicas, ROUTERS[route])
+    fast = CompiledReplicas(tables, how, replicas, route, record=len(requests))
+    draws = stream(7, "router").random((len(requests), 2))
+    middle_ps = requests[len(requests) // 2].arrival_ps + 5 * MS // 2
+    end_ps = requests[-1].arrival_ps + 10_000 * MS
+    table = table_of(requests)
+    early = int(np.searchsorted(table.arrival_ps, middle_ps))
+    columns = (table.arrival_ps, table.input_tokens, table.output_tokens, draws)
+    for begin, stop, until_ps in ((0, early, middle_ps), (early, len(requests), end_ps)):
+        slow.run(until_ps)
+        assert engine.bring(fast.cell, *columns, begin, stop, until_ps) == stop
+        fast.settle(until_ps)
+        totals = fast.totals(until_ps)
+        metered_j = sum(meter.at(until_ps) for meter in slow.meters)
+        assert totals.energy_j == pytest.approx(metered_j, rel=1e-9)
+        assert fast.cell.load.tolist() == [replica.load for replica in slow.replicas]
+    counter = slow.counter
+    assert (totals.arrived, totals.dropped, totals.completed, totals.preempted, totals.steps) == (
+        counter.arrived,
+        counter.dropped,
+        counter.completed,
+        counter.preempted,
+        counter.steps,
+    )
+    for record in slow.log.completed:
+        row = fast.records[record.request.request_id].tolist()
+        assert row[:6] == [
+            record.replica,
+            record.start_ps,
+            record.first_token_ps,
+            record.end_ps,
+            record.preemptions,
+            record.recomputed_tokens,
+        ]
+
+
+def test_the_pool_grows() -> None:
+    count = 3 * 1024
+    table = RequestTable(*(np.full(count, n, dtype=np.int64) for n in (0, 3, 2)))
+    fast = CompiledReplicas(TABLES, rules(max_num_batched_tokens=512))
+    fast.bring(table, np.zeros((count, 2)))
+    fast.settle(10**17)
+    assert fast.totals(10**17).completed == count
+
+
+def test_tables_that_are_too_small_are_refused() -> None:
+    with pytest.raises(InputError, match="the rules allow 64 and 8192"):
+        CompiledReplicas(TABLES, rules())
