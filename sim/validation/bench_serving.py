@@ -64,7 +64,7 @@ def bench_serving(requests: int, rate: float, replicas: int) -> dict[str, dict[s
     compile_s = time.perf_counter() - began_s
     fast = _compiled(tables, table, draws, replicas)
     fast_peak = _peak_rss_bytes()
-    slow = _reference(tables, *_first(table, draws, REFERENCE_REQUESTS), replicas)
+    slow = _reference(tables, _first(table, draws, REFERENCE_REQUESTS)[0], replicas)
     return {
         "reference": _report("reference", slow, _peak_rss_bytes(), 0.0),
         "compiled": _report("compiled", fast, fast_peak, compile_s),
@@ -123,7 +123,7 @@ def _compiled(tables: StepTables, table: RequestTable, draws: np.ndarray, replic
     return _Spent(len(table), wall_s, cpu_s, done.steps, done.sequences / max(done.steps, 1))
 
 
-def _reference(tables: StepTables, table: RequestTable, draws: np.ndarray, replicas: int) -> _Spent:
+def _reference(tables: StepTables, table: RequestTable, replicas: int) -> _Spent:
     import simpy
 
     from sim.cluster.serving.records import ServingEvents
