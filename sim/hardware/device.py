@@ -10,7 +10,7 @@ from typing import Literal
 from sim.datum import Datum, data
 from sim.errors import UnknownNameError
 
-MatmulDtype = Literal["bf16", "fp8"]
+MatmulDtype = Literal["bf16", "fp8", "fp8_block", "w4"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Device:
     matmul_bf16_flops: float
     matmul_fp8_flops: float
     vector_flops: float
+    multiprocessors: float
     hbm_bytes_per_s: float
     memory_bytes: float
     reserved_bytes: float
@@ -37,6 +38,12 @@ class Device:
     sqrt_compute_w: float
     sqrt_memory_w: float
     model_error_frac: float
+    static_w: float
+    flop_j: float
+    hbm_byte_j: float
+    link_byte_j: float
+    sampling_w: float
+    quantising_w: float
     clock_exponent: float
     min_clock_frac: float
     figures: tuple[Datum, ...]
@@ -48,7 +55,7 @@ class Device:
 
     def matmul_flops(self, dtype: MatmulDtype) -> float:
         """Peak matrix FLOP/s for a precision."""
-        return self.matmul_fp8_flops if dtype == "fp8" else self.matmul_bf16_flops
+        return self.matmul_fp8_flops if dtype.startswith("fp8") else self.matmul_bf16_flops
 
 
 DEVICES = ("h100-sxm",)

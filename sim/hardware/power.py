@@ -10,10 +10,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.errors import CapacityError
 
 if TYPE_CHECKING:
     from sim.hardware.device import Device
+
+Floats = NDArray[np.float64]
 
 
 def active_power_w(device: Device, compute_util: float, memory_util: float) -> float:
@@ -55,3 +60,14 @@ def clock_for_cap(device: Device, power_w: float, cap_w: float) -> float:
 def capped_power_w(device: Device, power_w: float, clock_frac: float) -> float:
     """Power at a reduced clock of a GPU that draws `power_w` at the nominal one [W]."""
     return device.idle_w + (power_w - device.idle_w) * math.pow(clock_frac, device.clock_exponent)
+
+
+def clock_under_cap(device: Device, power_w: Floats, cap_w: float) -> Floats:
+    """`clock_for_cap` for many steps; 1 where the power is below the cap.
+
+    Raises:
+        CapacityError: the cap lies below what the lowest clock draws in some step.
+    """
+    clock_for_cap(device, float(power_w.max()), cap_w)  # raises for the most hungry step
+    ratio = (cap_w - device.idle_w) / np.maximum(power_w - device.idle_w, 1e-9)
+    return np.asarray(np.minimum(1.0, np.maximum(ratio, 0.0)) ** (1 / device.clock_exponent))

@@ -1,0 +1,251 @@
+"""Time and power of many engine steps at once: kernels, links, host work, clock.
+
+A step is the sum of its kernels (`sim.cost.kernels`), the collectives of its layout, and
+what the engine adds. Power is energy over time: static, per FLOP, per byte of HBM and
+link, and while sampling; where that passes the limit (or a cap), the clock falls and
+the compute-bound part takes longer. Values are per GPU unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.cost.kernels import StepKernels, Work
+from sim.flops import BF16, compile_step
+from sim.hardware.collectives import all_to_all
+from sim.hardware.engine import Sampling, load_engine
+from sim.hardware.node import Link
+from sim.hardware.power import clock_under_cap
+
+if TYPE_CHECKING:
+    from sim.arch import Architecture
+    from sim.cost.layout import Layout
+    from sim.flops import Precision
+    from sim.hardware.device import Device
+    from sim.hardware.engine import Engine
+    from sim.hardware.node import Node
+
+Floats = NDArray[np.float64]
+PLAIN_SAMPLING: Final = ("gpt_oss",)
+"""Families whose published checkpoints name no top-k and no top-p (an assumption from
+openai/gpt-oss-20b's generation_config.json; the measured rows agree)."""
+BLOCK_FP8: Final = ("qwen3", "deepseek", "kimi", "glm4_moe", "minimax")
+"""Families whose published fp8 checkpoints carry a scale per 128 x 128 block: DeepSeek-V3
+report, arXiv 2412.19437 section 3.3; Qwen3 model cards (an assumption for the others)."""
+
+
+def has_block_fp8(arch: Architecture) -> bool:
+    """Whether the model's published fp8 weights are block-scaled."""
+    return arch.family.startswith(BLOCK_FP8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnergyTerms:
+    """What a step of one GPU spends energy on beside the static power; numbers or (n,).
+
+    Attributes:
+        flops: in bf16, with wasted tiles. sampling_s: time in which the GPU sorts logits.
+        quantising_s: launches of block-scaled products.
+    """
+
+    flops: Any
+    hbm_bytes: Any
+    link_bytes: Any
+    sampling_s: Any
+    quantising_s: Any
+
+    def energy_j(self, device: Device) -> Any:
+        """Dynamic energy."""
+        return (
+            self.flops * device.flop_j
+            + self.hbm_bytes * device.hbm_byte_j
+            + self.link_bytes * device.link_byte_j
+            + self.sampling_s * device.sampling_w
+            + self.quantising_s * device.quantising_w
+        )
+
+    def mean(self, share: float) -> EnergyTerms:
+        """Of two steps, the second with this weight."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return EnergyTerms(*(float((1 - share) * v[0] + share * v[1]) for v in values))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """Costs of n steps; arrays of shape (n,), per GPU.
+
+    Attributes:
+        time_s, power_w: at the clock that keeps the limit. clock_frac: that clock.
+        kernel_s, link_s, host_s: the parts of the time.
+        flops: on tensor cores. hbm_bytes, weight_bytes, link_bytes: moved.
+        compute_share: share of the kernels' time that compute binds.
+    """
+
+    time_s: Floats
+    power_w: Floats
+    clock_frac: Floats
+    kernel_s: Floats
+    link_s: Floats
+    host_s: Floats
+    flops: Floats
+    hbm_bytes: Floats
+    weight_bytes: Floats
+    link_bytes: Floats
+    compute_share: Floats
+    energy: EnergyTerms
+
+    @property
+    def energy_j(self) -> Floats:
+        """Energy of one GPU in each step: exactly power x time."""
+        return np.asarray(self.power_w * self.time_s)
+
+
+class StepModel:
+    """Steps of one architecture on one layout, node, engine and precision.
+
+    Args:
+        cap_w: power cap of each GPU; None for the device's own limit.
+        sampling: how a next token is chosen: `sorted` (top-k or top-p), `plain` (neither),
+            `greedy` (the largest logit; no cost of its own); None for the family's habit.
+    """
+
+    def __init__(
+        self,
+        arch: Architecture,
+        layout: Layout,
+        node: Node,
+        *,
+        engine: str = "vllm",
+        precision: Precision = BF16,
+        cap_w: float | None = None,
+        sampling: Sampling | None = None,
+    ):
+        self.arch = arch
+        self.layout = layout
+        self.node = node
+        self.engine: Engine = load_engine(engine)
+        self.program = compile_step(arch, precision)
+        self.kernels = StepKernels(
+            self.program, layout, node.device, self.engine, fp8_block=has_block_fp8(arch)
+        )
+        self.cap_w = node.device.limit_w if cap_w is None else min(cap_w, node.device.limit_w)
+        kinds = [feature.kind for feature in self.program.features]
+        self._prefill = kinds.index("prefill_tokens")
+        self._decode = kinds.index("decode_tokens")
+        self._logits = kinds.index("logits")
+        self._layers = float(arch.n_layers)
+        self.scan_layers = self._count("scan", "cache")
+        self.chunk_layers = self._count("chunk ", "name")
+        self._reduces = float(self.program.layers[self.program.all_reduce_after].sum())
+        self.sampling = sampling or ("plain" if arch.family in PLAIN_SAMPLING else "sorted")
+        self._sequence_s = self.engine.sampling_s_per_logit(self.sampling) * arch.vocab
+
+    def _count(self, what: str, where: str) -> float:
+        """Layers with a recurrent state, or with chunked attention."""
+        if where == "name":
+            names = self.program.name
+            chosen = [i for i, name in enumerate(names) if what in name and name.endswith(".core")]
+            return float(self.program.layers[chosen].sum())
+        return sum(
+            row.layers
+            for row in self.kernels.rows
+            if row.family == what and bool(row.bytes_[self._state_columns()].any())
+        )
+
+    def _state_columns(self) -> list[int]:
+        return [i for i, f in enumerate(self.program.features) if f.kind == "sequences"]
+
+    def evaluate(self, features: Floats) -> Steps:
+        """Cost of steps.
+
+        Args:
+            features: of the replica's batches, shape (n, n_features).
+        """
+        work = self.kernels.evaluate(features)
+        sequences = features[:, self._logits]
+        prompt = features[:, self._prefill]
+        link_s, link_bytes = self._links(prompt + features[:, self._decode], features)
+        sampling_s = self._sequence_s * sequences / (self.layout.dp * self.layout.pp)
+        host_s = self._engine_s(prompt) + sampling_s
+        return self._at_clock(work, link_s, link_bytes, host_s, sampling_s)
+
+    def _engine_s(self, prompt_tokens: Floats) -> Floats:
+        engine = self.engine
+        eager_s = engine.eager_layer_s * self._layers + engine.scan_layer_s * self.scan_layers
+        fixed_s = (
+            engine.step_s + engine.layer_s * self._layers + engine.chunk_layer_s * self.chunk_layers
+        )
+        return np.asarray(fixed_s + eager_s * (prompt_tokens > 0))
+
+    def _links(self, tokens: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Time of all collectives of a step, and the bytes that a GPU sends."""
+        layout = self.layout
+        rank_tokens = tokens / (layout.dp * layout.pp)
+        payload = rank_tokens * self.arch.hidden * 2.0
+        time_s, sent = np.zeros_like(tokens), np.zeros_like(tokens)
+        if layout.tp > 1:
+            crossing = 2 * payload * (layout.tp - 1) / layout.tp
+            latency_s = self.engine.all_reduce_s + self.engine.all_reduce_extra_s * payload / (
+                payload + self.engine.all_reduce_half_bytes
+            )
+            link = layout.tp_link(self.node)
+            time_s = time_s + self._reduces * (latency_s + crossing / link.bytes_per_s)
+            sent = sent + self._reduces * crossing
+        if layout.dp > 1 and layout.ep > 1:
+            time_s, sent = self._exchange(time_s, sent, features)
+        if layout.pp > 1:
+            hop: Link = self.node.nvlink if layout.gpus <= self.node.gpus else self.node.network
+            hops = layout.pp - 1
+            time_s = time_s + hops * (hop.latency_s + payload / hop.bytes_per_s)
+            sent = sent + payload * hops / layout.pp
+        return time_s, sent
+
+    def _exchange(self, time_s: Floats, sent: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Dispatch and combine of the experts' tokens among the expert-parallel GPUs."""
+        matrix = self.program.matrices["dispatch_bytes"]
+        total = (features @ matrix.T).sum(axis=1) / (self.layout.gpus)
+        calls = 2.0 * float(self.program.layers[matrix.any(axis=1)].max(initial=0))
+        link = self.layout.ep_link(self.node)
+        one = all_to_all(1.0, self.layout.ep, Link(link.bytes_per_s, 0.0))
+        return time_s + calls * link.latency_s + total * one.time_s, sent + total * one.link_bytes
+
+    def _at_clock(
+        self, work: Work, link_s: Floats, link_bytes: Floats, host_s: Floats, sampling_s: Floats
+    ) -> Steps:
+        """Lower the clock where the power would pass the cap."""
+        device = self.node.device
+        kernel_s = work.kernel_s()
+        time_s = kernel_s + link_s + host_s
+        energy = EnergyTerms(
+            flops=work.energy_flops,
+            hbm_bytes=work.hbm_bytes,
+            link_bytes=link_bytes,
+            sampling_s=sampling_s,
+            quantising_s=work.quantising_s,
+        )
+        active_w = device.static_w + energy.energy_j(device) / time_s
+        power_w = active_w * (1 + device.model_error_frac)
+        clock = np.ones_like(time_s)
+        if bool((power_w > self.cap_w).any()):
+            clock = clock_under_cap(device, power_w, self.cap_w)
+            kernel_s = work.kernel_s(clock)
+            time_s = kernel_s + link_s + host_s
+            power_w = np.minimum(power_w, self.cap_w)
+        return Steps(
+            time_s=time_s,
+            power_w=power_w,
+            clock_frac=clock,
+            kernel_s=kernel_s,
+            link_s=link_s,
+            host_s=host_s,
+            flops=work.matmul_flops.sum(axis=1),
+            hbm_bytes=work.hbm_bytes,
+            weight_bytes=work.weight_bytes,
+            link_bytes=link_bytes,
+            compute_share=work.compute_share(),
+            energy=energy,
+        )

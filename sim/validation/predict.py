@@ -1,0 +1,176 @@
+"""From a measured row to what the model predicts for it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from sim.cost.capacity import UNBOUNDED_TOKENS, cache_tokens
+from sim.cost.layout import Layout, check_layout
+from sim.cost.steps import StepModel
+from sim.datum import data
+from sim.errors import CapacityError, InputError
+from sim.flops import Precision
+from sim.hardware.device import DEVICES
+from sim.hardware.engine import ENGINES, Sampling
+from sim.hardware.node import NODES, load_node
+from sim.validation.load import (
+    Requests,
+    SteadyState,
+    first_token_parts,
+    first_token_s,
+    open_first_token_s,
+    open_loop,
+    steady_state,
+)
+from sim.validation.rows import (
+    CannotPredictError,
+    MeasuredRow,
+    architecture,
+    row_precision,
+)
+
+WORKLOADS: Final = "validation/workloads.yaml"
+GREEDY: Final[Sampling] = "greedy"
+GREEDY_SETS: Final = ("silicon", "trtllm")
+"""Sets whose load generators ask for no sampling (an assumption: they do not say)."""
+
+
+def predict(row: MeasuredRow, configs: Path | None = None) -> dict[str, float]:
+    """Every measure of `MEASURES` that the load defines, in the row's units.
+
+    Raises:
+        CannotPredictError: says why the row is skipped.
+    """
+    model = row_model(row, configs)
+    requests = row_requests(row)
+    state, ttft_s = _state(row, model, requests)
+    energy_j = state.power_w * model.layout.gpus / state.tokens_per_s
+    found = {
+        "tpot_mean_ms": state.step_s * 1e3,
+        "itl_p50_ms": state.median_step_s * 1e3,
+        "out_tokens_per_s": state.tokens_per_s,
+        "power_w_per_gpu": state.power_w,
+        "energy_j_per_output_token": energy_j,
+    }
+    return found if ttft_s is None else {**found, "ttft_ms": ttft_s * 1e3}
+
+
+def row_model(row: MeasuredRow, configs: Path | None) -> StepModel:
+    """The step model of a row's architecture, layout, precision and engine."""
+    if row.layout is None:
+        raise CannotPredictError("the row does not say the parallel layout")
+    if row.gpu not in DEVICES:
+        raise CannotPredictError(f"no device {row.gpu!r}")
+    if row.engine not in ENGINES:
+        raise CannotPredictError(f"no profile of the engine {row.engine!r}")
+    try:
+        return _model(
+            row.config, configs, row.layout, row.engine, row_precision(row), row.gpu,
+            GREEDY if row.set in GREEDY_SETS else None,
+        )  # fmt: skip
+    except InputError as error:
+        raise CannotPredictError(str(error)) from error
+
+
+@cache
+def _model(
+    config: str,
+    configs: Path | None,
+    layout: Layout,
+    engine: str,
+    precision: Precision,
+    gpu: str,
+    sampling: Sampling | None,
+) -> StepModel:
+    model = architecture(config, configs)
+    node = load_node(next(name for name, device in NODES.items() if device == gpu))
+    check_layout(model, layout, node)
+    return StepModel(model, layout, node, engine=engine, precision=precision, sampling=sampling)
+
+
+def row_requests(row: MeasuredRow) -> Requests:
+    """Lengths; a prompt length that was not published is the task's assumption."""
+    if row.osl is None or row.osl < 1:
+        raise CannotPredictError("the row gives no output length")
+    isl = row.isl
+    if row.isl_is_assumed:
+        key = f"{row.task}.prompt_tokens"
+        known = data(WORKLOADS)
+        isl = known[key].value if key in known else isl
+    if isl is None:
+        raise CannotPredictError("the prompt length is unknown, and so is the task")
+    return Requests(isl, row.osl)
+
+
+def measured_state(row: MeasuredRow, model: StepModel, requests: Requests) -> SteadyState:
+    """The steady state of a row's load."""
+    return _state(row, model, requests)[0]
+
+
+def _state(
+    row: MeasuredRow, model: StepModel, requests: Requests
+) -> tuple[SteadyState, float | None]:
+    """The steady state of the row's load, and the mean time to the first token [s]."""
+    fit = _most_running(model, requests)
+    rate = re.search(r"QPS=([\d.]+|INF)", row.load)
+    if row.running is not None:
+        return _closed(row, model, requests, fit)
+    if rate and rate.group(1) != "INF":
+        return _open(model, requests, float(rate.group(1)), fit)
+    if rate or "max load" in row.load:
+        return _queued(model, requests, fit, timed=bool(rate))
+    raise CannotPredictError(f"the load {row.load!r} is not understood")
+
+
+def _most_running(model: StepModel, requests: Requests) -> float:
+    """Sequences that the cache holds at their mean length."""
+    try:
+        tokens = cache_tokens(model.program, model.layout, model.node.device, 1)
+    except CapacityError as error:
+        raise CannotPredictError(str(error)) from error
+    return float(min(tokens, UNBOUNDED_TOKENS)) / (requests.isl + requests.osl)
+
+
+def _closed(
+    row: MeasuredRow, model: StepModel, requests: Requests, fit: float
+) -> tuple[SteadyState, float | None]:
+    """N clients that each wait for their answer. ml.energy gives the running batch itself."""
+    clients = row.running or 1.0
+    if row.set == "ml.energy":
+        per_sequence = fit * (requests.isl + requests.osl) / clients
+        context = min(requests.isl + 0.5 * requests.osl, per_sequence)
+        return steady_state(model, requests, clients, context), None
+    state = steady_state(model, requests, min(clients, fit))
+    waiting_s = max(clients - fit, 0.0) * requests.osl / state.tokens_per_s
+    return state, waiting_s + first_token_s(model, requests, state.running, state.step_s)
+
+
+def _open(
+    model: StepModel, requests: Requests, per_s: float, fit: float
+) -> tuple[SteadyState, float | None]:
+    most = min(fit, data(WORKLOADS)["trtllm.max_num_seqs"].value)
+    state = open_loop(model, requests, per_s, most)
+    if state.running >= most:
+        return _queued(model, requests, fit, timed=True)
+    return state, open_first_token_s(model, requests, state)
+
+
+def _queued(
+    model: StepModel, requests: Requests, fit: float, *, timed: bool
+) -> tuple[SteadyState, float | None]:
+    """Everything waits at the start. The k-th request starts when a place is free."""
+    figures = data(WORKLOADS)
+    most = max(1.0, min(fit, figures["trtllm.max_num_seqs"].value))
+    state = steady_state(model, requests, most)
+    if not timed:
+        return state, None
+    count = figures["trtllm.online_requests"].value
+    first = min(most, count)
+    tokens = first * requests.isl
+    full = Requests(model.engine.max_batched_tokens, requests.osl)
+    wave_s = tokens / full.isl * first_token_parts(model, full, 0.0, 0.0).alone_s / 2
+    later_s = (count - first) / 2 * requests.osl / state.tokens_per_s
+    return state, wave_s + (count - first) / count * later_s

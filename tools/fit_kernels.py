@@ -1,0 +1,367 @@
+"""Fits every kernel law of `sim/data/hardware/kernels.csv` on measured kernel tables.
+
+    python tools/fit_kernels.py FACTS/measured/kernels_h100 [--out sim/data/hardware/kernels.csv]
+
+The tables are those of ai-dynamo/aiconfigurator (Apache-2.0), H100 SXM, by engine. Matrix
+products whose twin in FACTS/measured/kernels_h200_power drew more than 650 W are left out:
+they ran throttled, and the power limit is a part of the model, not of these laws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from sim.hardware.kernels import gemm_flops, joined
+
+Floats = NDArray[np.float64]
+Table = dict[str, NDArray[np.generic]]
+
+PEAK = {"bf16": 989.4e12, "fp8": 1978.9e12, "fp8_block": 1978.9e12, "w4": 989.4e12}
+WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "w4": 0.53125}
+HBM = 3.35e12
+MULTIPROCESSORS = 132
+LINK = 450e9 * 0.80
+HOT_W = 650.0
+TABLES = {"vllm": "vllm_0.24.0", "trtllm": "trtllm_1.3.0rc20"}
+GEMM_NAMES = {"bf16": "bfloat16", "fp8": "fp8", "fp8_block": "fp8_block"}
+MOE_KERNELS = {
+    ("vllm", "bf16"): ("triton_tritonexperts", "bfloat16"),
+    ("vllm", "fp8_block"): ("triton_tritonexperts", "fp8_block"),
+    ("vllm", "fp8"): ("triton_tritonexperts", "fp8_block"),
+    ("vllm", "w4"): ("oaitritonmxfp4", "w4a16_mxfp4"),
+    ("trtllm", "bf16"): ("moe_torch_flow_cutlass", "bfloat16"),
+    ("trtllm", "fp8"): ("moe_torch_flow_cutlass", "fp8"),
+    ("trtllm", "fp8_block"): ("moe_torch_flow_cutlass", "fp8_block"),
+    ("trtllm", "w4"): ("moe_torch_flow", "w4a16_mxfp4"),
+}
+COLUMNS = ("fixed_s", "unit_s", "memory_frac", "compute_frac", "half", "sharpness")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one law is fitted on: measured times, and the terms of the law."""
+
+    time_s: Floats
+    units: Floats
+    bytes_: Floats
+    flops: Callable[[float], Floats]
+    peak: float
+
+
+def predicted(x: Floats, case: Case) -> Floats:
+    """The law of `sim.hardware.kernels` with coefficients in the order of COLUMNS."""
+    memory_s = case.bytes_ / (x[2] * HBM)
+    compute_s = case.flops(x[4]) / (x[3] * case.peak)
+    return x[0] + x[1] * case.units + joined(memory_s, compute_s, x[5])
+
+
+def fit(case: Case, start: list[float], low: list[float], high: list[float]) -> Floats:
+    """Robust least squares on the logarithm of the time.
+
+    Solved in units of each coefficient: the solver's step tolerance is one number for all.
+    """
+    unit = np.where(np.abs(start) > 0, np.abs(start), np.array(high))
+    found = least_squares(
+        lambda x: np.log(predicted(x * unit, case) / case.time_s),
+        np.array(start) / unit,
+        bounds=(np.array(low) / unit, np.array(high) / unit),
+        loss="soft_l1",
+        f_scale=0.1,
+    )
+    return np.asarray(found.x * unit)
+
+
+def read(path: Path) -> Table:
+    """A parquet file as arrays."""
+    table = pq.read_table(path)
+    return {name: np.array(table[name].to_pylist()) for name in table.column_names}
+
+
+def columns(table: Table, keep: NDArray[np.bool_], *names: str) -> list[Floats]:
+    """Chosen columns as floats."""
+    return [table[name][keep].astype(float) for name in names]
+
+
+def hot_shapes(folder: Path) -> set[tuple[str, int, int, int]]:
+    """Shapes that drew more than HOT_W on the H200 (same die, same limit)."""
+    t = read(folder / "gemm_vllm_0.22.0_gemm_perf.parquet")
+    return {
+        (d, m, n, k)
+        for d, m, n, k, w in zip(
+            t["gemm_dtype"].tolist(), t["m"].tolist(), t["n"].tolist(), t["k"].tolist(),
+            t["power"].tolist(), strict=True,
+        )
+        if w > HOT_W
+    }  # fmt: skip
+
+
+def gemm_case(table: Table, dtype: str, hot: set[tuple[str, int, int, int]]) -> Case:
+    """Matrix products of the sizes that hold most of a model's weights, not throttled."""
+    name = GEMM_NAMES[dtype]
+    twin = "bfloat16" if dtype == "bf16" else "fp8_block"
+    cold = np.array(
+        [
+            (twin, m, n, k) not in hot
+            for m, n, k in zip(
+                table["m"].tolist(), table["n"].tolist(), table["k"].tolist(), strict=True
+            )
+        ]
+    )
+    sizes = (table["n"] >= 256) & (table["k"] >= 256) & (table["n"] <= 16384)
+    large = table["n"].astype(float) * table["k"].astype(float) >= 2048**2
+    keep = (table["gemm_dtype"] == name) & sizes & (table["k"] <= 16384) & large & cold
+    m, n, k, ms = columns(table, keep, "m", "n", "k", "latency")
+    moved = n * k * WEIGHT_BYTES[dtype] + (m * k + m * n) * 2.0
+    if dtype != "bf16":
+        moved += 2 * m * k  # the quantised input, written and read
+    return Case(
+        ms * 1e-3,
+        np.zeros_like(m),
+        moved,
+        lambda half: gemm_flops(m, n, k, MULTIPROCESSORS, half),
+        PEAK[dtype],
+    )
+
+
+def moe_case(table: Table, kernel: str, name: str, dtype: str) -> Case:
+    """Balanced routing: min(E, n k) experts touched, spread over the expert-parallel GPUs."""
+    source = np.array([kernel in text for text in table["kernel_source"].tolist()])
+    width = table["inter_size"] // table["moe_tp_size"]
+    keep = (
+        source
+        & (table["moe_dtype"] == name)
+        & (table["distribution"] == "balanced")
+        & (width >= 128)
+        & (table["moe_ep_size"] <= 16)
+    )
+    n, h, f, top, experts, tp, ep, ms = columns(
+        table, keep, "num_tokens", "hidden_size", "inter_size", "topk", "num_experts",
+        "moe_tp_size", "moe_ep_size", "latency",
+    )  # fmt: skip
+    narrow = f / tp
+    touched = np.maximum(np.minimum(experts, n * top) / ep, np.minimum(1.0, n * top))
+    moved = touched * 3 * h * narrow * WEIGHT_BYTES[dtype] + n * top / ep * (2 * h + 3 * narrow) * 2
+    return Case(
+        ms * 1e-3,
+        touched,
+        moved,
+        lambda half: 6 * h * narrow * (n * top / ep + touched * half),
+        PEAK[dtype],
+    )
+
+
+def decode_case(table: Table, dtype: str) -> Case:
+    """Decode attention: bytes of the cache, and one unit per sequence and key-value head."""
+    cache = "bfloat16" if dtype == "bf16" else "fp8"
+    keep = (
+        (table["window_size"] == 0)
+        & (table["kv_cache_dtype"] == cache)
+        & (table["head_dim"] <= 128)
+        & (table["num_key_value_heads"] <= 16)
+        & (table["step"] >= 127)
+    )
+    b, c, kv, d, ms = columns(
+        table, keep, "batch_size", "step", "num_key_value_heads", "head_dim", "latency"
+    )
+    moved = b * (c + 1) * kv * d * 2 * WEIGHT_BYTES[dtype]
+    return Case(ms * 1e-3, b * kv, moved, lambda half: np.zeros_like(b) * half, PEAK["bf16"])
+
+
+def prefill_case(table: Table) -> Case:
+    """Causal prefill attention of whole prompts in bf16, head size 128."""
+    keep = (
+        (table["window_size"] == 0)
+        & (table["kv_cache_dtype"] == "bfloat16")
+        & (table["head_dim"] == 128)
+        & (table["isl"] >= 64)
+    )
+    b, s, h, kv, ms = columns(
+        table, keep, "batch_size", "isl", "num_heads", "num_key_value_heads", "latency"
+    )
+    return Case(
+        ms * 1e-3,
+        np.zeros_like(b),
+        b * s * (2 * h + 2 * kv) * 128 * 2,
+        lambda half: b * 4 * h * 128 * s * (s / 2 + half),
+        PEAK["bf16"],
+    )
+
+
+def latent_decode_case(table: Table) -> Case:
+    """Absorbed latent attention: 512 + 64 cached values, 2 H (2 x 512 + 64) FLOPs per pair."""
+    keep = (table["kv_cache_dtype"] == "bfloat16") & (table["step"] >= 127)
+    heads, b, c, ms = columns(table, keep, "num_heads", "batch_size", "step", "latency")
+    pairs = b * (c + 1)
+    return Case(
+        ms * 1e-3, b, pairs * 576 * 2, lambda half: pairs * 2 * heads * (1088 + half), PEAK["bf16"]
+    )
+
+
+def latent_prefill_case(table: Table) -> Case:
+    """Expanded latent attention: query and key of 192, value of 128."""
+    keep = (table["kv_cache_dtype"] == "bfloat16") & (table["isl"] >= 64) & (table["step"] == 0)
+    heads, b, s, ms = columns(table, keep, "num_heads", "batch_size", "isl", "latency")
+    return Case(
+        ms * 1e-3,
+        np.zeros_like(b),
+        b * s * heads * (2 * 192 + 2 * 128) * 2,
+        lambda half: b * 2 * heads * 320 * s * (s / 2 + half),
+        PEAK["bf16"],
+    )
+
+
+def laws(folder: Path) -> list[dict[str, str]]:
+    """All laws with their errors."""
+    hot = hot_shapes(folder.parent / "kernels_h200_power")
+    rows = []
+    for engine, version in TABLES.items():
+        gemm = read(folder / f"gemm_{version}_gemm_perf.parquet")
+        for dtype in GEMM_NAMES:
+            case = gemm_case(gemm, dtype, hot)
+            x = fit(case, [5e-6, 0, 0.8, 0.7, 0.2, 2], [0, 0, 0.3, 0.2, 0, 1],
+                    [2e-4, 1e-12, 1.0, 1.0, 3, 12])  # fmt: skip
+            rows.append(described(engine, "gemm", dtype, x, case, version))
+        moe = read(folder / f"moe_{version}_moe_perf.parquet")
+        for (owner, dtype), (kernel, name) in MOE_KERNELS.items():
+            if owner == engine:
+                case = moe_case(moe, kernel, name, dtype)
+                x = fit(case, [3e-5, 1e-7, 0.8, 0.4, 20, 3], [0, 0, 0.2, 0.05, 0, 1],
+                        [2e-4, 1e-5, 1.0, 1.0, 300, 12])  # fmt: skip
+                rows.append(described(engine, "moe", dtype, x, case, version))
+        decode = read(folder / f"attention_{version}_generation_attention_perf.parquet")
+        for dtype in ("bf16", "fp8"):
+            case = decode_case(decode, dtype)
+            x = fit(case, [1e-5, 2e-8, 0.9, 1, 0, 2], [0, 0, 0.3, 0.99, 0, 1.99],
+                    [1e-4, 1e-6, 1.0, 1.01, 1, 2.01])  # fmt: skip
+            rows.append(described(engine, "decode_attention", dtype, x, case, version))
+        case = prefill_case(read(folder / f"attention_{version}_context_attention_perf.parquet"))
+        x = fit(case, [1e-5, 0, 0.5, 0.6, 150, 2], [0, 0, 0.1, 0.1, 0, 1],
+                [1e-4, 1e-12, 1.0, 1.0, 2000, 12])  # fmt: skip
+        rows.append(described(engine, "prefill_attention", "bf16", x, case, version))
+    return rows + latent_laws(folder)
+
+
+def latent_laws(folder: Path) -> list[dict[str, str]]:
+    """Latent attention was measured in SGLang only; the other engines run the same kernels."""
+    version = "sglang_0.5.14"
+    decode = latent_decode_case(read(folder / f"mla_{version}_generation_mla_perf.parquet"))
+    prefill = latent_prefill_case(read(folder / f"mla_{version}_context_mla_perf.parquet"))
+    x = fit(decode, [1e-5, 2e-8, 0.7, 0.5, 0, 2], [0, 0, 0.2, 0.1, 0, 1],
+            [1e-4, 1e-6, 1.0, 1.0, 1e-9, 12])  # fmt: skip
+    y = fit(prefill, [1e-5, 0, 0.5, 0.6, 150, 2], [0, 0, 0.1, 0.1, 0, 1],
+            [1e-4, 1e-12, 1.0, 1.0, 2000, 12])  # fmt: skip
+    return [
+        described("any", "latent_decode", "bf16", x, decode, version),
+        described("any", "latent_prefill", "bf16", y, prefill, version),
+    ]
+
+
+def described(
+    engine: str, family: str, dtype: str, x: Floats, case: Case, version: str
+) -> dict[str, str]:
+    """One row of the table."""
+    error = np.abs(np.exp(np.log(predicted(x, case) / case.time_s)) - 1)
+    print(engine, family, dtype, np.array2string(x, precision=3), len(error),
+          f"median {np.median(error):.3f} p90 {np.quantile(error, 0.9):.3f}")  # fmt: skip
+    found = {name: f"{value:.4g}" for name, value in zip(COLUMNS, x, strict=True)}
+    return {
+        "engine": engine,
+        "family": family,
+        "dtype": dtype,
+        **found,
+        "rows": str(len(error)),
+        "median_error_frac": f"{np.median(error):.3f}",
+        "p90_error_frac": f"{np.quantile(error, 0.9):.3f}",
+        "source": f"measured, {version.replace('_', ' ')} on H100",
+    }
+
+
+def all_reduce(folder: Path, engine: str) -> None:
+    """Print the all-reduce constants of `sim/data/hardware/engines`, fitted for 2 to 8 GPUs.
+
+    `message_size` counts bf16 elements: as bytes, the largest would reach half of NVLink.
+    """
+    table = read(folder / f"comm_{TABLES[engine]}_custom_allreduce_perf.parquet")
+    graph = np.array(["eager" not in name for name in table["kernel_source"].tolist()])
+    keep = graph & (table["message_size"] <= 2**25)
+    size, gpus, ms = columns(table, keep, "message_size", "num_gpus", "latency")
+    sent = size * 2
+    crossing_s = 2 * sent * (gpus - 1) / gpus / LINK
+    start = np.array([4e-6, 1e-5, 4e5])
+
+    def time_s(x: Floats) -> Floats:
+        first, extra, half = x * start
+        return np.asarray(first + extra * sent / (sent + half) + crossing_s)
+
+    found = least_squares(
+        lambda x: np.log(time_s(x) / (ms * 1e-3)), np.ones(3), bounds=(0.01, 30.0), loss="soft_l1",
+        f_scale=0.1,
+    )  # fmt: skip
+    error = np.abs(time_s(found.x) / (ms * 1e-3) - 1)
+    print(engine, "all_reduce", found.x * start, len(ms),
+          f"median {np.median(error):.3f} p90 {np.quantile(error, 0.9):.3f}")  # fmt: skip
+
+
+ASSUMED = (
+    ("any", "elementwise", "bf16", 2e-6, 0.7, 0.5, "assumption: a fused element-wise kernel"),
+    (
+        "any",
+        "scan",
+        "bf16",
+        5e-6,
+        0.9,
+        0.15,
+        "assumption: states are read as decode attention reads its cache (0.90 of the peak)",
+    ),
+)
+
+
+def assumed() -> list[dict[str, str]]:
+    """Laws that no table covers."""
+    return [
+        {
+            "engine": engine, "family": family, "dtype": dtype, "fixed_s": f"{fixed:g}",
+            "unit_s": "0", "memory_frac": f"{memory:g}", "compute_frac": f"{compute:g}",
+            "half": "0", "sharpness": "4", "rows": "0", "median_error_frac": "",
+            "p90_error_frac": "", "source": source,
+        }
+        for engine, family, dtype, fixed, memory, compute, source in ASSUMED
+    ]  # fmt: skip
+
+
+HEADER = """\
+# Coefficients of kernel laws (sim/hardware/kernels.py), H100 SXM 80 GB, nominal clock.
+# Fitted on the measured kernel tables of ai-dynamo/aiconfigurator (Apache-2.0), read
+# 2026-11-24; SGLang and every engine without a row of its own take vLLM's, then `any`.
+# Reproduce: python tools/fit_kernels.py FACTS/measured/kernels_h100
+# median_error_frac, p90_error_frac: of the fit, on `rows` measured kernels.
+"""
+
+
+def main() -> None:
+    """Fit and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("sim/data/hardware/kernels.csv"))
+    options = parser.parse_args()
+    for engine in TABLES:
+        all_reduce(options.folder, engine)
+    rows = laws(options.folder) + assumed()
+    with options.out.open("w", encoding="utf-8", newline="") as file:
+        file.write(HEADER)
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Fits the constants of the serving engines and of the chip's power on measured rows.
+
+    python tools/fit_serving.py FACTS steps --write   then `power`, then `first`
+
+FACTS/measured/serving_h100.csv and FACTS/arch/configs. Step times are linear in an
+engine's constants once the kernels are known, so a fit is a robust least squares on the
+logarithm of the time (of the power), each model weighing the same. Printed: the
+coefficients, the errors in-sample, and those of each model when it is left out of the fit
+(median of the per-model medians). With --write the values go into `sim/data/hardware`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from sim.cost.steps import StepModel
+from sim.validation import load
+from sim.validation.predict import measured_state, row_model, row_requests
+from sim.validation.rows import CannotPredictError, MeasuredRow, read_rows
+
+Floats = NDArray[np.float64]
+TODAY = "2026-11-24"
+DATA = Path("sim/data/hardware")
+PRIOR_WEIGHT = 0.03
+"""Holds a coefficient that the kept models say nothing of at its start."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fit: `model(x)` against `measured`, per row; `groups` are the models."""
+
+    names: tuple[str, ...]
+    start: Floats
+    low: Floats
+    high: Floats
+    model: Callable[[Floats], Floats]
+    measured: Floats
+    groups: NDArray[np.str_]
+
+    def solve(self, keep: NDArray[np.bool_]) -> Floats:
+        """Coefficients from the rows of `keep`; each model weighs the same."""
+        weight = np.array([1 / np.sqrt((self.groups[keep] == g).sum()) for g in self.groups[keep]])
+        # In units of each coefficient: the solver's step tolerance is one number for all.
+        found = least_squares(
+            lambda x: np.append(
+                weight * np.log(self.model(x * self.start)[keep] / self.measured[keep]),
+                PRIOR_WEIGHT * (x - 1),
+            ),
+            np.ones_like(self.start),
+            bounds=(self.low / self.start, self.high / self.start),
+            loss="soft_l1",
+            f_scale=0.1,
+        )
+        return np.asarray(found.x * self.start)
+
+    def report(self, title: str) -> tuple[Floats, float, float]:
+        """Coefficients, error in-sample and with each model left out; printed."""
+        everything = np.ones(len(self.measured), dtype=bool)
+        x = self.solve(everything)
+        inside = np.abs(self.model(x) / self.measured - 1)
+        outside = np.zeros_like(inside)
+        for group in np.unique(self.groups):
+            mine = self.groups == group
+            if mine.all():
+                outside = inside
+                break
+            outside[mine] = np.abs(self.model(self.solve(~mine))[mine] / self.measured[mine] - 1)
+        scores = self.score(inside), self.score(outside)
+        print(f"{title}: {len(self.measured)} rows of {len(np.unique(self.groups))} models")
+        for name, value in zip(self.names, x, strict=True):
+            print(f"    {name} = {value:.4g}")
+        print(f"    median of model medians: in-sample {scores[0]:.3f}, left out {scores[1]:.3f}")
+        for group in np.unique(self.groups):
+            mine = self.groups == group
+            print(f"        {group}: {np.median(inside[mine]):.3f} {np.median(outside[mine]):.3f}")
+        return x, *scores
+
+    def score(self, error: Floats) -> float:
+        """Median over models of their medians."""
+        medians = [np.median(error[self.groups == g]) for g in np.unique(self.groups)]
+        return float(np.median(medians))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row with the parts of its two kinds of steps (without and with prompts)."""
+
+    row: MeasuredRow
+    model: StepModel
+    state: load.SteadyState
+
+
+def cases(
+    rows: list[MeasuredRow], configs: Path, keep: Callable[[MeasuredRow], bool]
+) -> list[Case]:
+    """Rows that can be predicted, with their steady states."""
+    found = []
+    for row in filter(keep, rows):
+        try:
+            model = row_model(row, configs)
+            found.append(Case(row, model, measured_state(row, model, row_requests(row))))
+        except CannotPredictError as error:
+            print(f"left out {row.id}: {error}")
+    return found
+
+
+def engine_problem(chosen: list[Case], names: tuple[str, ...], start: list[float]) -> Problem:
+    """Time per output token, linear in the engine's constants."""
+    counts = np.array([[host_counts(case)[name] for name in names] for case in chosen])
+    device_s = np.array([c.state.step_s - c.state.host_s for c in chosen])
+    measured = np.array([c.row.measured["tpot_mean_ms"] for c in chosen]) * 1e-3
+    fixed = np.zeros(len(chosen))
+    for i, case in enumerate(chosen):
+        for name, count in host_counts(case).items():
+            if name not in names:
+                fixed[i] += count * getattr(case.model.engine, name)
+    x0 = np.array(start)
+    return Problem(
+        names, x0, np.zeros_like(x0), x0 * 30 + 1e-9,
+        lambda x: device_s + fixed + counts @ x,
+        measured, np.array([f"{c.row.config} {c.row.set}" for c in chosen]),
+    )  # fmt: skip
+
+
+def host_counts(case: Case) -> dict[str, float]:
+    """How often a mean step pays each constant of the engine."""
+    model, share = case.model, case.state.prompt_share
+    logits = case.state.running * model.arch.vocab / (model.layout.dp * model.layout.pp)
+    kind = model.sampling
+    return {
+        "step_s": 1.0,
+        "layer_s": float(model.arch.n_layers),
+        "logit_s": logits * (kind == "sorted"),
+        "plain_logit_s": logits * (kind == "plain"),
+        "eager_layer_s": share * model.arch.n_layers,
+        "scan_layer_s": share * model.scan_layers,
+        "chunk_layer_s": model.chunk_layers,
+    }
+
+
+def power_problem(chosen: list[Case]) -> Problem:
+    """Watts of a GPU, linear in the coefficients below the limit; times as predicted.
+
+    Left-out models say nothing of `quantising_w` when they alone are in fp8: it then stays
+    at its start, what block-scaled products drew beyond their FLOPs and bytes on an H200.
+    """
+    names = ("static_w", "flop_j", "hbm_byte_j", "sampling_w", "quantising_w")
+    start = np.array([175.0, 0.75e-12, 1.0e-10, 300.0, 165.0])
+    per_s = np.array([_energy_rates(c.state) for c in chosen])
+    limit_w = chosen[0].model.node.device.limit_w
+    return Problem(
+        names, start, start * 0.2, start * 5,
+        lambda x: np.minimum(per_s @ x, limit_w),
+        np.array([c.row.measured["power_w_per_gpu"] for c in chosen]),
+        np.array([c.row.config for c in chosen]),
+    )  # fmt: skip
+
+
+def _energy_rates(state: load.SteadyState) -> list[float]:
+    """What each power coefficient multiplies."""
+    e, time_s = state.energy, state.step_s
+    parts = (time_s, e.flops, e.hbm_bytes, e.sampling_s, e.quantising_s)
+    return [part / time_s for part in parts]
+
+
+def first_problem(chosen: list[Case]) -> Problem:
+    """Time to the first token in closed loops that the cache holds."""
+    parts = [
+        load.first_token_parts(c.model, row_requests(c.row), c.state.running, c.state.step_s)
+        for c in chosen
+    ]
+    alone_s = np.array([p.alone_s for p in parts])
+    counts = np.array([[p.burst_s, 1.0, p.turn_s] for p in parts])
+    start = np.array([0.045, 0.01, 0.3])
+    return Problem(
+        ("burst_frac", "request_s", "slot_frac"),
+        start, np.zeros(3), start * 30,
+        lambda x: alone_s + counts @ x,
+        np.array([c.row.measured["ttft_ms"] for c in chosen]) * 1e-3,
+        np.array([f"{c.row.config} {c.row.engine}" for c in chosen]),
+    )  # fmt: skip
+
+
+def write(file: Path, values: dict[str, float], source: str) -> None:
+    """Replace the values and sources of entries of a YAML file of figures, one a line."""
+    text = file.read_text("utf-8")
+    for name, value in values.items():
+        line = re.compile(
+            rf"^(\s*{name}: \{{value: )[^,]+(, unit: [^,]+, source: )\"[^\"]*\"(, as_of: )[\d-]+",
+            re.MULTILINE,
+        )
+        text, count = line.subn(rf'\g<1>{value:.4g}\g<2>"{source}"\g<3>{TODAY}', text)
+        if count != 1:
+            raise SystemExit(f"{file}: no entry {name}")
+    file.write_text(text, "utf-8")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of the script: its problem, its data file, and where its rows are from."""
+
+    title: str
+    file: str
+    rows: str
+    problem: Problem
+
+    def run(self, *, keep: bool) -> None:
+        """Solve, print, and write if asked to."""
+        x, inside, outside = self.problem.report(self.title)
+        source = (
+            f"fitted on {len(self.problem.measured)} {self.rows}, tools/fit_serving.py; "
+            f"median of model medians {inside:.1%}, leaving one model out {outside:.1%}"
+        )
+        if keep:
+            write(DATA / self.file, dict(zip(self.problem.names, x, strict=True)), source)
+
+
+VLLM_NAMES = (
+    "step_s", "layer_s", "logit_s", "plain_logit_s", "eager_layer_s", "scan_layer_s",
+    "chunk_layer_s",
+)  # fmt: skip
+VLLM_START = [6e-4, 2e-5, 3.4e-10, 3.4e-10, 1e-4, 3e-4, 2.5e-4]
+TRTLLM_NAMES = ("step_s", "layer_s", "eager_layer_s")
+MLE = "ml.energy H100 rows (ml-energy/leaderboard@0cd52dab)"
+SILICON = "closed loops of ai-dynamo/aiconfigurator@095f58a5 silicon_sample.csv"
+FIRST_LIMIT_MS = 2000.0
+"""Beyond it a first token waits for a place, not for its pass."""
+
+
+def is_first(row: MeasuredRow, engine: str) -> bool:
+    """A closed loop whose first tokens do not wait for a place."""
+    return (
+        row.set == "silicon" and row.engine == engine and row.measured["ttft_ms"] < FIRST_LIMIT_MS
+    )
+
+
+def fits(part: str, rows: list[MeasuredRow], configs: Path) -> list[Fit]:
+    """The fits of one part; later parts use what earlier ones wrote."""
+    vllm = lambda: cases(rows, configs, lambda r: r.set == "ml.energy")  # noqa: E731
+    if part == "steps":
+        closed = cases(rows, configs, lambda r: r.set == "silicon" and r.engine == "vllm")
+        trt = cases(rows, configs, lambda r: r.set == "silicon" and r.engine == "trtllm")
+        return [
+            Fit("vLLM, time per output token", "engines/vllm.yaml", f"{MLE} and {SILICON}",
+                engine_problem(vllm() + closed, VLLM_NAMES, VLLM_START)),
+            Fit("TensorRT-LLM, time per output token", "engines/trtllm.yaml", SILICON,
+                engine_problem(trt, TRTLLM_NAMES, [5e-4, 5e-6, 1e-4])),
+        ]  # fmt: skip
+    if part == "power":
+        return [Fit("power of a GPU", "h100-sxm.yaml", MLE, power_problem(vllm()))]
+    return [
+        Fit(f"{engine}, time to the first token", f"engines/{engine}.yaml", SILICON,
+            first_problem(cases(rows, configs, partial(is_first, engine=engine))))
+        for engine in ("vllm", "trtllm")
+    ]  # fmt: skip
+
+
+PARTS = ("steps", "power", "first")
+
+
+def main() -> None:
+    """Fit, print, and write if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("facts", type=Path)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    rows = read_rows(options.facts / "measured" / "serving_h100.csv")
+    for found in fits(options.part, rows, options.facts / "arch" / "configs"):
+        found.run(keep=options.write)
+
+
+if __name__ == "__main__":
+    main()
