@@ -94,7 +94,7 @@ def test_the_measures_are_in_order(steps: Steps) -> None:
     measure = integrator.measure(0, end)
     slack = 1e-9 * max(abs(value) for _, value in steps)
     assert min(value for _, value in steps) - slack <= measure.mean <= measure.max + slack
-    assert measure.mean - slack <= measure.peaks[900.0]
+    assert min(value for _, value in steps) - slack <= measure.peaks[900.0] <= measure.max + slack
     assert measure.peaks[1.0] <= measure.max + slack
     assert measure.p99 <= measure.max == max(value for _, value in steps)
 
