@@ -48,7 +48,7 @@ class Work:
         fixed_s: launches and per-unit times of all kernels, shape (n,).
         memory_s, compute_s: per kernel and invocation, shape (n, n_rows), nominal clock.
         layers, sharpness: per kernel, shape (n_rows,).
-        matmul_flops: on tensor cores, without waste, shape (n, 4) by `DTYPES`.
+        matmul_flops: on tensor cores, without waste, shape (n,).
         energy_flops: FLOPs that cost energy, in units of bf16: with the rows that tiles of
             few tokens waste, an fp8 FLOP for a half, shape (n,).
         quantising_s: launches of block-scaled fp8 products, which keep the GPU busy
@@ -67,22 +67,26 @@ class Work:
     hbm_bytes: Floats
     weight_bytes: Floats
 
-    def kernel_s(self, clock_frac: float | Floats = 1.0) -> Floats:
-        """Time of all kernels at a clock (only compute slows), shape (n,)."""
-        clock = np.asarray(clock_frac, dtype=float)
-        compute_s = self.compute_s / (clock[:, None] if clock.ndim else clock)
-        return self.fixed_s + joined(self.memory_s, compute_s, self.sharpness) @ self.layers
+    def rows_s(self, clock_frac: float | Floats = 1.0) -> Floats:
+        """Time of one invocation of each kernel less its launch, shape (n, n_rows).
 
-    def rows_s(self) -> Floats:
-        """Time of each kernel over all its layers less launches, shape (n, n_rows)."""
-        return np.asarray(joined(self.memory_s, self.compute_s, self.sharpness) * self.layers)
+        Args:
+            clock_frac: of the nominal clock; only compute slows. A number or shape (n,).
+        """
+        if isinstance(clock_frac, float):
+            compute_s = self.compute_s if clock_frac == 1.0 else self.compute_s / clock_frac
+        else:
+            compute_s = self.compute_s / clock_frac[:, None]
+        return joined(self.memory_s, compute_s, self.sharpness)
 
-    def compute_share(self) -> Floats:
+    def kernel_s(self, rows_s: Floats) -> Floats:
+        """Time of all kernels of a step, given `rows_s`, shape (n,)."""
+        return np.asarray(self.fixed_s + rows_s @ self.layers)
+
+    def compute_share(self, rows_s: Floats) -> Floats:
         """Share of the kernels' time whose larger side is compute, shape (n,)."""
-        rows = self.rows_s()
-        total = rows.sum(axis=1)
-        bound = (rows * (self.compute_s > self.memory_s)).sum(axis=1)
-        return np.asarray(np.divide(bound, total, out=np.zeros_like(total), where=total > 0))
+        bound = (rows_s * (self.compute_s > self.memory_s)) @ self.layers
+        return np.asarray(bound / np.maximum(rows_s @ self.layers, 1e-30))
 
 
 class StepKernels:
@@ -117,7 +121,7 @@ class StepKernels:
             ]
         )
         self._bytes_per_s = np.array([law.memory_frac for law in laws]) * device.hbm_bytes_per_s
-        self._gemm = np.array([row.family == "gemm" for row in self.rows])
+        self._gemm = np.flatnonzero([row.family == "gemm" for row in self.rows])
         self._n = _column(self.rows, lambda row: row.n)[self._gemm]
         self._k = _column(self.rows, lambda row: row.k)[self._gemm]
         imbalance = 1 + IMBALANCE_PER_DOUBLING * np.log2(layout.ep)
@@ -129,14 +133,12 @@ class StepKernels:
                 for name in ("flops", "bytes_", "weight_bytes", "units", "waste")
             ]
         ).T.copy()
-        self._by_dtype = np.array(
-            [[row.tensor and row.dtype == name for name in DTYPES] for row in self.rows]
-        ) * self.layers[:, None]  # fmt: skip
+        self._tensor_layers = self.layers * np.array([row.tensor for row in self.rows])
         self._per_energy = self.layers * np.array(
             [(0.5 if row.dtype.startswith("fp8") else 1.0) * row.tensor for row in self.rows]
         )
-        self._decodes = np.array(["decode" in row.family for row in self.rows])
-        self._mixture = np.array([row.family == "moe" for row in self.rows])
+        self._decodes = np.flatnonzero(["decode" in row.family for row in self.rows])
+        self._mixture = np.flatnonzero([row.family == "moe" for row in self.rows])
         self._quantises = self.layers * np.array(
             [row.family == "gemm" and row.dtype == "fp8_block" for row in self.rows]
         )
@@ -157,7 +159,10 @@ class StepKernels:
             features: of the whole replica's batch, shape (n_points, n_features).
         """
         terms = self._rank_features(features) @ self._matrix
-        flops, moved, weights, units, waste = np.split(terms, 5, axis=1)
+        width = len(self.rows)
+        flops, moved, weights, units, waste = (
+            terms[:, i * width : (i + 1) * width] for i in range(5)
+        )
         padded = (flops + self._half * waste) * self._load
         gemm_m = flops[:, self._gemm] / (2 * self._n * self._k)
         padded[:, self._gemm] = gemm_flops(
@@ -170,7 +175,7 @@ class StepKernels:
             compute_s=padded / self._flops_per_s,
             layers=self.layers,
             sharpness=self.sharpness,
-            matmul_flops=flops @ self._by_dtype,
+            matmul_flops=flops @ self._tensor_layers,
             energy_flops=self._energy_flops(flops, moved, waste),
             quantising_s=active @ (self._fixed_s * self._quantises),
             hbm_bytes=moved @ self.layers,
@@ -183,7 +188,7 @@ class StepKernels:
         spent[:, self._decodes] = np.maximum(
             flops[:, self._decodes], DECODE_TILE * moved[:, self._decodes]
         )
-        if self._mixture.any():
+        if self._mixture.size:
             per_expert = waste[:, self._mixture]
             tokens = flops[:, self._mixture] / np.maximum(per_expert, 1e-30)
             tile = EXPERT_TILES[0] + (EXPERT_TILES[1] - EXPERT_TILES[0]) * tokens / (tokens + 4)
@@ -200,14 +205,19 @@ class StepKernels:
         if layout.dp == layout.pp == 1 and not self._experts:
             return features
         tokens = self._tokens(features)
+        if layout.dp == layout.pp == 1:
+            return self._with_experts(features.copy(), tokens)
         micro = np.minimum(layout.pp, np.maximum(tokens, 1.0))
         ranks = micro * np.minimum(layout.dp, np.maximum(tokens / micro, 1.0))
         shared = np.where(self._linear, features / ranks[:, None], features)
+        return self._with_experts(shared, tokens / micro)
+
+    def _with_experts(self, shared: Floats, each: Floats) -> Floats:
+        """Set the experts that `each` tokens of a micro-batch touch."""
         for index, (experts, top) in self._experts:
-            each = tokens / micro
             alike = np.where(each > 1, 1 + self._routing_frac * (each - 1), each)
             shared[:, index] = experts_touched(experts, top, alike)
-        return np.asarray(shared)
+        return shared
 
     def _tokens(self, features: Floats) -> Floats:
         return np.asarray(features[:, self._token_columns].sum(axis=1))

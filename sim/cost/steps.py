@@ -218,7 +218,8 @@ class StepModel:
     ) -> Steps:
         """Lower the clock where the power would pass the cap."""
         device = self.node.device
-        kernel_s = work.kernel_s()
+        rows_s = work.rows_s()
+        kernel_s = work.kernel_s(rows_s)
         time_s = kernel_s + link_s + host_s
         energy = EnergyTerms(
             flops=work.energy_flops,
@@ -232,7 +233,7 @@ class StepModel:
         clock = np.ones_like(time_s)
         if bool((power_w > self.cap_w).any()):
             clock = clock_under_cap(device, power_w, self.cap_w)
-            kernel_s = work.kernel_s(clock)
+            kernel_s = work.kernel_s(work.rows_s(clock))
             time_s = kernel_s + link_s + host_s
             power_w = np.minimum(power_w, self.cap_w)
         return Steps(
@@ -242,10 +243,10 @@ class StepModel:
             kernel_s=kernel_s,
             link_s=link_s,
             host_s=host_s,
-            flops=work.matmul_flops.sum(axis=1),
+            flops=work.matmul_flops,
             hbm_bytes=work.hbm_bytes,
             weight_bytes=work.weight_bytes,
             link_bytes=link_bytes,
-            compute_share=work.compute_share(),
+            compute_share=work.compute_share(rows_s),
             energy=energy,
         )

@@ -102,4 +102,6 @@ def gemm_flops(m: Any, n: Any, k: Any, multiprocessors: float, half: Any) -> Flo
 
 def joined(memory_s: Any, compute_s: Any, sharpness: Any) -> Floats:
     """The rounded larger of two times: (a^q + b^q)^(1/q), exact for one of them zero."""
-    return np.asarray((memory_s**sharpness + compute_s**sharpness) ** (1 / sharpness))
+    larger = np.maximum(memory_s, compute_s)
+    ratio = np.minimum(memory_s, compute_s) / np.maximum(larger, 1e-300)
+    return np.asarray(larger * (1 + ratio**sharpness) ** (1 / sharpness))
