@@ -1,12 +1,13 @@
 """Fits the constants of the serving engines and of the chip's power on measured rows.
 
-    python tools/fit_serving.py FACTS steps --write   then `power`, then `first`
+    python tools/fit_serving.py FACTS steps --write   then `power`, `first`, and `scores`
 
 FACTS/measured/serving_h100.csv and FACTS/arch/configs. Step times are linear in an
 engine's constants once the kernels are known, so a fit is a robust least squares on the
 logarithm of the time (of the power), each model weighing the same. Printed: the
 coefficients, the errors in-sample, and those of each model when it is left out of the fit
-(median of the per-model medians). With --write the values go into `sim/data/hardware`.
+(median of the per-model medians). With --write the values go into `sim/data/hardware`;
+`scores` writes the errors of all measures into `sim/data/validation/scores.csv`.
 """
 
 from __future__ import annotations
@@ -67,13 +68,8 @@ class Problem:
         everything = np.ones(len(self.measured), dtype=bool)
         x = self.solve(everything)
         inside = np.abs(self.model(x) / self.measured - 1)
-        outside = np.zeros_like(inside)
-        for group in np.unique(self.groups):
-            mine = self.groups == group
-            if mine.all():
-                outside = inside
-                break
-            outside[mine] = np.abs(self.model(self.solve(~mine))[mine] / self.measured[mine] - 1)
+        alone = len(np.unique(self.groups)) == 1
+        outside = inside if alone else np.abs(self.left_out() / self.measured - 1)
         scores = self.score(inside), self.score(outside)
         print(f"{title}: {len(self.measured)} rows of {len(np.unique(self.groups))} models")
         for name, value in zip(self.names, x, strict=True):
@@ -83,6 +79,14 @@ class Problem:
             mine = self.groups == group
             print(f"        {group}: {np.median(inside[mine]):.3f} {np.median(outside[mine]):.3f}")
         return x, *scores
+
+    def left_out(self) -> Floats:
+        """Predictions of each row by the fit without its model."""
+        found = np.zeros_like(self.measured)
+        for group in np.unique(self.groups):
+            mine = self.groups == group
+            found[mine] = self.model(self.solve(~mine))[mine]
+        return found
 
     def score(self, error: Floats) -> float:
         """Median over models of their medians."""
@@ -264,7 +268,58 @@ def fits(part: str, rows: list[MeasuredRow], configs: Path) -> list[Fit]:
     ]  # fmt: skip
 
 
-PARTS = ("steps", "power", "first")
+SCORES = Path("sim/data/validation/scores.csv")
+SCORES_HEADER = """\
+# Median over models of their median absolute errors: in_sample with all models in the fit,
+# left_out with each model's rows left out of the fit that predicts them (engine constants
+# and power; kernel laws come from kernel tables, which no serving row enters).
+# `aim` is the project's aim for models never measured.
+# Reproduce: python tools/fit_serving.py FACTS scores --write
+"""
+AIMS = {
+    "tpot_mean_ms": 0.05, "out_tokens_per_s": 0.07, "power_w_per_gpu": 0.05,
+    "energy_j_per_output_token": 0.06, "ttft_ms": 0.12,
+}  # fmt: skip
+
+
+def scores(rows: list[MeasuredRow], configs: Path, *, keep: bool) -> None:
+    """Errors of the energy chain (ml.energy) and of the closed loops, with models left out."""
+    chosen = cases(rows, configs, lambda r: r.set == "ml.energy")
+    steps = engine_problem(chosen, VLLM_NAMES, VLLM_START)
+    power = power_problem(chosen)
+    everything = np.ones(len(chosen), dtype=bool)
+    running = np.array([c.state.running for c in chosen])
+    gpus = np.array([c.model.layout.gpus for c in chosen])
+    table = []
+    inside = steps.model(steps.solve(everything)), power.model(power.solve(everything))
+    outside = steps.left_out(), power.left_out()
+    for measure, predict in (
+        ("tpot_mean_ms", lambda t, _: t * 1e3),
+        ("out_tokens_per_s", lambda t, _: running / t),
+        ("power_w_per_gpu", lambda _, w: w),
+        ("energy_j_per_output_token", lambda t, w: w * t * gpus / running),
+    ):
+        measured = np.array([c.row.measured[measure] for c in chosen])
+        errors = [power.score(np.abs(predict(*p) / measured - 1)) for p in (inside, outside)]
+        table.append(("ml.energy", measure, len(chosen), 10, *errors))
+    trt = cases(rows, configs, lambda r: r.set == "silicon" and r.engine == "trtllm")
+    first = cases(rows, configs, partial(is_first, engine="trtllm"))
+    for measure, found, problem in (
+        ("tpot_mean_ms", trt, engine_problem(trt, TRTLLM_NAMES, [5e-4, 5e-6, 1e-4])),
+        ("ttft_ms", first, first_problem(first)),
+    ):
+        both = problem.model(problem.solve(np.ones(len(found), dtype=bool))), problem.left_out()
+        errors = [problem.score(np.abs(p / problem.measured - 1)) for p in both]
+        table.append(("silicon-trtllm", measure, len(found), 2, *errors))
+    lines = ["set,measure,rows,models,in_sample,left_out,aim"]
+    for name, measure, count, models, one, two in table:
+        lines.append(f"{name},{measure},{count},{models},{one:.3f},{two:.3f},{AIMS[measure]}")
+    print("\n".join(lines))
+    if keep:
+        SCORES.write_text(SCORES_HEADER + "\n".join(lines) + "\n", "utf-8")
+
+
+PARTS = ("steps", "power", "first", "scores")
 
 
 def main() -> None:
@@ -275,6 +330,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     rows = read_rows(options.facts / "measured" / "serving_h100.csv")
+    if options.part == "scores":
+        scores(rows, options.facts / "arch" / "configs", keep=options.write)
+        return
     for found in fits(options.part, rows, options.facts / "arch" / "configs"):
         found.run(keep=options.write)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from sim.datum import read_table
 from sim.validation.predict import predict
 from sim.validation.rows import MEASURES, CannotPredictError, MeasuredRow
+
+SCORES: Final = "validation/scores.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,17 @@ def compare(rows: list[MeasuredRow], configs: Path | None = None) -> dict[str, A
         "rows": [_shown(point) for point in points],
         "skipped": skipped,
         "summary": summary(points, rows),
+        "left_out": left_out(),
     }
+
+
+def left_out() -> list[dict[str, Any]]:
+    """Errors on models left out of the fits, as committed with them (tools/fit_serving.py)."""
+    numbers = ("rows", "models", "in_sample", "left_out", "aim")
+    return [
+        {key: float(value) if key in numbers else value for key, value in row.items()}
+        for row in read_table(SCORES)
+    ]
 
 
 def _predicted(row: MeasuredRow, configs: Path | None) -> tuple[dict[str, float], str]:
