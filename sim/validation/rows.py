@@ -11,6 +11,7 @@ from typing import Final
 
 from sim import arch
 from sim.cost.layout import Layout
+from sim.datum import data_file
 from sim.errors import InputError, Place
 from sim.flops import Precision, precision
 
@@ -73,6 +74,14 @@ class MeasuredRow:
     running: float | None
     load: str
     measured: dict[str, float] = field(default_factory=dict)
+
+
+SHIPPED: Final = "validation/serving_h100.csv"
+
+
+def shipped_rows() -> list[MeasuredRow]:
+    """The sample of published rows that flopgrid ships; models come from the zoo."""
+    return parse_rows(data_file(SHIPPED).read_text("utf-8").splitlines(), SHIPPED)
 
 
 def read_rows(path: Path) -> list[MeasuredRow]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sim.errors import InputError
-from sim.validation.rows import COLUMNS, parse_rows, read_rows
-from sim.validation.score import Point, compare, errors
+from sim.validation.rows import COLUMNS, parse_rows, read_rows, shipped_rows
+from sim.validation.score import Point, compare, errors, left_out
 
 TOLERANCE = {  # committed score (median of the model medians, 2026-11-24) + 10 %
     ("ml.energy", "tpot_mean_ms"): 0.036,
@@ -47,3 +47,32 @@ def test_bad_number_names_file_and_line() -> None:
 def test_missing_columns_are_named() -> None:
     with pytest.raises(InputError, match="weight_dtype"):
         parse_rows(["id,set"], "rows.csv")
+
+
+def test_the_shipped_sample_needs_no_other_file() -> None:
+    found = compare(shipped_rows())
+    everything = found["summary"]["all"]
+    assert set(found["summary"]) == {"silicon", "trtllm", "all"}
+    assert everything["tpot_mean_ms"]["n"] >= 35
+    assert everything["tpot_mean_ms"]["median_abs_error_frac"] < 0.12
+    assert all(measure["coverage_frac"] >= 0.95 for measure in everything.values())
+
+
+def test_models_left_out_are_reported_beside_the_aims() -> None:
+    rows = {(row["set"], row["measure"]): row for row in left_out()}
+    step = rows["ml.energy", "tpot_mean_ms"]
+    assert step["in_sample"] <= step["left_out"] <= step["aim"]
+    assert rows["ml.energy", "power_w_per_gpu"]["left_out"] < 0.10
+
+
+def test_a_shift_of_fifteen_percent_fails_the_gate(facts: Path) -> None:
+    rows = read_rows(facts / "measured" / "serving_h100.csv")
+    for row in rows:
+        for name in row.measured:
+            row.measured[name] *= 1.15
+    found = compare(rows, facts / "arch" / "configs")["summary"]
+    missed = [
+        key for key, limit in TOLERANCE.items()
+        if found[key[0]][key[1]]["median_of_model_medians"] > limit
+    ]  # fmt: skip
+    assert len(missed) >= 5
