@@ -26,6 +26,12 @@ LOW_PU, HIGH_PU = 0.90, 1.05
 
 POWER_FACTOR = 0.98
 
+NOTICEABLE_PU = 0.001
+"""A bus counts if the load moves it by more than this, and out of range by more than this.
+
+Without it, buses that stand at a limit before the load would stop any load anywhere.
+"""
+
 _NO_LOAD = 1e-9
 """MW that stands for a load of zero, so that every bus has a load to change."""
 
@@ -230,6 +236,18 @@ class VoltageCheck:
         bad = alive & ((point.voltage_pu < LOW_PU) | (point.voltage_pu > HIGH_PU))
         return [int(i) for i in np.flatnonzero(bad)]
 
+    def _pushed_out(self, before: AcPoint, point: AcPoint) -> list[int]:
+        """Buses that the load pushes out of range, by more than hair's breadth."""
+        old = set(self._out_of_range(before))
+        moved = np.abs(point.voltage_pu - before.voltage_pu)
+        return [
+            i
+            for i in self._out_of_range(point)
+            if i not in old
+            and moved[i] > NOTICEABLE_PU
+            and _beyond(point.voltage_pu[i]) > NOTICEABLE_PU
+        ]
+
     def _first_failure(
         self, bus: int, load_mw: float, cases: Sequence[int | None]
     ) -> tuple[str, int | None, float | None, int | None] | None:
@@ -241,12 +259,16 @@ class VoltageCheck:
             point = self.at(bus, load_mw, outage)
             if not point.found:
                 return "no operating point found", None, None, outage
-            old = set(self._out_of_range(before))
-            new = [i for i in self._out_of_range(point) if i not in old]
+            new = self._pushed_out(before, point)
             if new:
-                worst = min(new, key=lambda i: point.voltage_pu[i])
+                worst = max(new, key=lambda i: _beyond(point.voltage_pu[i]))
                 return "voltage", worst, float(point.voltage_pu[worst]), outage
         return None
+
+
+def _beyond(voltage_pu: float) -> float:
+    """How far a voltage is out of range, pu."""
+    return max(LOW_PU - voltage_pu, voltage_pu - HIGH_PU)
 
 
 def _library() -> Any:
