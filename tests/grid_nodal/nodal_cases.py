@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -94,8 +95,14 @@ def package_case(name: str) -> Network:
     return build(raw_case(name))
 
 
+def recorded(file: str) -> list[dict[str, str]]:
+    """Rows of another tool's answers, recorded beside the tests; `#` lines say how."""
+    lines = (Path(__file__).parent / file).read_text("utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
 def pypower_case(name: str) -> dict[str, Any]:
-    """The tables as PYPOWER wants them (columns that it does not know cut off)."""
+    """The tables as PYPOWER and lightsim2grid want them."""
     tables = raw_case(name).tables
     gen = tables["gen"][:, :21]
     case: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nodal_cases import foreign, package_case, pypower_case, tiny, triangle
+from nodal_cases import package_case, recorded, tiny, triangle
 
 from sim.errors import InputError
 from sim.grid.nodal.contingency import screen
@@ -32,20 +32,14 @@ def test_prices_of_a_congested_triangle_by_hand() -> None:
     assert [(limit.branch, price) for limit, price in best.binding] == [(1, pytest.approx(60))]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["case5", "case6ww", "case9", "case14", "case30", "case30pwl", "case39", "case57", "case118",
-     "case24_ieee_rts", "case300", "case_RTS_GMLC", "case_ACTIVSg200", "case_ACTIVSg500"],
-)  # fmt: skip
-def test_objective_and_prices_equal_pypower(name: str) -> None:
-    with foreign():
-        from pypower.api import ppoption, rundcopf
-
-        theirs = rundcopf(pypower_case(name), ppoption(VERBOSE=0, OUT_ALL=0))
-    assert theirs["success"]
-    best = solve(package_case(name))
-    assert best.objective_usd_per_h == pytest.approx(theirs["f"], rel=1e-6)
-    assert best.price_usd_per_mwh == pytest.approx(theirs["bus"][:, 13], abs=2e-3)
+@pytest.mark.parametrize("row", recorded("pypower_dcopf.csv"), ids=lambda row: row["case"])
+def test_objective_and_prices_equal_pypower(row: dict[str, str]) -> None:
+    best = solve(package_case(row["case"]))
+    price = best.price_usd_per_mwh
+    assert best.objective_usd_per_h == pytest.approx(float(row["objective_usd_per_h"]), rel=1e-6)
+    assert price.mean() == pytest.approx(float(row["price_mean"]), abs=2e-3)
+    assert price.min() == pytest.approx(float(row["price_min"]), abs=2e-3)
+    assert price.max() == pytest.approx(float(row["price_max"]), abs=2e-3)
 
 
 @pytest.mark.parametrize("name", ["case2383wp", "case3012wp"])

@@ -27,7 +27,7 @@ LOW_PU, HIGH_PU = 0.90, 1.05
 POWER_FACTOR = 0.98
 
 NOTICEABLE_PU = 0.001
-"""A bus counts if the load moves it by more than this, and out of range by more than this.
+"""A bus counts if the load moves it by more than this.
 
 Without it, buses that stand at a limit before the load would stop any load anywhere.
 """
@@ -237,16 +237,10 @@ class VoltageCheck:
         return [int(i) for i in np.flatnonzero(bad)]
 
     def _pushed_out(self, before: AcPoint, point: AcPoint) -> list[int]:
-        """Buses that the load pushes out of range, by more than hair's breadth."""
+        """Buses that the load pushes out of range, and moves noticeably."""
         old = set(self._out_of_range(before))
         moved = np.abs(point.voltage_pu - before.voltage_pu)
-        return [
-            i
-            for i in self._out_of_range(point)
-            if i not in old
-            and moved[i] > NOTICEABLE_PU
-            and _beyond(point.voltage_pu[i]) > NOTICEABLE_PU
-        ]
+        return [i for i in self._out_of_range(point) if i not in old and moved[i] > NOTICEABLE_PU]
 
     def _first_failure(
         self, bus: int, load_mw: float, cases: Sequence[int | None]
@@ -261,7 +255,7 @@ class VoltageCheck:
                 return "no operating point found", None, None, outage
             new = self._pushed_out(before, point)
             if new:
-                worst = max(new, key=lambda i: _beyond(point.voltage_pu[i]))
+                worst = max(new, key=lambda i: _beyond(float(point.voltage_pu[i])))
                 return "voltage", worst, float(point.voltage_pu[worst]), outage
         return None
 
