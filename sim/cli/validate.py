@@ -17,17 +17,13 @@ def add_command(commands: Any) -> None:
 
 
 def handle_validate(args: argparse.Namespace) -> int:
-    """Compare and print; exit code 2 without rows."""
+    """Compare and print: the given rows, or the sample that ships."""
     from sim.cli.text import table, to_json
-    from sim.errors import InputError
-    from sim.validation.rows import read_rows
+    from sim.validation.rows import read_rows, shipped_rows
     from sim.validation.score import compare
 
-    if args.rows is None:
-        raise InputError(
-            "validate: no measured rows given", "give --rows FILE.csv and --configs DIR"
-        )
-    found = compare(read_rows(args.rows), args.configs)
+    rows = shipped_rows() if args.rows is None else read_rows(args.rows)
+    found = compare(rows, args.configs)
     if args.json:
         print(to_json(found))
         return 0
@@ -39,6 +35,9 @@ def handle_validate(args: argparse.Namespace) -> int:
     head = ["set", "measure", "n", "models", "coverage", "median", "model medians", "p90", "bias"]
     print(table(head, lines))
     print(f"{len(found['skipped'])} measures skipped; --json says which and why")
+    print("The constants were fitted on rows such as these. Errors on models left out of the fit:")
+    head = ["set", "measure", "in the fit", "left out", "aim"]
+    print(table(head, _left_out(found["left_out"])))
     return 0
 
 
@@ -46,3 +45,8 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.1%}" if isinstance(value, float) else str(value)
+
+
+def _left_out(scores: list[dict[str, Any]]) -> list[list[str]]:
+    keys = ("in_sample", "left_out", "aim")
+    return [[s["set"], s["measure"], *(f"{s[key]:.1%}" for key in keys)] for s in scores]

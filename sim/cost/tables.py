@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.cost.coster import StepCoster
 from sim.cost.step import StepCost
 from sim.errors import InputError
 from sim.units import PS_PER_S
@@ -40,29 +41,6 @@ MERGE_FRAC: Final = 1e-4
 PROBE_FAR_TOKENS: Final = 8193
 PROBE_CHUNKS_TOKENS: Final = (32, 512)
 SCALES: Final = np.array([PS_PER_S, NJ_PER_J, 1.0, 1.0, 1.0, 1.0])
-
-
-class Coster(Protocol):
-    """What a table is built from (see `sim.cluster.serving.coster.StepCoster`)."""
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of the replica."""
-
-    @property
-    def idle_power_w(self) -> float:
-        """Chip power of the whole replica when no step runs."""
-
-    @property
-    def kv_capacity_tokens(self) -> int:
-        """Tokens of cache."""
-
-    @property
-    def max_sequences(self) -> int:
-        """Most sequences at once."""
-
-    def cost(self, prefill: Sequence[tuple[int, int]], decode_contexts: Sequence[int]) -> StepCost:
-        """Cost of one step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +125,7 @@ class TableCoster:
         return StepCost(time_s, energy_j, flops, hbm, weights, links, "table")
 
 
-def build_tables(coster: Coster, max_seqs: int, max_tokens: int) -> StepTables:
+def build_tables(coster: StepCoster, max_seqs: int, max_tokens: int) -> StepTables:
     """Sample a coster into tables.
 
     Between the sampled numbers of sequences and tokens the tables are linear; a mixed step
@@ -189,7 +167,7 @@ def build_tables(coster: Coster, max_seqs: int, max_tokens: int) -> StepTables:
 
 
 def table_errors(
-    coster: Coster, tables: StepTables, draws: int, rng: np.random.Generator
+    coster: StepCoster, tables: StepTables, draws: int, rng: np.random.Generator
 ) -> dict[str, float]:
     """Largest relative error of time and energy over random steps, decode and mixed."""
     worst = dict.fromkeys(("decode_time", "decode_energy", "mixed_time", "mixed_energy"), 0.0)
@@ -267,7 +245,7 @@ def _bends(values: FloatArray, contexts: IntArray, left: int, node: int) -> bool
     return bool((np.abs(line - at) > MERGE_FRAC * np.maximum(np.abs(at), 1.0)).any())
 
 
-def _chunk_prices(coster: Coster) -> tuple[FloatArray, FloatArray]:
+def _chunk_prices(coster: StepCoster) -> tuple[FloatArray, FloatArray]:
     """Price of a pair of tokens and of a cached token read, from two chunks' slopes."""
     small, large = PROBE_CHUNKS_TOKENS
 
@@ -281,7 +259,7 @@ def _chunk_prices(coster: Coster) -> tuple[FloatArray, FloatArray]:
     return pair, read
 
 
-def _sequence_price(coster: Coster, pair: FloatArray) -> FloatArray:
+def _sequence_price(coster: StepCoster, pair: FloatArray) -> FloatArray:
     """What one more sequence costs at the same number of tokens (sampling, logits)."""
     parts, each = 8, 64
     many = _amounts(coster.cost(((each, 0),) * parts, ()))
@@ -291,7 +269,7 @@ def _sequence_price(coster: Coster, pair: FloatArray) -> FloatArray:
 
 
 def _token_table(
-    coster: Coster, max_tokens: int, pair: FloatArray, sequence: FloatArray
+    coster: StepCoster, max_tokens: int, pair: FloatArray, sequence: FloatArray
 ) -> IntArray:
     grid = _grid(max_tokens)
     sampled_rows = [_amounts(coster.cost(((int(n), 0),), ())) for n in grid]

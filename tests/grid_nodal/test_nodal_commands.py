@@ -51,14 +51,16 @@ def test_joint_hosting_is_one_answer() -> None:
 
 
 def test_flow_show_n1_opf_and_cascade_are_plain() -> None:
-    for answer in (
-        commands.show("activsg2000"),
-        commands.flow("activsg2000"),
-        commands.n1("activsg2000"),
-        commands.opf("activsg2000"),
-        commands.cascade("activsg2000", n1_seeds=True, runs=2),
-    ):
+    answers = {
+        "buses": commands.show("activsg2000"),
+        "islands": commands.flow("activsg2000"),
+        "violations": commands.n1("activsg2000"),
+        "objective_usd_per_h": commands.opf("activsg2000"),
+        "cascades": commands.cascade("activsg2000", n1_seeds=True, runs=2),
+    }
+    for key, answer in answers.items():
         plain(answer)
+        assert answer[key]
 
 
 def test_opf_has_the_contract_keys() -> None:

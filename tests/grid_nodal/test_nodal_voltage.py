@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 import pytest
-from nodal_cases import package_case, pypower_case
+from nodal_cases import need_extra, package_case, pypower_case
 from scipy.optimize import root
 
 from sim.errors import InputError
@@ -16,9 +15,11 @@ from sim.grid.nodal.matpower import parse
 from sim.grid.nodal.tables import Network
 from sim.grid.nodal.voltage import HIGH_PU, LOW_PU, AcGrid, VoltageCheck
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("lightsim2grid") is None, reason="the optional extra 'ac' is missing"
-)
+
+@pytest.fixture(autouse=True, scope="module")
+def ac_library() -> None:
+    need_extra("lightsim2grid", "ac")
+
 
 # Two buses, a lossless line of x = 0.5 pu: V2 follows from one quadratic.
 TWO = """function mpc = two

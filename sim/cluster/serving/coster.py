@@ -4,41 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from sim.cost.coster import PrefillChunk, StepCoster
 from sim.cost.step import StepCost
 from sim.units import to_ps
 
-PrefillChunk = tuple[int, int]
-"""(new tokens, tokens already cached) of one sequence."""
-
-
-class StepCoster(Protocol):
-    """Time and energy of any step of one replica, and what fits into it."""
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of the replica."""
-
-    @property
-    def idle_power_w(self) -> float:
-        """Chip power of the whole replica when no step runs."""
-
-    @property
-    def kv_capacity_tokens(self) -> int:
-        """Tokens of cache that fit beside the weights."""
-
-    @property
-    def max_sequences(self) -> int:
-        """Most sequences at once, by state that does not grow with the context."""
-
-    def cost(self, prefill: Sequence[PrefillChunk], decode_contexts: Sequence[int]) -> StepCost:
-        """Cost of one step.
-
-        Args:
-            prefill: chunks of prompts.
-            decode_contexts: tokens already cached of each decoding sequence.
-        """
+__all__ = ["LinearCoster", "PrefillChunk", "StepCoster", "step_duration_ps"]
 
 
 def step_duration_ps(cost: StepCost) -> int:

@@ -10,7 +10,7 @@ integer. A jump is cut when a request comes that may enter.
 Replicas are advanced only when somebody looks at them (a router, a control tick): steps
 that end at or before an instant are ended, then requests arrive, then steps begin.
 
-State is integer arrays, see `cell_state`. A request is a row of `pool` in one linked list
+State is integer arrays, see `Cell`. A request is a row of `pool` in one linked list
 per replica, oldest first; the running ones are its front (rule 1). A decoding sequence has
 `input + generated - 1` cached tokens, and all grow together, so a replica keeps only: d,
 the sum of cached tokens S, a heap of finish steps, and a count of sequences per phase
@@ -618,8 +618,3 @@ def under_way(
         gone = whole * t1 + cd * (whole * (whole - 1) // 2)
         used_nj += (step_nj + slope * d * whole) * ((span - gone) / (t1 + cd * whole))
     return used_nj, busy_ps
-
-
-def cell_state(**arrays: Any) -> Cell:
-    """A cell of the given arrays."""
-    return Cell(**arrays)

@@ -17,8 +17,3 @@ def compiled(function: Function) -> Function:
     function that is called from Python.
     """
     return cast("Function", njit(cache=True, error_model="numpy")(function))
-
-
-def inlined(function: Function) -> Function:
-    """A part of a kernel that is compiled into each place that calls it."""
-    return cast("Function", njit(inline="always", error_model="numpy")(function))

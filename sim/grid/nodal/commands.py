@@ -13,7 +13,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.grid.nodal.batch import curve, host_all, single, together
-from sim.grid.nodal.cascade import Cascade, Cascader, monte_carlo
+from sim.grid.nodal.cascade_command import cascade, extra_load
 from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.contingency import Violation, screen
 from sim.grid.nodal.dcflow import Susceptance
@@ -23,6 +23,9 @@ from sim.grid.nodal.settings import Preexisting, Rating, Redispatch, Security, S
 from sim.grid.nodal.states import LABEL, every_state
 from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Floats, Ints, Network
+from sim.grid.nodal.voltage_command import voltage
+
+__all__ = ["cascade", "flow", "hosting", "n1", "opf", "show", "states", "voltage"]
 
 Row = dict[str, Any]
 
@@ -293,7 +296,7 @@ def opf(
         study,
         secure=secure,
         unserved_usd_per_mwh=unserved_usd_per_mwh,
-        extra_load_mw=_extra(network, extra_load_mw),
+        extra_load_mw=extra_load(network, extra_load_mw),
     ).optimum()
     number = network.buses.number
     return {
@@ -322,108 +325,6 @@ def opf(
         "curtailed_mw": float(best.curtailed_mw.sum()),
         "unserved_mw": float(best.unserved_mw.sum()),
         "conventions": settings.conventions(network),
-    }
-
-
-def _extra(network: Network, by_number: Mapping[int, float] | None) -> Floats:
-    extra = np.zeros(len(network.buses))
-    for number, load_mw in (by_number or {}).items():
-        if not 0 <= load_mw < np.inf:
-            raise InputError(f"load {load_mw:g} MW at bus {number}", "give 0 MW or more")
-        extra[network.bus_index(number)] += load_mw
-    return extra
-
-
-def cascade(
-    case: str,
-    *,
-    outage: Sequence[int] = (),
-    n1_seeds: bool = False,
-    extra_load_mw: Mapping[int, float] | None = None,
-    trip_threshold_frac: float | None = None,
-    runs: int = 0,
-    seed: int = 1,
-) -> Row:
-    """What follows an outage, deterministic and, if asked, with hidden failures.
-
-    Args:
-        outage: branch rows, from 1, that trip first.
-        n1_seeds: instead, one cascade for each single branch outage that overloads another.
-        extra_load_mw: MW by bus number, connected before the outage.
-        runs: Monte-Carlo runs with hidden failures, for each outage.
-    """
-    from dataclasses import replace
-
-    from sim.grid.nodal.island_balance import read_rules
-
-    study = Study(load_case(case), Settings(security="n1"))
-    rules = read_rules()
-    if trip_threshold_frac is not None:
-        if not 0 < trip_threshold_frac < np.inf:
-            raise InputError(
-                f"trip_threshold_frac {trip_threshold_frac:g} is not above 0", "1.0 is the rating"
-            )
-        rules = replace(rules, trip_threshold_frac=trip_threshold_frac)
-    extra = _extra(study.network, extra_load_mw)
-    cascader = Cascader(study, extra_load_mw=extra, rules=rules)
-    seeds = _seeds(study, outage, n1_seeds)
-    return {
-        "cascades": [_cascade(study.network, s, cascader.run(s)) for s in seeds],
-        "monte_carlo": [
-            _distribution(study.network, s, monte_carlo(cascader, s, runs, seed)) for s in seeds
-        ]
-        if runs
-        else [],
-        "extra_load_mw": float(extra.sum()),
-        "rules": {name: getattr(rules, name) for name in rules.__dataclass_fields__},
-        "conventions": study.settings.conventions(study.network),
-    }
-
-
-def _seeds(study: Study, outage: Sequence[int], n1_seeds: bool) -> list[tuple[int, ...]]:
-    count = len(study.network.branches)
-    for row in outage:
-        if not 1 <= row <= count:
-            raise InputError(f"branch row {row} is not in 1 to {count}", "rows count from 1")
-    if not n1_seeds:
-        return [tuple(row - 1 for row in outage)]
-    return [(row,) for row in sorted(set(study.over_after_outage.outage.tolist()))]
-
-
-def _cascade(network: Network, outage: Sequence[int], result: Cascade) -> Row:
-    return {
-        "outage": [network.branch_name(row) for row in outage],
-        "depth": result.depth,
-        "branches_lost": result.branches_lost,
-        "first_load_mw": result.first_load_mw,
-        "lost_mw": result.lost_mw,
-        "stages": [
-            {
-                "tripped": [network.branch_name(row) for row in stage.tripped],
-                "islands": stage.islands,
-                "generation_mw": stage.generation_mw,
-                "load_mw": stage.load_mw,
-                "shed_mw": stage.shed_mw,
-                "dark_mw": stage.dark_mw,
-                "lowest_hz": stage.lowest_hz,
-            }
-            for stage in result.stages
-        ],
-    }
-
-
-def _distribution(network: Network, outage: Sequence[int], results: Sequence[Cascade]) -> Row:
-    lost = np.array([result.lost_mw for result in results])
-    return {
-        "outage": [network.branch_name(row) for row in outage],
-        "runs": len(results),
-        "lost_mw": {
-            "mean": float(lost.mean()),
-            "p95": float(np.quantile(lost, 0.95)),
-            "max": float(lost.max()),
-        },
-        "depth_max": max(result.depth for result in results),
-        "loses_load_frac": float((lost > 0).mean()),
     }
 
 
@@ -457,54 +358,4 @@ def states(
         "load_mw": load_mw,
         "label": LABEL,
         "conventions": Settings(security="n1").conventions(network),
-    }
-
-
-def voltage(
-    case: str,
-    *,
-    bus: Sequence[int],
-    power_factor: float = 0.98,
-    worst_outages: int = 10,
-    most_mw: float = 2000.0,
-    step_mw: float = 5.0,
-) -> Row:
-    """Hosting by voltage at buses: AC power flow, base case and worst outages."""
-    from sim.grid.nodal.voltage import HIGH_PU, LOW_PU, VoltageCheck
-
-    network = load_case(case)
-    if not bus:
-        raise InputError("voltage needs buses", "name one or more: --bus 7095,5049")
-    check = VoltageCheck(network, worst=worst_outages, power_factor=power_factor)
-    rows = []
-    before: tuple[int, ...] = ()
-    for number in bus:
-        found = check.hosting(network.bus_index(number), most_mw=most_mw, step_mw=step_mw)
-        before = found.preexisting
-        rows.append(
-            {
-                "bus": number,
-                "hosting_mw": found.hosting_mw,
-                "binding": {
-                    "kind": found.reason,
-                    "bus": None if found.bus is None else int(network.buses.number[found.bus]),
-                    "voltage_pu": found.voltage_pu,
-                    "outage": None if found.outage is None else network.branch_name(found.outage),
-                },
-            }
-        )
-    return {
-        "buses": rows,
-        "preexisting_violations": [int(network.buses.number[i]) for i in before],
-        "conventions": {
-            "case": network.name,
-            "source": network.source,
-            "power_factor": power_factor,
-            "range_pu": [LOW_PU, HIGH_PU],
-            "outages": f"base case and the {worst_outages} branches that carry most of the load",
-            "reactive_limits": "held: a generator beyond one is pinned and lets its voltage go",
-            "who_redispatches": "generators in service in proportion to their headroom; the "
-            "reference bus takes the change of losses",
-            "step_mw": step_mw,
-        },
     }
