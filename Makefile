@@ -49,6 +49,7 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 
 # The figures that the README shows.
 samples: $(VENV)/.run
+	rm -rf build/samples
 	$(BIN)/flopgrid run scenarios/100k-h100-one-state.yaml --out build/samples
 	mkdir -p outputs/samples
 	cp build/samples/100k-h100-one-state-*/seed-1/figures/hosting.* outputs/samples/
