@@ -1,0 +1,63 @@
+"""What a scenario file may say. Closed: an unknown key is an error.
+
+Names carry their unit. `Field` limits are the ones that errors quote.
+"""
+
+from sim.scenario.schema.base import Name, Strict, Whole
+from sim.scenario.schema.control import Control, NoCap, StaticCap
+from sim.scenario.schema.facility import Facility
+from sim.scenario.schema.grid import ZonalGrid
+from sim.scenario.schema.layout import LayoutSpec
+from sim.scenario.schema.scenario import At, Cluster, Record, Scenario, Site, Workload
+from sim.scenario.schema.serving import (
+    CONVERSATIONS,
+    ConstantLengthsSpec,
+    EmpiricalLengthsSpec,
+    GammaRequests,
+    LengthsSpec,
+    OnOffRequests,
+    PoissonRequests,
+    Requests,
+    ServingSpec,
+    TraceRequests,
+)
+from sim.scenario.schema.training import (
+    Checkpointing,
+    FailuresSpec,
+    NoFailures,
+    PoissonFailures,
+    TrainingSpec,
+)
+
+__all__ = [
+    "CONVERSATIONS",
+    "At",
+    "Checkpointing",
+    "Cluster",
+    "ConstantLengthsSpec",
+    "Control",
+    "EmpiricalLengthsSpec",
+    "Facility",
+    "FailuresSpec",
+    "GammaRequests",
+    "LayoutSpec",
+    "LengthsSpec",
+    "Name",
+    "NoCap",
+    "NoFailures",
+    "OnOffRequests",
+    "PoissonFailures",
+    "PoissonRequests",
+    "Record",
+    "Requests",
+    "Scenario",
+    "ServingSpec",
+    "Site",
+    "StaticCap",
+    "Strict",
+    "TraceRequests",
+    "TrainingSpec",
+    "Whole",
+    "Workload",
+    "ZonalGrid",
+]

@@ -1,0 +1,73 @@
+"""A scenario: sites at places, a grid, rules, and what is kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
+from sim.scenario.schema.control import Control
+from sim.scenario.schema.facility import Facility
+from sim.scenario.schema.grid import ZonalGrid
+from sim.scenario.schema.serving import ServingSpec
+from sim.scenario.schema.training import TrainingSpec
+
+
+class At(Strict):
+    """Where a site connects."""
+
+    zone: str = Field(description="zone of the grid case, for example TX-ERCOT or VA")
+
+
+class Cluster(Strict):
+    """The servers of a site. Give `nodes` or `gpus`; without, what its workloads need."""
+
+    node: str = "dgx-h100"
+    nodes: Whole | None = Field(None, ge=1, le=10_000_000)
+    gpus: Whole | None = Field(None, ge=8, le=80_000_000)
+
+
+Workload = Annotated[TrainingSpec | ServingSpec, Field(discriminator="kind")]
+
+
+class Site(Strict):
+    """A data centre: a cluster in a building at a place, with its workloads."""
+
+    name: Name
+    at: At
+    cluster: Cluster
+    facility: Facility = Facility()
+    workloads: list[Workload] = Field(min_length=1, max_length=64)
+
+    @model_validator(mode="after")
+    def _distinct_workloads(self) -> Self:
+        refuse_duplicates("workload", [w.name for w in self.workloads])
+        return self
+
+
+class Record(Strict):
+    """What a run writes beside its summary."""
+
+    requests: Literal["none", "all"] = "none"
+    signals: bool = True
+
+
+class Scenario(Strict):
+    """A scenario, with every default filled in."""
+
+    name: Name
+    question: str = ""
+    epoch: datetime = Field(datetime(2024, 8, 20, tzinfo=UTC), strict=False)
+    horizon_h: float = Field(gt=0, le=2500)
+    seeds: list[Annotated[Whole, Field(ge=0, le=2**31 - 1)]] = Field([1], min_length=1)
+    sites: list[Site] = Field(min_length=1, max_length=256)
+    grid: ZonalGrid = ZonalGrid()
+    control: Control = Control()
+    record: Record = Record()
+
+    @model_validator(mode="after")
+    def _distinct_sites(self) -> Self:
+        refuse_duplicates("site", [s.name for s in self.sites])
+        return self

@@ -1,0 +1,101 @@
+"""Serving fleets and their requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sim.scenario.schema.base import Name, Strict, Whole
+from sim.scenario.schema.layout import LayoutSpec
+
+
+class EmpiricalLengthsSpec(Strict):
+    """Lengths drawn from the joint histogram of a trace that ships with the product."""
+
+    kind: Literal["empirical"]
+    name: str = "azure-conv-2023"
+
+
+class ConstantLengthsSpec(Strict):
+    """All requests alike."""
+
+    kind: Literal["constant"]
+    input_tokens: Whole = Field(ge=1, le=10_000_000)
+    output_tokens: Whole = Field(ge=1, le=10_000_000)
+
+
+LengthsSpec = Annotated[EmpiricalLengthsSpec | ConstantLengthsSpec, Field(discriminator="kind")]
+CONVERSATIONS = EmpiricalLengthsSpec(kind="empirical")
+
+
+class PoissonRequests(Strict):
+    """Independent arrivals at a constant rate to the whole fleet."""
+
+    kind: Literal["poisson"]
+    rate_per_s: float = Field(gt=0, le=1e9)
+    lengths: LengthsSpec = CONVERSATIONS
+
+
+class GammaRequests(Strict):
+    """Gamma-distributed gaps; `cv` above 1 is burstier than Poisson."""
+
+    kind: Literal["gamma"]
+    rate_per_s: float = Field(gt=0, le=1e9)
+    cv: float = Field(gt=0, le=100)
+    lengths: LengthsSpec = CONVERSATIONS
+
+
+class OnOffRequests(Strict):
+    """Poisson arrivals whose rate switches between two values."""
+
+    kind: Literal["on-off"]
+    on_rate_per_s: float = Field(gt=0, le=1e9)
+    off_rate_per_s: float = Field(0.0, ge=0, le=1e9)
+    mean_on_s: float = Field(gt=0, le=1e7)
+    mean_off_s: float = Field(gt=0, le=1e7)
+    lengths: LengthsSpec = CONVERSATIONS
+
+
+class TraceRequests(Strict):
+    """Arrivals that follow a trace file, with lengths drawn from its joint histogram.
+
+    `rate_per_s` scales the trace to a mean rate of the whole fleet; without it the recorded
+    arrivals are repeated end to end.
+    """
+
+    kind: Literal["trace"]
+    file: str = Field(description="CSV or Parquet, relative to the scenario file")
+    rate_per_s: float | None = Field(None, gt=0, le=1e9)
+    on_bad_rows: Literal["stop", "skip"] = "stop"
+
+
+Requests = Annotated[
+    PoissonRequests | GammaRequests | OnOffRequests | TraceRequests, Field(discriminator="kind")
+]
+
+
+class ServingSpec(Strict):
+    """A serving fleet of equal replicas. Its size: `gpus`, `sized_for_frac`, or what is left."""
+
+    kind: Literal["serving"]
+    name: Name = "serving"
+    arch: str
+    gpus: Whole | None = Field(None, ge=1, description="default: all GPUs of the site left over")
+    layout: LayoutSpec = LayoutSpec()
+    precision: Literal["bf16"] = "bf16"
+    requests: Requests
+    router: Literal["round-robin", "join-shortest-queue", "power-of-two"] = "power-of-two"
+    batcher: Literal["chunked-prefill", "prefill-priority"] = "chunked-prefill"
+    sized_for_frac: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="choose the GPUs so that replicas are this busy; in place of gpus",
+    )
+    max_num_seqs: Whole = Field(256, ge=1, le=65_536)
+    max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
+    representative_replicas: Whole = Field(
+        4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"
+    )
+    warmup_s: float = Field(60.0, ge=0)
