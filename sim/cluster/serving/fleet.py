@@ -13,11 +13,14 @@ do is scaled by n / k. Two things differ from the whole fleet, and the result sa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import numpy as np
 from simpy import Environment
+from simpy.events import Event
 
+from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.coster import StepCoster
 from sim.cluster.serving.estimate import Sample
 from sim.cluster.serving.fleet_result import FleetResult, Window, summarise
@@ -25,13 +28,14 @@ from sim.cluster.serving.laws import check_serving_laws
 from sim.cluster.serving.observe import Integral, RequestLog, ServingCounter
 from sim.cluster.serving.records import ServingEvents, UnfinishedRecord
 from sim.cluster.serving.reference import ReferenceReplica
-from sim.cluster.serving.routing import RoutedReplicas, bring_requests
+from sim.cluster.serving.routing import AdmissionGate, RoutedReplicas, bring_requests
 from sim.control.serving import BatchRules, router
 from sim.errors import InputError
 from sim.randomness import stream
 from sim.signals import StepSignal
 from sim.units import to_ps, to_s
 from sim.workload.arrivals import ArrivalProcess
+from sim.workload.counter import counter_key
 from sim.workload.lengths import LengthDistribution
 from sim.workload.requests import RequestTable, draw_requests, thin_requests
 
@@ -94,6 +98,8 @@ class ServingFleet:
         seed: the run's seed.
         recorded: a trace of the whole fleet's requests, replayed row by row (each row kept
             with probability k / n) in place of `spec.arrivals` and `spec.lengths`.
+        capped: what a step costs under a power cap (W per GPU, None for none); without it
+            `set_cap` is refused.
 
     Attributes:
         power_w: signal, chip boundary of the whole fleet (scaled).
@@ -110,9 +116,11 @@ class ServingFleet:
         coster: StepCoster,
         seed: int,
         recorded: RequestTable | None = None,
+        capped: Callable[[float | None], StepCoster] | None = None,
     ):
         self.env = env
         self.spec = spec
+        self._capped = capped
         self.gpus = spec.n_replicas * coster.gpus
         self.events = ServingEvents()
         self.log = RequestLog(self.events)
@@ -133,7 +141,8 @@ class ServingFleet:
         routed = RoutedReplicas(
             self.replicas, router(spec.router), stream(seed, "router", spec.name)
         )
-        env.process(bring_requests(env, self.requests, routed))
+        self._gate = AdmissionGate(env, routed, counter_key(seed, "admission", spec.name))
+        env.process(bring_requests(env, self.requests, self._gate))
 
     @property
     def scale(self) -> float:
@@ -143,6 +152,41 @@ class ServingFleet:
     def _publish_power(self, time_ps: int, _: float) -> None:
         total_w = sum(replica.power_w.value for replica in self.replicas)
         self.power_w.set(time_ps, self.scale * total_w)
+
+    def set_cap(self, time_ps: int, cap_w: float | None) -> None:
+        """Limit the power of each GPU from `time_ps` on (see `protocol`)."""
+        if self._capped is None:
+            raise InputError(f"{self.spec.name} was built without costs under a power cap")
+        coster = self._capped(cap_w)
+
+        def change() -> None:
+            for replica in self.replicas:
+                replica.set_coster(coster)
+
+        self._at(time_ps, change)
+
+    def set_admission(self, time_ps: int, frac: float) -> None:
+        """Admit a share of the arrivals from `time_ps` on (see `protocol`)."""
+        if not 0 <= frac <= 1:
+            raise InputError(f"admitted share {frac}, must be in [0, 1]", path="frac")
+        self._at(time_ps, lambda: self._gate.set(frac))
+
+    def _at(self, time_ps: int, change: Callable[[], None]) -> None:
+        """Change something now, or later ahead of what arrives and begins then."""
+        delay_ps = time_ps - int(self.env.now)
+        if delay_ps < 0:
+            raise InputError(
+                f"a change at {to_s(time_ps)} s asked after {to_s(int(self.env.now))} s"
+            )
+
+        def later() -> Generator[Event, None, None]:
+            yield At(self.env, Phase.STEP_END, delay_ps)
+            change()
+
+        if delay_ps:
+            self.env.process(later())
+        else:
+            change()
 
     def check_laws(self) -> None:
         """Check the conservation laws of the simulated replicas, now.
@@ -185,6 +229,7 @@ class ServingFleet:
             completed=self.log.completed,
             dropped=self.log.dropped,
             energy_j=[meter.at(end_ps) for meter in self._window_meters],
+            shed_ps=self._gate.shed_ps,
         )
         spec = self.spec
         return summarise(window, Sample(spec.n_replicas, spec.simulated_replicas, spec.confidence))

@@ -21,9 +21,10 @@ class FleetResult:
         simulated: replicas simulated.
         confidence: of the intervals.
         window_s: length of the window.
-        requests: arrivals, dropped ones included.
+        requests: arrivals, dropped and shed ones included.
         completed: requests whose last token came in the window.
-        dropped: requests refused.
+        dropped: requests refused because they can never fit.
+        shed: requests turned away by admission control.
         tokens_in: prompt tokens of the completed.
         tokens_out: output tokens of the completed.
         energy_j: chip boundary, idle included.
@@ -41,6 +42,7 @@ class FleetResult:
     requests: Estimate
     completed: Estimate
     dropped: Estimate
+    shed: Estimate
     tokens_in: Estimate
     tokens_out: Estimate
     energy_j: Estimate
@@ -72,6 +74,7 @@ class Window:
         completed: records of all of them.
         dropped: records of all of them.
         energy_j: of each simulated replica within the window, chip boundary.
+        shed_ps: arrival times of requests turned away before the router.
     """
 
     start_ps: int
@@ -80,6 +83,7 @@ class Window:
     completed: Sequence[RequestRecord]
     dropped: Sequence[DropRecord]
     energy_j: Sequence[float]
+    shed_ps: Sequence[int] = ()
 
     def holds(self, time_ps: int) -> bool:
         """Whether an instant is in the window."""
@@ -112,14 +116,16 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
     energy_j = np.array(window.energy_j)
     arrivals = [float(sum(map(window.holds, times_ps))) for times_ps in window.arrivals_ps]
     tokens_out = per_replica(lambda record: record.request.output_tokens)
+    shed = np.full(len(done), sum(map(window.holds, window.shed_ps)) / len(done))
     return FleetResult(
         fleet=sample.fleet,
         simulated=sample.simulated,
         confidence=sample.confidence,
         window_s=window_s,
-        requests=sample.total(np.array(arrivals)),
+        requests=sample.total(np.array(arrivals) + shed),
         completed=sample.total(per_replica(lambda _: 1)),
         dropped=sample.total(drops),
+        shed=sample.total(shed),
         tokens_in=sample.total(per_replica(lambda record: record.request.input_tokens)),
         tokens_out=sample.total(tokens_out),
         energy_j=sample.total(energy_j),

@@ -136,6 +136,14 @@ class ReferenceReplica:
             return 0.0
         return self.step.power_w * to_s(int(self.env.now) - self.step.start_ps)
 
+    def set_coster(self, coster: StepCoster) -> None:
+        """Change what a step costs, from the next step on (a cap or clock changed).
+
+        The cache keeps its size: weights and blocks stay where they are.
+        """
+        self.coster = coster
+        self._own = own_prices(coster)
+
     def unfinished(self) -> list[UnfinishedRecord]:
         """Requests in the system, oldest first."""
         return [s.unfinished(self.index) for s in (*self.running, *self.waiting)]

@@ -13,6 +13,7 @@ from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.control.serving import Router, RouterView
 from sim.errors import InputError
+from sim.workload.counter import uniform
 from sim.workload.requests import Request
 
 
@@ -48,6 +49,37 @@ class RoutedReplicas:
         index = self._route(RouterView(loads, self._routed, (first, second)))
         self._routed += 1
         self.replicas[index].submit(request)
+
+
+class AdmissionGate:
+    """Lets a share of the requests through to a server; the others are shed.
+
+    Args:
+        env: the simulation.
+        server: who takes the admitted ones.
+        key: of the coins; request i is admitted when coin i lies below the share.
+
+    Attributes:
+        shed_ps: arrival times of the requests turned away.
+    """
+
+    def __init__(self, env: Environment, server: Server, key: int):
+        self.shed_ps: list[int] = []
+        self._env = env
+        self._server = server
+        self._key = key
+        self._frac = 1.0
+
+    def set(self, frac: float) -> None:
+        """Change the admitted share from now on."""
+        self._frac = frac
+
+    def submit(self, request: Request) -> None:
+        """Hand a request on, or count it as shed."""
+        if uniform(self._key, request.request_id) < self._frac:
+            self._server.submit(request)
+        else:
+            self.shed_ps.append(int(self._env.now))
 
 
 def bring_requests(

@@ -1,0 +1,34 @@
+"""Random numbers by counter: a hash of (key, index), so that any part can be drawn apart.
+
+SplitMix64's output function [1] over `key + index * step`. A number depends on its key and
+index only, not on what was drawn before, so a stream is the same in any chunks, in any
+order and in any process.
+
+References: [1] Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+OOPSLA 2014, doi:10.1145/2660193.2660195, figure 17.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+MASK: Final = 2**64 - 1
+STEP: Final = 0x9E3779B97F4A7C15
+FIRST: Final = 0xBF58476D1CE4E5B9
+SECOND: Final = 0x94D049BB133111EB
+UNIT: Final = 2.0**-53
+
+
+def counter_key(seed: int, *purpose: str) -> int:
+    """A 64-bit key for one purpose (see `sim.randomness.stream`)."""
+    words = "\x1f".join((str(seed), *purpose)).encode()
+    return int.from_bytes(hashlib.sha256(words).digest()[:8], "little")
+
+
+def uniform(key: int, index: int) -> float:
+    """The number of this index, uniform in [0, 1) with 53 bits."""
+    z = (key + (index + 1) * STEP) & MASK
+    z = ((z ^ (z >> 30)) * FIRST) & MASK
+    z = ((z ^ (z >> 27)) * SECOND) & MASK
+    return ((z ^ (z >> 31)) >> 11) * UNIT
