@@ -73,7 +73,6 @@ class DcGrid:
         self.susceptance_pu = np.where(self.branch_on, b, 0.0)
         self.island = labels(network, self.branch_on)
         self._position, self._size = self._positions()
-        self._incidence = self._build_incidence()
         self._lu = self._factorise()
         self.block = int(np.clip(CACHE_NUMBERS // max(self._size, 1), 3, 16))
         self._leader_share = np.full(len(network.branches), np.nan)
@@ -85,14 +84,17 @@ class DcGrid:
 
     def _positions(self) -> tuple[Ints, int]:
         """Place of each bus among the unknown angles; -1 for references and dead buses."""
-        position = np.full(len(self.island), -1, dtype=np.int64)
-        alive = np.flatnonzero(self.island >= 0)
-        _, first = np.unique(self.island[alive], return_index=True)
-        unknown = np.delete(alive, first)
-        position[unknown] = np.arange(len(unknown))
-        return position, len(unknown)
+        known = self.island < 0
+        last_first = np.flatnonzero(~known)[::-1]
+        reference = np.empty(self.n_islands, dtype=np.int64)
+        reference[self.island[last_first]] = last_first  # the first bus of each is written last
+        known[reference] = True
+        position = np.cumsum(~known) - 1
+        position[known] = -1
+        return position, int(np.count_nonzero(~known))
 
-    def _build_incidence(self) -> csr_array:
+    @cached_property
+    def _incidence(self) -> csr_array:
         """+1 at the start, -1 at the end of each branch in service; (n_branches, unknowns)."""
         rows = np.flatnonzero(self.branch_on)
         b = self.network.branches
@@ -106,17 +108,31 @@ class DcGrid:
             )
         )
 
+    def _matrix(self) -> csc_array:
+        """Susceptance matrix of the unknown angles, entry by entry (no matrix product)."""
+        b = self.network.branches
+        start, end = (self._position[ends].astype(np.int32) for ends in (b.start, b.end))
+        value = self.susceptance_pu
+        own = np.bincount(b.start, value, len(self.island)) + np.bincount(
+            b.end, value, len(self.island)
+        )
+        inner = np.flatnonzero((start >= 0) & (end >= 0) & (value != 0))
+        start, end, value = start[inner], end[inner], -value[inner]
+        diagonal = np.arange(self._size, dtype=np.int32)
+        entries = np.concatenate([value, value, own[self._position >= 0]])
+        rows = np.concatenate([start, end, diagonal])
+        columns = np.concatenate([end, start, diagonal])
+        return csc_array((entries, (rows, columns)), shape=(self._size, self._size))
+
     def _factorise(self) -> SuperLU | None:
         if not self._size:
             return None
-        matrix = csc_array(
-            self._incidence.T @ self._incidence.multiply(self.susceptance_pu[:, None]).tocsr()
-        )
         indefinite = bool((self.susceptance_pu < 0).any())
         return splu(
-            matrix,
+            self._matrix(),
             permc_spec="MMD_AT_PLUS_A",
             diag_pivot_thresh=0.1 if indefinite else 0.0,
+            panel_size=1,  # columns of a grid are short: wider panels only cost time
             options={"SymmetricMode": True},
         )
 

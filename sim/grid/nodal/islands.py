@@ -22,6 +22,8 @@ def labels(network: Network, branch_on: Bools | None = None) -> Ints:
     links = csr_array((np.ones(on.sum()), (b.start[on], b.end[on])), shape=(n, n))
     label = connected_components(links, directed=False)[1].astype(np.int64)
     alive = network.buses.kind != ISOLATED
+    if alive.all():
+        return label  # scipy numbers components by their first node
     _, first, inverse = np.unique(label[alive], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
     result = np.full(n, -1, dtype=np.int64)
