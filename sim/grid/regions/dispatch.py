@@ -34,6 +34,7 @@ class DispatchYear:
         load_mw: with the new load, shape (n_hours, n_zones).
         generation_mw: by block, shape (n_hours, n_blocks).
         flow_mw: from source to target, shape (n_hours, n_lines).
+        marginal_kg_per_mwh: CO2 of one more MWh, shape (n_hours, n_zones).
     """
 
     case: RegionCase
@@ -49,6 +50,7 @@ class DispatchYear:
     flow_mw: FloatArray
     reserve_short_mw: FloatArray
     price_usd_per_mwh: FloatArray
+    marginal_kg_per_mwh: FloatArray
     cost_usd: float
 
     @property
@@ -135,7 +137,7 @@ def _site_mw(case: RegionCase, sites_mw: Mapping[str, float]) -> FloatArray:
 
 
 def _span(supply: Supply, load_mw: FloatArray, span: tuple[int, int]) -> list[WindowResult]:
-    solver = Dispatcher(supply.system, WINDOW_H)
+    solver = Dispatcher(supply.system, WINDOW_H, supply.co2_kg_per_mwh)
     level = HALF_FULL * np.array([unit.energy_mwh for unit in supply.system.storage])
     before: FloatArray | None = None
     found = []
@@ -187,6 +189,7 @@ def _join(
         flow_mw=joined("flow_mw"),
         reserve_short_mw=joined("reserve_short_mw"),
         price_usd_per_mwh=joined("price_usd_per_mwh"),
+        marginal_kg_per_mwh=joined("co2_kg_per_mwh"),
         cost_usd=float(sum(result.cost_usd for result in results)),
     )
 

@@ -32,6 +32,7 @@ class WindowResult:
 
     Args:
         price_usd_per_mwh: shape (n_hours, n_zones).
+        co2_kg_per_mwh: CO2 of one more MWh, shape (n_hours, n_zones); 0 if it was not asked for.
     """
 
     generation_mw: FloatArray
@@ -44,6 +45,7 @@ class WindowResult:
     reserve_short_mw: FloatArray
     price_usd_per_mwh: FloatArray
     cost_usd: float
+    co2_kg_per_mwh: FloatArray
 
 
 class _Layout:
@@ -88,8 +90,11 @@ def _offsets(widths: dict[str, int]) -> dict[str, slice]:
 class Dispatcher:
     """One HiGHS model of a system over `n_hours` hours."""
 
-    def __init__(self, system: System, n_hours: int):
+    def __init__(self, system: System, n_hours: int, co2_kg_per_mwh: FloatArray | None = None):
         """Build the matrix.
+
+        Args:
+            co2_kg_per_mwh: by block, to ask for the CO2 of one more MWh.
 
         Raises:
             InputError: no hour, or a part that names no zone.
@@ -99,14 +104,21 @@ class Dispatcher:
         self.layout = _Layout(system)
         self._highs = self._model()
         self._loosen()
+        self._spins = self._spinning()
+        self._carbon = None if co2_kg_per_mwh is None else self._column_carbon(co2_kg_per_mwh)
 
-    def solve(self, window: Window) -> WindowResult:
+    def solve(self, window: Window, *, cold: bool = False) -> WindowResult:
         """The cheapest dispatch of a window.
+
+        Args:
+            cold: forget the last basis first.
 
         Raises:
             FlopgridError: the solver found no optimum, which an input cannot cause: load may go
                 unserved at a price and energy may be left over.
         """
+        if cold:
+            self._highs.clearSolver()
         self._set(window)
         self._highs.run()
         status = self._highs.getModelStatus()
@@ -139,7 +151,31 @@ class Dispatcher:
             reserve_short_mw=part("reserve"),
             price_usd_per_mwh=price,
             cost_usd=float(self._highs.getInfo().objective_function_value),
+            co2_kg_per_mwh=self._marginal(),
         )
+
+    def _column_carbon(self, co2_kg_per_mwh: FloatArray) -> FloatArray:
+        """CO2 by column, all hours."""
+        carbon = np.zeros(self.layout.width)
+        carbon[self.layout.columns["generation"]] = co2_kg_per_mwh
+        return np.tile(carbon, self.n_hours)
+
+    def _marginal(self) -> FloatArray:
+        """CO2 of one more MWh: B' y = carbon of the basic columns, as prices are of their cost.
+
+        One more MW moves the basic columns by B^-1 of its row, so y is exact while the basis
+        holds.
+        """
+        if self._carbon is None:
+            return np.zeros((self.n_hours, len(self.system.zones)))
+        _, basic = self._highs.getBasicVariables()
+        basic = np.asarray(basic)
+        inside = basic >= 0
+        wanted = np.zeros(len(basic))
+        wanted[inside] = self._carbon[basic[inside]]
+        _, rows = self._highs.getBasisTransposeSolve(wanted)
+        height = self.n_hours * self.layout.height
+        return np.array(rows)[:height].reshape(self.n_hours, -1)[:, self.layout.rows["balance"]]
 
     # -- bounds of a window
 
@@ -186,14 +222,19 @@ class Dispatcher:
 
     def _spare(self, window: Window) -> FloatArray:
         """Capacity of each group that spins, less its reserve, shape (n_hours, n_groups)."""
-        spare = -window.reserve_mw.astype(float)
-        for k, block in enumerate(self.system.blocks):
-            if block.spins and self.layout.groups:
-                spare[:, self.system.reserve_group[block.zone]] += window.most_mw[:, k]
-        for unit in self.system.storage:
-            if self.layout.groups:
-                spare[:, self.system.reserve_group[unit.zone]] += unit.power_mw
-        return spare
+        blocks, stores = self._spins
+        return window.most_mw @ blocks + stores - window.reserve_mw
+
+    def _spinning(self) -> tuple[FloatArray, FloatArray]:
+        """Which group a block spins for, shape (n_blocks, n_groups), and MW of its stores."""
+        system, groups = self.system, self.layout.groups
+        blocks, stores = np.zeros((len(system.blocks), groups)), np.zeros(groups)
+        if groups:
+            for k, block in enumerate(system.blocks):
+                blocks[k, system.reserve_group[block.zone]] = block.spins
+            for unit in system.storage:
+                stores[system.reserve_group[unit.zone]] += unit.power_mw
+        return blocks, stores
 
     def _first_ramp(self, window: Window, ramp: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Range of the first hour's output, kept inside what the block can give."""

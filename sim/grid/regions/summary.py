@@ -73,34 +73,9 @@ def emissions_t(year: DispatchYear) -> FloatArray:
     return found
 
 
-def marginal_kg_per_mwh(year: DispatchYear) -> FloatArray:
-    """CO2 of one more MWh by hour and zone, kg/MWh, an estimate, shape (n_hours, n_zones).
-
-    It is that of the block which is neither empty nor full in the same interconnection and
-    whose cost is nearest to the zone's price; 0 where no block is partly used.
-    """
-    blocks = year.supply.system.blocks
-    zone_group = np.array(year.supply.system.reserve_group)
-    cost = np.array([block.cost_usd_per_mwh for block in blocks])
-    group = np.array([zone_group[block.zone] for block in blocks])
-    n = year.n_hours
-    least, most = year.supply.least_mw[:n], year.supply.most_mw[:n]
-    partly = (year.generation_mw > least + FULL_MW) & (year.generation_mw < most - FULL_MW)
-    found = np.zeros((n, len(year.case.zones)))
-    for g in range(len(year.supply.groups)):
-        zones, inside = np.flatnonzero(zone_group == g), np.flatnonzero(group == g)
-        for h in range(n):
-            on = inside[partly[h, inside]]
-            if len(on):
-                gap = np.abs(year.price_usd_per_mwh[h, zones][:, None] - cost[on][None, :])
-                found[h, zones] = year.supply.co2_kg_per_mwh[on[gap.argmin(axis=1)]]
-    return found
-
-
-def zone_rows(year: DispatchYear, *, marginal: bool = True) -> list[dict[str, Any]]:
+def zone_rows(year: DispatchYear) -> list[dict[str, Any]]:
     """One row per zone."""
     energy, co2 = energy_mwh(year), emissions_t(year)
-    edge = marginal_kg_per_mwh(year) if marginal else None
     rows = []
     for k, zone in enumerate(year.case.zones):
         load, price = year.load_mw[:, k], year.price_usd_per_mwh[:, k]
@@ -122,7 +97,7 @@ def zone_rows(year: DispatchYear, *, marginal: bool = True) -> list[dict[str, An
                 "price_p99_usd_per_mwh": float(np.percentile(price, 99)),
                 "co2_t": float(co2[k]),
                 "co2_average_kg_per_mwh": 1e3 * float(co2[k]) / given if given > 0 else None,
-                "co2_marginal_kg_per_mwh": None if edge is None else float(edge[:, k].mean()),
+                "co2_marginal_kg_per_mwh": float(year.marginal_kg_per_mwh[:, k].mean()),
             }
         )
     return rows
