@@ -1,0 +1,26 @@
+"""Rule `import-limit`: the connection carries so much and no more, all the time."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+from typing import ClassVar
+
+from sim.control.rule import Memory, knob, register
+from sim.control.view import Proposal, SiteView
+from sim.units import MEGA
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class ImportLimit:
+    """A firm limit at the connection."""
+
+    kind: ClassVar[str] = "import-limit"
+    says: ClassVar[str] = "never take more than the connection's limit from the grid"
+    assumes: ClassVar[tuple[str, ...]] = ()
+
+    limit_mw: float = knob(MISSING, 0, 1e6, "MW", "most that the site takes from the grid")
+
+    def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:  # noqa: ARG002
+        """The limit."""
+        return Proposal(limit_w=self.limit_mw * MEGA), memory
