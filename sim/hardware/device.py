@@ -1,21 +1,38 @@
-"""A GPU: peaks, efficiencies, overheads and the power law, read from `sim/data/hardware`."""
+"""A GPU: peaks, efficiencies, overheads and the power law, read from `sim/data/hardware`.
+
+A GPU is a name of `DEVICES` or a device file of the user (`sim.hardware.figures`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
-from sim.datum import Datum, data
+from sim.datum import Datum
 from sim.errors import UnknownNameError
+from sim.hardware.figures import (
+    NODE_SECTIONS,
+    Head,
+    check_complete,
+    is_file,
+    over,
+    read_file,
+    shipped,
+)
 
 MatmulDtype = Literal["bf16", "fp8", "fp8_block", "w4"]
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU. Efficiencies are achieved over peak, 0..1; `figures` holds the sources."""
+    """One GPU. Efficiencies are achieved over peak, 0..1; `figures` holds the sources.
+
+    `calibrated`: times and powers were fitted on measurements of this GPU; else every answer
+    says `basis`, the sentence on where they come from.
+    """
 
     name: str
     matmul_bf16_flops: float
@@ -47,6 +64,8 @@ class Device:
     clock_exponent: float
     min_clock_frac: float
     figures: tuple[Datum, ...]
+    calibrated: bool = True
+    basis: str = ""
 
     @property
     def usable_bytes(self) -> float:
@@ -58,28 +77,91 @@ class Device:
         return self.matmul_fp8_flops if dtype.startswith("fp8") else self.matmul_bf16_flops
 
 
-DEVICES = ("h100-sxm",)
+DEVICES: Final = ("h100-sxm", "h200-sxm", "h800-sxm", "a100-80-sxm", "v100-sxm", "b200-sxm")
 """Names of the devices; each has a data file of its name."""
 
+REFERENCE: Final = "h100-sxm"
+"""The device that a file without `like` is like: the one that was fitted on measurements."""
+UNMEASURED_POWER_ERROR_FRAC: Final = 0.25
+"""Range of the power of a GPU without power measurements: an assumption, three times the
+8.1 % that the fitted law misses by on models that it has not seen."""
 
-@cache
-def load_device(name: str = "h100-sxm") -> Device:
-    """A device by name.
+
+def load_device(name: str = REFERENCE) -> Device:
+    """A device by name, or from a device file.
 
     Raises:
         UnknownNameError: no such device.
+        InputError: the file is wrong.
     """
-    return build_device(name, device_figures(name))
+    return _shipped_device(name) if not is_file(name) else _device(name)
+
+
+@cache
+def _shipped_device(name: str) -> Device:
+    return _device(name)
+
+
+def _device(name: str) -> Device:
+    head = device_head(name)
+    device = build_device(device_label(name), device_figures(name))
+    return replace(device, calibrated=head.calibrated, basis=head.basis)
+
+
+def device_label(name: str) -> str:
+    """What answers call a device: its name, or the stem of its file."""
+    return Path(name).stem.removesuffix(".device") if is_file(name) else name
+
+
+def device_head(name: str) -> Head:
+    """Whether a device is calibrated, and what its figures rest on."""
+    head, _ = _own(name)
+    if head.basis or head.calibrated:
+        return head
+    like = head.like or REFERENCE
+    return replace(
+        head, basis=f"data-sheet peaks; efficiencies, overheads and shares of power of {like}"
+    )
 
 
 def device_figures(name: str) -> dict[str, Datum]:
-    """The figures of a device's data file."""
+    """All figures of a device, the gaps of its file filled from the device that it is like."""
+    head, own = _own(name)
+    own = {key: f for key, f in own.items() if key.split(".")[0] not in NODE_SECTIONS}
+    if not head.like and not is_file(name):
+        return own
+    like = head.like or REFERENCE
+    found = dict(over(own, device_figures(like), like))
+    check_complete(own, name)
+    if not head.calibrated and "power.model_error_frac" not in own:
+        found["power.model_error_frac"] = _power_error(found["power.model_error_frac"])
+    return found
+
+
+def _power_error(figure: Datum) -> Datum:
+    return replace(
+        figure,
+        low=-UNMEASURED_POWER_ERROR_FRAC,
+        high=UNMEASURED_POWER_ERROR_FRAC,
+        distribution="uniform",
+        source="assumption: the power of this GPU was not measured",
+    )
+
+
+def _own(name: str) -> tuple[Head, dict[str, Datum]]:
+    """Head and own figures of a name or file.
+
+    Raises:
+        UnknownNameError: neither.
+    """
+    if is_file(name):
+        return read_file(Path(name))
     if name not in DEVICES:
         raise UnknownNameError("GPU", name, DEVICES)
-    return data(f"hardware/{name}.yaml")
+    return shipped(name)
 
 
 def build_device(name: str, figures: Mapping[str, Datum]) -> Device:
     """A device from its figures, for example sampled ones."""
-    values = {key.split(".")[-1]: figure.value for key, figure in figures.items()}
+    values: dict[str, Any] = {key.split(".")[-1]: figure.value for key, figure in figures.items()}
     return Device(name=name, figures=tuple(figures.values()), **values)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Final
 
-from sim.datum import Datum, data
+from sim.datum import Datum
 from sim.errors import UnknownNameError
-from sim.hardware.device import Device, load_device
+from sim.hardware.device import Device, device_figures, device_label, load_device
+from sim.hardware.figures import NODE_SECTIONS, is_file, over, read_file, shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +43,82 @@ class Node:
     figures: tuple[Datum, ...]
 
 
-NODES = {"dgx-h100": "h100-sxm"}
+NODES: Final = {
+    "dgx-h100": "h100-sxm",
+    "dgx-h200": "h200-sxm",
+    "hgx-h800": "h800-sxm",
+    "dgx-a100": "a100-80-sxm",
+    "dgx1-v100": "v100-sxm",
+    "dgx-b200": "b200-sxm",
+}
 """Node name -> its device; the data file bears the node's name."""
 
-LLAMA3_STORAGE_SERVERS = 7500
+REFERENCE: Final = "dgx-h100"
+"""The node that a device file's own sections stand over."""
+
+LLAMA3_STORAGE_SERVERS: Final = 7500
 """Servers behind the published storage bandwidth (see the data file's source)."""
 
 
-@cache
-def load_node(name: str = "dgx-h100") -> Node:
-    """A node by name.
+def load_node(name: str = REFERENCE) -> Node:
+    """A node by name, or around the GPU of a device file.
 
     Raises:
         UnknownNameError: no such node.
+        InputError: the file is wrong.
     """
+    return _shipped_node(name) if not is_file(name) else _node(name, name)
+
+
+def node_of(gpu: str) -> Node:
+    """The node around a GPU, by `--gpu NAME_OR_FILE`.
+
+    Raises:
+        UnknownNameError: no such GPU.
+        InputError: the file is wrong.
+    """
+    if is_file(gpu):
+        return _node(gpu, gpu)
+    load_device(gpu)  # raises for an unknown name
+    return load_node(next(name for name, device in NODES.items() if device == gpu))
+
+
+@cache
+def _shipped_node(name: str) -> Node:
     figures = node_figures(name)
     return build_node(name, figures, load_device(NODES[name]))
 
 
+def _node(name: str, gpu: str) -> Node:
+    return build_node(f"node of {device_label(gpu)}", node_figures(name), load_device(gpu))
+
+
 def node_figures(name: str) -> dict[str, Datum]:
-    """The figures of a node's data file."""
+    """All figures of a node, the gaps of its file filled from the node that it is like.
+
+    Raises:
+        UnknownNameError: no such node.
+    """
+    if is_file(name):
+        _, found = read_file(Path(name))
+        own = {key: f for key, f in found.items() if key.split(".")[0] in NODE_SECTIONS}
+        return _over_reference(own, name)
     if name not in NODES:
         raise UnknownNameError("node", name, NODES)
-    return data(f"hardware/{name}.yaml")
+    head, own = shipped(name)
+    return _over_reference(own, NODES[name]) if head.like else own
+
+
+def _over_reference(own: dict[str, Datum], gpu: str) -> dict[str, Datum]:
+    """Figures over the reference node's; its powers stay, but for the rated one."""
+    base = node_figures(REFERENCE)
+    rated = {"node.rated_w"} - own.keys()
+    scale = device_figures(gpu)
+    limits = {"power.limit_w": device_figures(NODES[REFERENCE])["power.limit_w"]}
+    found = dict(over(own, base, REFERENCE, scale={}))
+    for key in rated:
+        found[key] = over({}, {key: base[key]} | limits, REFERENCE, scale=scale)[key]
+    return found
 
 
 def build_node(name: str, f: Mapping[str, Datum], device: Device) -> Node:
