@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from sim.errors import LawViolation
 from sim.facility.building import Building, PowerParts, power_parts
+from sim.facility.supply import NO_ORDER, SiteSupply, SupplyOrder, SupplyStep
 from sim.hardware.node import Node
-from sim.signals import StepSignal
+from sim.signals import Hook, StepSignal
+from sim.units import to_ps, to_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +29,67 @@ class SitePlant:
 
 
 class SiteMeter:
-    """Publishes `chip_w`, `it_w` and `facility_w` of a site.
+    """Publishes `chip_w`, `it_w`, `facility_w` and `import_w` of a site.
+
+    `import_w` is what the grid sees: facility power less what stands behind the meter, below
+    0 for an export. Without a supply it is `facility_w`. With one, someone must call `tick`
+    before each interval ends; a change of the load within it plans the rest anew.
 
     Args:
+        plant: servers and building.
         idle_gpus: GPUs that no workload holds; they idle all the time.
         sources: chip-power signals of the workloads.
+        supply: battery, PV, wind, generators, limits of the connection; none by default.
     """
 
-    def __init__(self, plant: SitePlant, idle_gpus: int, sources: Sequence[StepSignal]):
+    def __init__(
+        self,
+        plant: SitePlant,
+        idle_gpus: int,
+        sources: Sequence[StepSignal],
+        supply: SiteSupply | None = None,
+    ):
         self.plant = plant
         self.idle_w = idle_gpus * plant.node.device.idle_w
         self.sources = tuple(sources)
+        self.supply = supply or SiteSupply()
+        self.order = NO_ORDER
+        self.planned_to_ps = 0
         parts = plant.parts(self._chip_w_now())
         self.chip_w = StepSignal(f"{plant.name}.chip_w", parts.chip_w)
         self.it_w = StepSignal(f"{plant.name}.it_w", parts.it_w)
         self.facility_w = StepSignal(f"{plant.name}.facility_w", parts.facility_w)
+        self.import_w = StepSignal(f"{plant.name}.import_w", parts.facility_w)
+        self.supplied: Hook[SupplyStep] = Hook()
         for source in self.sources:
             source.subscribe(self._follow)
+
+    def tick(self, time_ps: int, dt_s: float, order: SupplyOrder = NO_ORDER) -> SupplyStep:
+        """Plan the supply for the next `dt_s` seconds under an order.
+
+        Raises:
+            LawViolation: the interval planned last has run out before.
+        """
+        self.order = order
+        self.planned_to_ps = time_ps + to_ps(dt_s)
+        return self._plan(time_ps)
 
     def _follow(self, time_ps: int, _value: float) -> None:
         parts = self.plant.parts(self._chip_w_now())
         self.chip_w.set(time_ps, parts.chip_w)
         self.it_w.set(time_ps, parts.it_w)
         self.facility_w.set(time_ps, parts.facility_w)
+        if self.supply.plant.is_bare:
+            self.import_w.set(time_ps, parts.facility_w)
+        elif time_ps < self.planned_to_ps:
+            self._plan(time_ps)
+
+    def _plan(self, time_ps: int) -> SupplyStep:
+        dt_s = to_s(self.planned_to_ps - time_ps)
+        step = self.supply.step(to_s(time_ps), dt_s, self.facility_w.value, self.order)
+        self.import_w.set(time_ps, step.import_w - step.export_w)
+        self.supplied.emit(step)
+        return step
 
     def _chip_w_now(self) -> float:
         return math.fsum((self.idle_w, *(source.value for source in self.sources)))
