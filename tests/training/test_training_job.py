@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import numpy as np
@@ -46,7 +47,15 @@ def step(pipeline_s: float = 3.0, synchronise_s: float = 1.0) -> TrainingStepCos
 
 
 def plan(steps: int = 3, interval_s: float = 6.0, cost: TrainingStepCost | None = None) -> JobPlan:
-    return JobPlan("job", cost or step(), steps, Phase("checkpoint", 0.5, 250.0), interval_s, 100.0)
+    return JobPlan(
+        "job",
+        cost or step(),
+        steps,
+        Phase("checkpoint", 0.5, 250.0),
+        interval_s,
+        100.0,
+        fidelity="step",
+    )
 
 
 def run(job_plan: JobPlan, until_s: float) -> tuple[TrainingJob, Integrator]:
@@ -103,16 +112,14 @@ def test_a_lost_joule_is_found() -> None:
 
 def test_a_lost_phase_is_found() -> None:
     job, meter = run(plan(), 20)
-    job.phases_done["synchronise"] -= 1
-    with pytest.raises(
-        LawViolation, match="3 steps done and 0 lost, but phase synchronise ended 2 times"
-    ):
+    job.ledger.paces[0].steps -= 1
+    with pytest.raises(LawViolation, match="3 steps done and 0 lost, but 2 steps ended"):
         check_training_laws(job, to_ps(20), meter.integral(0, to_ps(20)))
 
 
 def test_lost_time_is_found() -> None:
     job, meter = run(plan(), 20)
-    job.phases_done["checkpoint"] += 1
+    job.ledger.add("checkpoint", 250.0, 1)
     with pytest.raises(LawViolation, match="phases fill"):
         check_training_laws(job, to_ps(20), meter.integral(0, to_ps(20)))
 
@@ -153,7 +160,7 @@ class Scripted:
 def test_timeline_of_a_failure_and_its_recovery() -> None:
     """A failure at 9.5 s loses step 3, which had begun, and nothing that was saved at 8.5 s."""
     env = simpy.Environment(initial_time=0)
-    job_plan = JobPlan("job", step(), 3, Phase("checkpoint", 0.5, 250.0), 6.0, 100.0, failing(1.0))
+    job_plan = replace(plan(), failures=failing(1.0))
     job = TrainingJob(env, job_plan, Scripted(9.5))  # type: ignore[arg-type]
     events: list[tuple[str, float]] = []
     job.on_step.subscribe(lambda n: events.append((f"step {n}", env.now / 1e12)))
@@ -188,7 +195,7 @@ def test_without_a_spare_the_job_waits_for_a_repair() -> None:
     )
     job = TrainingJob(env, job_plan, Scripted(7.0))  # type: ignore[arg-type]
     env.run(until=to_ps(100))
-    assert job.waited_ps == to_ps(20)
+    assert job.ledger.time_ps("wait for a node") == to_ps(20)
     assert job.done_at_ps == to_ps(7 + 20 + 3 + 13)
 
 

@@ -1,0 +1,89 @@
+"""Where the time and the energy of a training job go, counted by other code than the meter's."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from sim.cost.training import Phase, TrainingStepCost
+from sim.units import to_ps, to_s
+
+
+@dataclass(slots=True)
+class Pace:
+    """Steps of one cost, with the whole picoseconds and the power of each of their phases.
+
+    Args:
+        cost: of one step. floor_w: power of a GPU that dummy work keeps up while it waits.
+
+    Attributes:
+        steps: how many of them ended, kept or lost.
+    """
+
+    cost: TrainingStepCost
+    floor_w: float = 0.0
+    steps: int = 0
+    phases: tuple[Phase, ...] = field(init=False)
+    phases_ps: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.phases = tuple(
+            replace(p, gpu_power_w=max(p.gpu_power_w, self.floor_w)) for p in self.cost.phases
+        )
+        self.phases_ps = tuple(to_ps(p.time_s) for p in self.phases)
+
+    @property
+    def step_ps(self) -> int:
+        """Length of a step."""
+        return sum(self.phases_ps)
+
+    @property
+    def mean_w(self) -> float:
+        """Mean power of a GPU over a step."""
+        pairs = zip(self.phases, self.phases_ps, strict=True)
+        return math.fsum(p.gpu_power_w * ps for p, ps in pairs) / self.step_ps
+
+    def energy_j(self) -> float:
+        """Chip energy of one GPU in all these steps: their operations, and the floor's top-up."""
+        top_up_j = math.fsum(
+            max(0.0, self.floor_w - p.gpu_power_w) * p.time_s for p in self.cost.phases
+        )
+        return self.steps * (math.fsum(p.energy_j for p in self.cost.parts) + top_up_j)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Time of a job outside of whole steps, by what it was spent on and at which power.
+
+    Attributes:
+        spent_ps: (what, W of a GPU) -> picoseconds.
+        paces: whole steps, by cost.
+    """
+
+    spent_ps: Counter[tuple[str, float]] = field(default_factory=Counter)
+    paces: list[Pace] = field(default_factory=list)
+
+    def add(self, what: str, gpu_power_w: float, time_ps: int) -> None:
+        """Book a stretch."""
+        if time_ps:
+            self.spent_ps[what, gpu_power_w] += time_ps
+
+    @property
+    def steps(self) -> int:
+        """Whole steps, kept or lost."""
+        return sum(pace.steps for pace in self.paces)
+
+    @property
+    def total_ps(self) -> int:
+        """All booked time."""
+        return sum(self.spent_ps.values()) + sum(p.steps * p.step_ps for p in self.paces)
+
+    def time_ps(self, what: str) -> int:
+        """Time booked on one thing, at any power."""
+        return sum(ps for (name, _), ps in self.spent_ps.items() if name == what)
+
+    def energy_j(self) -> float:
+        """Chip energy of one GPU."""
+        other_j = [to_s(ps) * power_w for (_, power_w), ps in self.spent_ps.items()]
+        return math.fsum([*other_j, *(pace.energy_j() for pace in self.paces)])
