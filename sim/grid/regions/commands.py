@@ -143,7 +143,7 @@ def _change(after: DispatchYear, before: DispatchYear) -> dict[str, Any]:
         "price_usd_per_mwh": {
             zone.name: float(price[k])
             for k, zone in enumerate(after.case.zones)
-            if after.site_mw[k] > 0
+            if after.site_mw[:, k].any()
         },
     }
 

@@ -31,7 +31,7 @@ class DispatchYear:
     """Every hour of a dispatch; arrays have hours first.
 
     Args:
-        load_mw: with the new load, shape (n_hours, n_zones).
+        load_mw, site_mw: with the new load, the new load alone, shape (n_hours, n_zones).
         generation_mw: by block, shape (n_hours, n_blocks).
         flow_mw: from source to target, shape (n_hours, n_lines).
         marginal_kg_per_mwh: CO2 of one more MWh, shape (n_hours, n_zones).
@@ -69,7 +69,7 @@ class DispatchYear:
 
 def run_year(
     case: RegionCase,
-    sites_mw: Mapping[str, float] | None = None,
+    sites_mw: Mapping[str, float | FloatArray] | None = None,
     *,
     flexible: bool = False,
     flexible_usd_per_mwh: float = 500.0,
@@ -81,7 +81,7 @@ def run_year(
     """Dispatch a case hour by hour.
 
     Args:
-        sites_mw: new constant load by zone.
+        sites_mw: new load by zone, constant or by hour of the year, shape (n_hours,).
         flexible: the new load may be curtailed for `flexible_usd_per_mwh`.
         changes: figures of the technology table by name.
         days: how many days from `first_day` on (0 is 1 January), None for all.
@@ -91,9 +91,9 @@ def run_year(
         LawViolation: a zone does not balance.
     """
     site = _site_mw(case, sites_mw or {})
-    supply = build_supply(
-        case, changes, dict(sites_mw or {}) if flexible else None, flexible_usd_per_mwh
-    )
+    most = site.max(axis=0)
+    by_zone = {zone.name: float(mw) for zone, mw in zip(case.zones, most, strict=True) if mw > 0}
+    supply = build_supply(case, changes, by_zone if flexible else None, flexible_usd_per_mwh)
     total = len(case.load_mw) // WINDOW_H
     n_days = total - first_day if days is None else days
     if first_day < 0 or n_days < 1 or first_day + n_days > total:
@@ -101,13 +101,12 @@ def run_year(
             f"days: {n_days} from day {first_day} on is outside 1 to {total}",
             "give days of the year",
         )
-    base = case.load_mw if supply.system.flexible_mw else case.load_mw + site
     edges = first_day + np.linspace(0, n_days, min(SPANS, n_days) + 1).round().astype(int)
     spans = [(int(a), int(b)) for a, b in pairwise(edges)]
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        parts = list(pool.map(lambda span: _span(supply, base, span), spans))
+        parts = list(pool.map(lambda span: _span(supply, case.load_mw, site, span), spans))
     results = [result for part in parts for result in part]
-    year = _join(case, _cut(supply, first_day, n_days), base, site, results, first_day)
+    year = _join(case, _cut(supply, first_day, n_days), site, results, first_day)
     check_balance(year)
     return year
 
@@ -127,16 +126,26 @@ def _cut(supply: Supply, first_day: int, n_days: int) -> Supply:
     )
 
 
-def _site_mw(case: RegionCase, sites_mw: Mapping[str, float]) -> FloatArray:
-    site = np.zeros(len(case.zones))
-    for zone, mw in sites_mw.items():
-        if not (np.isfinite(mw) and mw >= 0):
-            raise InputError(f"load in {zone}: {mw:g} MW", "give >= 0 MW")
-        site[case.index(zone)] += mw
+def _site_mw(case: RegionCase, sites_mw: Mapping[str, float | FloatArray]) -> FloatArray:
+    """New load by hour and zone, shape (n_hours, n_zones)."""
+    site = np.zeros_like(case.load_mw)
+    for zone, given in sites_mw.items():
+        mw = np.asarray(given, dtype=float)
+        if mw.ndim and mw.shape != (len(site),):
+            raise InputError(
+                f"load in {zone}: {mw.size} hours, the year has {len(site)}", "give every hour"
+            )
+        if not (np.isfinite(mw).all() and mw.min(initial=np.inf) >= 0):
+            raise InputError(f"load in {zone}: {float(mw.min()):g} MW", "give >= 0 MW")
+        site[:, case.index(zone)] += mw
     return site
 
 
-def _span(supply: Supply, load_mw: FloatArray, span: tuple[int, int]) -> list[WindowResult]:
+def _span(
+    supply: Supply, load_mw: FloatArray, site_mw: FloatArray, span: tuple[int, int]
+) -> list[WindowResult]:
+    """The days of a span, one after the other."""
+    flexible = bool(supply.system.flexible_mw)
     solver = Dispatcher(supply.system, WINDOW_H, supply.co2_kg_per_mwh)
     level = HALF_FULL * np.array([unit.energy_mwh for unit in supply.system.storage])
     before: FloatArray | None = None
@@ -145,7 +154,8 @@ def _span(supply: Supply, load_mw: FloatArray, span: tuple[int, int]) -> list[Wi
         hours = slice(day * WINDOW_H, (day + 1) * WINDOW_H)
         result = solver.solve(
             Window(
-                load_mw=load_mw[hours],
+                load_mw=load_mw[hours] if flexible else load_mw[hours] + site_mw[hours],
+                flexible_mw=site_mw[hours] if flexible else None,
                 least_mw=supply.least_mw[hours],
                 most_mw=supply.most_mw[hours],
                 budget_mwh=supply.budget_mw[hours].sum(axis=0),
@@ -163,7 +173,6 @@ def _span(supply: Supply, load_mw: FloatArray, span: tuple[int, int]) -> list[Wi
 def _join(
     case: RegionCase,
     supply: Supply,
-    base_mw: FloatArray,
     site: FloatArray,
     results: list[WindowResult],
     first_day: int,
@@ -173,13 +182,13 @@ def _join(
     def joined(name: str) -> FloatArray:
         return np.concatenate([getattr(result, name) for result in results])
 
-    load = base_mw[hours] + (site if supply.system.flexible_mw else 0.0)
+    load = case.load_mw[hours] + site[hours]
     flexed = joined("curtailed_mw")
     return DispatchYear(
         case=case,
         supply=supply,
         load_mw=load,
-        site_mw=site,
+        site_mw=site[hours],
         generation_mw=joined("generation_mw"),
         unserved_mw=joined("unserved_mw"),
         flexed_mw=flexed if flexed.shape[1] else np.zeros_like(load),

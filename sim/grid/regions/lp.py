@@ -189,8 +189,6 @@ class Dispatcher:
         self._upper[:, cols["stored"]] = [s.energy_mwh for s in system.storage]
         self._upper[:, cols["flow"]] = [line.forward_mw for line in system.lines]
         self._upper[:, cols["back"]] = [line.reverse_mw for line in system.lines]
-        if system.flexible_mw:
-            self._upper[:, cols["curtailed"]] = system.flexible_mw
 
     def _set(self, window: Window) -> None:
         cols, rows = self.layout.columns, self.layout.rows
@@ -202,7 +200,11 @@ class Dispatcher:
         height = self.n_hours * self.layout.height
         low = np.full((self.n_hours, self.layout.height), -INFINITY)
         high = np.full_like(low, INFINITY)
-        flexible = np.array(self.system.flexible_mw) if self.system.flexible_mw else 0.0
+        flexible: FloatArray | float = 0.0
+        if self.system.flexible_mw:
+            given = window.flexible_mw
+            flexible = np.array(self.system.flexible_mw) if given is None else given
+            upper[:, cols["curtailed"]] = flexible
         low[:, rows["balance"]] = high[:, rows["balance"]] = window.load_mw + flexible
         low[:, rows["energy"]] = high[:, rows["energy"]] = 0.0
         low[0, rows["energy"]] = high[0, rows["energy"]] = window.stored_mwh

@@ -80,6 +80,8 @@ class Window:
         reserve_mw: shape (n_hours, n_groups).
         stored_mwh: in each store at the start, and the least at the end.
         before_mw: output of each block in the hour before, None for any.
+        flexible_mw: new load that may be curtailed, shape (n_hours, n_zones); None takes that
+            of the system.
     """
 
     load_mw: FloatArray
@@ -90,3 +92,4 @@ class Window:
     stored_mwh: FloatArray
     end_mwh: FloatArray
     before_mw: FloatArray | None = None
+    flexible_mw: FloatArray | None = None

@@ -84,7 +84,7 @@ def zone_rows(year: DispatchYear) -> list[dict[str, Any]]:
             {
                 "zone": zone.name,
                 "load_mwh": float(load.sum()),
-                "site_mw": float(year.site_mw[k]),
+                "site_mw": float(year.site_mw[:, k].mean()),
                 "peak_mw": float(load.max()),
                 "generation_mwh": {n: float(v[k]) for n, v in energy.items() if n != "curtailed"},
                 "curtailed_mwh": float(energy["curtailed"][k]),
