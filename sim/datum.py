@@ -2,13 +2,20 @@
 
 A YAML entry is `{value, unit, source, as_of}`; an assumption adds `low`, `high` and
 `distribution`. A CSV table starts with `#` lines that name its source and licence.
+
+A study may run with other values than the files say: `figures_set` puts them in place for
+the whole process, and `data_hash` tells such a file from the one on disk.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Mapping
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -18,6 +25,10 @@ from typing import Any, Literal, cast
 from sim.errors import InputError, UnknownNameError
 
 Distribution = Literal["uniform", "triangular"]
+
+# Figures that a study sets, by `FILE:NAME`; for the whole process, because what is read from
+# the files is remembered for the whole process too.
+_SET: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,15 @@ def data_names(folder: str, suffix: str) -> list[str]:
 
 
 def data_hash(path: str) -> str:
-    """SHA-256 of a data file, for the resolved scenario."""
+    """SHA-256 of a data file, for the resolved scenario; another one where figures are set."""
+    own = {key: value for key, value in sorted(_SET.items()) if split_key(key)[0] == path}
+    if not own:
+        return _file_hash(path)
+    return hashlib.sha256((_file_hash(path) + json.dumps(own)).encode()).hexdigest()
+
+
+@cache
+def _file_hash(path: str) -> str:
     return hashlib.sha256(data_file(path).read_bytes()).hexdigest()
 
 
@@ -126,7 +145,18 @@ def to_datum(name: str, entry: dict[str, Any]) -> Datum:
 @cache
 def data(path: str) -> dict[str, Datum]:
     """All entries of a YAML file of figures, by name; a nested group joins with a dot."""
-    return dict(_walk("", read_yaml(path)))
+    return {
+        name: _as_set(figure, _SET.get(f"{path}:{name}"))
+        for name, figure in _walk("", read_yaml(path))
+    }
+
+
+def _as_set(figure: Datum, value: float | None) -> Datum:
+    """The figure at the value that a study gives it; its range shrinks to that value."""
+    if value is None:
+        return figure
+    low, high = (value, value) if figure.is_assumption else (None, None)
+    return replace(figure, value=value, low=low, high=high)
 
 
 def _walk(prefix: str, node: dict[str, Any]) -> list[tuple[str, Datum]]:
@@ -163,3 +193,71 @@ def sample(figures: Mapping[str, Datum], u: Mapping[str, float]) -> dict[str, Da
 def ranged(figures: Mapping[str, Datum]) -> list[str]:
     """Names of the figures that have a range, sorted."""
     return sorted(name for name, figure in figures.items() if figure.is_assumption)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """`grid/assumptions.yaml:peak_factor` as file and name.
+
+    Raises:
+        InputError: it has no colon.
+    """
+    path, colon, name = key.partition(":")
+    if not colon or not name or not path.endswith(".yaml"):
+        raise InputError(f"{key!r} names no figure", "write FILE.yaml:NAME, as below sim/data")
+    return path, name
+
+
+def figure_at(key: str) -> Datum:
+    """The figure at `FILE:NAME`, as it stands now.
+
+    Raises:
+        InputError: no such file or figure.
+    """
+    path, name = split_key(key)
+    if not data_file(path).is_file():
+        raise InputError(f"there is no data file {path!r}", "see sim/data")
+    return datum(path, name)
+
+
+@contextmanager
+def figures_set(values: Mapping[str, float]) -> Iterator[None]:
+    """Let figures have other values, as if their files said so, until the block ends.
+
+    Args:
+        values: value by `FILE:NAME`, in the figure's own unit.
+
+    Raises:
+        InputError: no such figure, or a value that is not finite.
+    """
+    for key, value in values.items():
+        figure_at(key)
+        if not math.isfinite(value):
+            raise InputError(f"{key} is set to {value}", "give a finite number")
+    before = dict(_SET)
+    _change(dict(values))
+    try:
+        yield
+    finally:
+        _change(before)
+
+
+def _change(values: dict[str, float]) -> None:
+    if values == _SET:
+        return
+    _SET.clear()
+    _SET.update(values)
+    forget()
+
+
+def forget() -> None:
+    """Empty every memo of the package: each may hold a figure, or what follows from one.
+
+    What is kept are the files as they were read.
+    """
+    kept = (read_yaml, read_table, _file_hash)
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == __name__.partition(".")[0]:
+            for memo in list(vars(module).values()):
+                clear = getattr(memo, "cache_clear", None)
+                if clear is not None and memo not in kept:
+                    clear()
