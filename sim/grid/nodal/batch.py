@@ -16,9 +16,13 @@ from sim.grid.nodal.hosting import FixedDispatch, Hosted, Site
 from sim.grid.nodal.redispatch import FreeDispatch
 from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.study import Study
-from sim.grid.nodal.tables import Ints, Network
+from sim.grid.nodal.tables import Floats, Ints, Network
 
 CHUNK = 64
+"""Sites in a chunk with a fixed dispatch."""
+
+FREE_CHUNK = 16
+"""Sites in a chunk with redispatch: each takes long enough to spread even a few dozen."""
 
 _worker: list[Study] = []
 """The study of a worker process."""
@@ -29,15 +33,16 @@ def host(study: Study, sites: Sequence[Site]) -> Iterator[Hosted]:
     if study.settings.redispatch == "none":
         yield from FixedDispatch(study).at_sites(sites)
         return
-    for i in range(0, len(sites), CHUNK):
-        yield from FreeDispatch(study).at_sites(sites[i : i + CHUNK])
+    for i in range(0, len(sites), FREE_CHUNK):
+        yield from FreeDispatch(study).at_sites(sites[i : i + FREE_CHUNK])
 
 
 def host_all(study: Study, sites: Sequence[Site], *, workers: int = 1) -> list[Hosted]:
     """Answers for many sites, each alone, spread over processes if `workers` is above 1."""
-    if workers <= 1 or len(sites) <= CHUNK:
+    size = CHUNK if study.settings.redispatch == "none" else FREE_CHUNK
+    if workers <= 1 or len(sites) <= size:
         return list(host(study, sites))
-    chunks = [list(sites[i : i + CHUNK]) for i in range(0, len(sites), CHUNK)]
+    chunks = [list(sites[i : i + size]) for i in range(0, len(sites), size)]
     with ProcessPoolExecutor(
         max_workers=min(workers, len(chunks)),
         mp_context=multiprocessing.get_context("spawn"),
@@ -62,7 +67,12 @@ def single(buses: Ints) -> list[Site]:
 
 def together(buses: Ints) -> Site:
     """One site of several buses with equal shares: how much in total, if all come at once."""
-    return tuple((int(bus), 1.0 / len(buses)) for bus in buses)
+    return weighted(buses, np.full(len(buses), 1.0 / len(buses)))
+
+
+def weighted(buses: Ints, shares: Floats) -> Site:
+    """One site of several buses with given shares (sum 1)."""
+    return tuple(zip(buses.tolist(), shares.tolist(), strict=True))
 
 
 def growing(hosted: Sequence[Hosted]) -> list[tuple[int, ...]]:

@@ -11,7 +11,8 @@ import numpy as np
 from sim.errors import InputError
 from sim.grid.nodal.cascade import Cascade, Cascader, monte_carlo
 from sim.grid.nodal.cases import load_case
-from sim.grid.nodal.island_balance import read_rules
+from sim.grid.nodal.dcflow import Susceptance
+from sim.grid.nodal.island_balance import Rules, read_rules
 from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Floats, Network
@@ -26,6 +27,8 @@ def cascade(
     n1_seeds: bool = False,
     extra_load_mw: Mapping[int, float] | None = None,
     trip_threshold_frac: float | None = None,
+    hidden_failure_frac: float | None = None,
+    susceptance: Susceptance = "1/(x tap)",
     runs: int = 0,
     seed: int = 1,
 ) -> Row:
@@ -35,16 +38,11 @@ def cascade(
         outage: branch rows, from 1, that trip first.
         n1_seeds: instead, one cascade for each single branch outage that overloads another.
         extra_load_mw: MW by bus number, connected before the outage.
+        trip_threshold_frac, hidden_failure_frac: in place of the figures of the data file.
         runs: Monte-Carlo runs with hidden failures, for each outage.
     """
-    study = Study(load_case(case), Settings(security="n1"))
-    rules = read_rules()
-    if trip_threshold_frac is not None:
-        if not 0 < trip_threshold_frac < np.inf:
-            raise InputError(
-                f"trip_threshold_frac {trip_threshold_frac:g} is not above 0", "1.0 is the rating"
-            )
-        rules = replace(rules, trip_threshold_frac=trip_threshold_frac)
+    study = Study(load_case(case), Settings(security="n1", susceptance=susceptance))
+    rules = chosen_rules(trip_threshold_frac, hidden_failure_frac)
     extra = extra_load(study.network, extra_load_mw)
     cascader = Cascader(study, extra_load_mw=extra, rules=rules)
     seeds = _seeds(study, outage, n1_seeds)
@@ -59,6 +57,30 @@ def cascade(
         "rules": {name: getattr(rules, name) for name in rules.__dataclass_fields__},
         "conventions": study.settings.conventions(study.network),
     }
+
+
+def chosen_rules(
+    trip_threshold_frac: float | None = None, hidden_failure_frac: float | None = None
+) -> Rules:
+    """The rules of the data file, with figures of the user's own.
+
+    Raises:
+        InputError: one is out of its range.
+    """
+    rules = read_rules()
+    if trip_threshold_frac is not None:
+        if not 0 < trip_threshold_frac < np.inf:
+            raise InputError(
+                f"trip_threshold_frac {trip_threshold_frac:g} is not above 0", "1.0 is the rating"
+            )
+        rules = replace(rules, trip_threshold_frac=trip_threshold_frac)
+    if hidden_failure_frac is not None:
+        if not 0 <= hidden_failure_frac <= 1:
+            raise InputError(
+                f"hidden_failure_frac {hidden_failure_frac:g} is not in 0 to 1", "give a share"
+            )
+        rules = replace(rules, hidden_failure_frac=hidden_failure_frac)
+    return rules
 
 
 def _seeds(study: Study, outage: Sequence[int], n1_seeds: bool) -> list[tuple[int, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.datum import read_table
-from sim.errors import InputError
+from sim.errors import InputError, UnknownNameError
 from sim.grid.nodal.batch import host_all, single
 from sim.grid.nodal.hosting import Hosted
 from sim.grid.nodal.settings import Settings
@@ -78,22 +78,29 @@ def every_state(
     least_kv: float = 230.0,
     buses_per_state: int = 20,
     states: Sequence[str] = (),
+    emergency_factor: float = 1.0,
     workers: int = 1,
 ) -> list[StateHosting]:
     """Fixed-dispatch hosting, base and N-1, at some buses of each state.
 
     Args:
         states: only these; all if empty.
+
+    Raises:
+        UnknownNameError: a state that the case does not hold at this voltage.
     """
     there = {
         state: buses
         for state, buses in buses_by_state(network, least_kv).items()
         if not states or state in states
     }
+    if unknown := sorted(set(states) - set(there)):
+        raise UnknownNameError("state", unknown[0], buses_by_state(network, least_kv))
     chosen = {state: spread(buses, buses_per_state) for state, buses in there.items()}
     every = np.concatenate(list(chosen.values()))
     base = host_all(Study(network, Settings()), single(every))
-    n1 = host_all(Study(network, Settings(security="n1")), single(every), workers=workers)
+    settings = Settings(security="n1", emergency_factor=emergency_factor)
+    n1 = host_all(Study(network, settings), single(every), workers=workers)
     result, at = [], 0
     for state, buses in chosen.items():
         part = slice(at, at + len(buses))

@@ -1,0 +1,283 @@
+"""Figures of the wires: where how much connects, and how it falls with the number of buses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import BoundaryNorm, ListedColormap
+
+from sim.errors import InputError
+from sim.report.style import new_figure, save
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+
+    from sim.grid.nodal.tables import Network
+
+Row = dict[str, Any]
+
+CLASSES_MW: Final = (0.0, 50.0, 150.0, 300.0, 1000.0, 1e6)
+CLASS_COLOURS: Final = ("#440154", "#3B528B", "#21918C", "#90D743", "#FDE725")
+"""Viridis in five steps: ordered in brightness, also for the colour-blind."""
+
+SERIES_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
+LINE_COLOURS: Final = ((345.0, "#9A9A9A", 0.9), (161.0, "#C4C4C4", 0.6), (0.0, "#E4E4E4", 0.4))
+"""Least kV, colour and width of a branch on the map."""
+
+AT_ZERO_MW: Final = 1.0
+"""Where a logarithmic axis shows what hosts less, nothing included."""
+
+
+def map_rows(network: Network, hosting_mw: Mapping[int, float]) -> list[Row]:
+    """One row a bus asked about: number, place, voltage, MW.
+
+    Raises:
+        InputError: the case has no coordinates.
+    """
+    buses = network.buses
+    if buses.latitude_deg is None or buses.longitude_deg is None:
+        raise InputError(
+            f"case {network.name} has no coordinates of its buses", "a map needs activsg2000"
+        )
+    return [
+        {
+            "bus": int(buses.number[i]),
+            "latitude_deg": float(buses.latitude_deg[i]),
+            "longitude_deg": float(buses.longitude_deg[i]),
+            "base_kv": float(buses.base_kv[i]),
+            "hosting_mw": hosting_mw[int(buses.number[i])],
+        }
+        for i in range(len(buses))
+        if int(buses.number[i]) in hosting_mw
+    ]
+
+
+def map_lines(network: Network) -> list[tuple[float, float, float, float, float]]:
+    """Branches between substations in service: kV, then longitude and latitude of both ends."""
+    buses, b = network.buses, network.branches
+    if buses.latitude_deg is None or buses.longitude_deg is None:
+        return []
+    place = np.column_stack([buses.longitude_deg, buses.latitude_deg])
+    apart = network.branch_on & (place[b.start] != place[b.end]).any(axis=1)
+    return [
+        (float(buses.base_kv[b.start[row]]), *place[b.start[row]], *place[b.end[row]])
+        for row in np.flatnonzero(apart).tolist()
+    ]
+
+
+def draw_map(
+    rows: Sequence[Row],
+    lines: Sequence[tuple[float, float, float, float, float]],
+    title: str,
+    path: Path,
+) -> None:
+    """Map of MW by bus: colour by class, size by voltage; what hosts most lies on top."""
+    figure = new_figure(7.6, 6.4)
+    figure.set_dpi(200)
+    axes = figure.add_subplot()
+    _draw_lines(axes, lines)
+    points = _scatter(axes, sorted(rows, key=lambda row: row["hosting_mw"]))
+    middle = float(np.mean([row["latitude_deg"] for row in rows]))
+    axes.set_aspect(1 / np.cos(np.radians(middle)))  # a degree north is longer than one east
+    axes.set_xlabel("longitude [degrees east]")
+    axes.set_ylabel("latitude [degrees north]")
+    axes.set_title(title)
+    bar = figure.colorbar(points, ax=axes, shrink=0.7, spacing="uniform")
+    bar.set_ticks(list(CLASSES_MW), labels=[f"{mw:,.0f}" for mw in CLASSES_MW[:-1]] + ["more"])
+    bar.set_label("hosting capacity [MW]")
+    save(figure, path, rows)
+
+
+def _draw_lines(axes: Axes, lines: Sequence[tuple[float, float, float, float, float]]) -> None:
+    upper = np.inf
+    for least_kv, colour, width in LINE_COLOURS:
+        chosen = [
+            [(x0, y0), (x1, y1)] for kv, x0, y0, x1, y1 in lines if least_kv <= kv < upper
+        ]  # fmt: skip
+        axes.add_collection(
+            LineCollection(chosen, colors=colour, linewidths=width, zorder=1, rasterized=True)
+        )
+        upper = least_kv
+
+
+def _scatter(axes: Axes, rows: Sequence[Row]) -> PathCollection:
+    kv = np.array([row["base_kv"] for row in rows])
+    return axes.scatter(
+        [row["longitude_deg"] for row in rows],
+        [row["latitude_deg"] for row in rows],
+        c=[row["hosting_mw"] for row in rows],
+        s=np.where(kv >= 345, 34, np.where(kv >= 161, 20, 9)).tolist(),
+        cmap=ListedColormap(CLASS_COLOURS),
+        norm=BoundaryNorm(CLASSES_MW, len(CLASS_COLOURS)),
+        edgecolors="white",
+        linewidths=0.25,
+        zorder=2,
+        rasterized=True,  # thousands of points: an image is a tenth of the size
+    )
+
+
+def draw_curves(
+    series: Mapping[str, Sequence[float]], path: Path, asked_mw: Sequence[float] = (150, 1000)
+) -> None:
+    """How many buses host at least so many MW, one line for each way to ask.
+
+    Args:
+        series: label -> MW of each bus, in any order.
+    """
+    figure = new_figure(7.2, 4.4)
+    axes = figure.add_subplot()
+    rows: list[Row] = []
+    for colour, (label, values) in zip(SERIES_COLOURS, series.items(), strict=False):
+        mw = np.sort(np.asarray(values, dtype=float))[::-1]
+        count = np.arange(1, len(mw) + 1)
+        axes.step(count, np.maximum(mw, AT_ZERO_MW), where="pre", color=colour, label=label)
+        rows += [
+            {"series": label, "buses": int(n), "hosting_mw": float(v)}
+            for n, v in zip(count, mw, strict=True)
+        ]
+    for mw_asked in asked_mw:
+        axes.axhline(mw_asked, color="#888888", linewidth=0.7, linestyle=":")
+        axes.annotate(
+            f"{mw_asked:,.0f} MW", (1.0, mw_asked), xycoords=("axes fraction", "data"),
+            ha="right", va="bottom", fontsize=8, color="#555555",
+        )  # fmt: skip
+    axes.set_yscale("log")
+    axes.set_xlabel("buses that host at least this much [count], each alone")
+    axes.set_ylabel(f"hosting capacity [MW] (under {AT_ZERO_MW:g} MW drawn at {AT_ZERO_MW:g})")
+    axes.set_title("Load that connects, against the number of buses")
+    axes.legend(loc="lower left")
+    save(figure, path, rows)
+
+
+def draw_joint(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
+    """Total of several sites that come at once, against their number.
+
+    Args:
+        series: label -> (sites, total MW).
+    """
+    figure = new_figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    rows: list[Row] = []
+    for colour, (label, points) in zip(SERIES_COLOURS, series.items(), strict=False):
+        axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, label=label)
+        rows += [{"series": label, "sites": n, "total_mw": mw} for n, mw in points]
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("sites at once, those that host most alone first [count]")
+    axes.set_ylabel("total new load, equal shares [MW]")
+    axes.set_title("Joint hosting: less than the sum of what each hosts alone")
+    axes.legend()
+    save(figure, path, rows)
+
+
+def draw_states(buses: Sequence[Row], load_mw: float, path: Path) -> None:
+    """Hosting of single buses by state, N-1 as dots and the median of the base case as a bar.
+
+    Args:
+        buses: rows `state, bus, base_mw, n1_mw`.
+    """
+    by: dict[str, list[Row]] = {}
+    for row in buses:
+        by.setdefault(row["state"], []).append(row)
+    order = sorted(by, key=lambda state: float(np.median([r["n1_mw"] for r in by[state]])))
+    figure = new_figure(7.4, 1.2 + 0.16 * len(order))
+    axes = figure.add_subplot()
+    for y, state in enumerate(order):
+        n1 = [max(r["n1_mw"], AT_ZERO_MW) for r in by[state]]
+        base = max(float(np.median([r["base_mw"] for r in by[state]])), AT_ZERO_MW)
+        axes.scatter(n1, [y] * len(n1), s=9, color=SERIES_COLOURS[0], alpha=0.5, linewidths=0)
+        axes.plot([np.median(n1)] * 2, [y - 0.4, y + 0.4], color="black", linewidth=1.4)
+        axes.plot([base] * 2, [y - 0.4, y + 0.4], color=SERIES_COLOURS[1], linewidth=1.4)
+    axes.axvline(load_mw, color="#888888", linewidth=0.8, linestyle=":")
+    axes.annotate(f"{load_mw:,.0f} MW", (load_mw, len(order) - 0.3), fontsize=8, color="#555555")
+    axes.set_xscale("log")
+    axes.set_ylim(-0.8, len(order) + 0.4)
+    axes.set_yticks(range(len(order)), order, fontsize=7)
+    axes.set_xlabel(f"hosting capacity of a bus [MW] (under {AT_ZERO_MW:g} MW drawn there)")
+    axes.set_title(
+        "Synthetic grid: buses in each state, N-1 (dots; black: median), base case (red: median)"
+    )
+    save(figure, path, buses)
+
+
+def draw_cascades(cascades: Mapping[str, Sequence[Row]], first_load_mw: float, path: Path) -> None:
+    """Load served after each stage, one line for each cascade.
+
+    Args:
+        cascades: label -> stages with `load_mw` and `tripped` (a count).
+    """
+    figure = new_figure(7.2, 4.4)
+    axes = figure.add_subplot()
+    rows: list[Row] = []
+    for colour, (label, stages) in zip(SERIES_COLOURS, cascades.items(), strict=False):
+        served = [first_load_mw, *(stage["load_mw"] for stage in stages)]
+        axes.step(range(len(served)), served, where="post", color=colour, label=label)
+        axes.plot(range(len(served)), served, color=colour, marker="o", markersize=3, linestyle="")
+        rows += [
+            {"cascade": label, "stage": n} | {key: stage[key] for key in STAGE_KEYS}
+            for n, stage in enumerate(stages, 1)
+        ]
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("stage of the cascade (0: before)")
+    axes.set_ylabel("load served [MW]")
+    axes.set_title("What follows: load served after each stage")
+    axes.legend(fontsize=8)
+    save(figure, path, rows)
+
+
+STAGE_KEYS: Final = (
+    "tripped", "islands", "generation_mw", "load_mw", "shed_mw", "dark_mw", "lowest_hz",
+)  # fmt: skip
+
+
+def draw_blackouts(lost_mw: Mapping[str, Sequence[float]], path: Path) -> None:
+    """How likely a blackout of at least a size is, over Monte-Carlo runs."""
+    figure = new_figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    rows: list[Row] = []
+    for colour, (label, values) in zip(SERIES_COLOURS, lost_mw.items(), strict=False):
+        mw = np.sort(np.asarray(values, dtype=float))
+        share = 1 - np.arange(len(mw)) / len(mw)
+        axes.step(mw, share, where="pre", color=colour, label=label)
+        rows += [
+            {"series": label, "lost_mw": float(v), "share_at_least_frac": float(s)}
+            for v, s in zip(mw, share, strict=True)
+        ]
+    axes.set_ylim(0, 1.05)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("load lost [MW]")
+    axes.set_ylabel("share of runs that lose at least this [1]")
+    axes.set_title("Blackout size with hidden failures")
+    axes.legend(fontsize=8)
+    save(figure, path, rows)
+
+
+def draw_hosting_figures(network: Network, answer: Row, folder: Path) -> list[Path]:
+    """What `grid hosting` can show: a map (with coordinates), a curve, the joint curve."""
+    made: list[Path] = []
+    said = answer["conventions"]
+    label = f"redispatch {said['redispatch']}, security {said['security']}"
+    rows = answer["buses"]
+    if rows and network.buses.latitude_deg is not None:
+        made.append(folder / "hosting-map.svg")
+        shown = map_rows(network, {row["bus"]: row["hosting_mw"] for row in rows})
+        draw_map(
+            shown,
+            map_lines(network),
+            f"{network.name}: largest new load at each bus alone\n{label}",
+            made[-1],
+        )
+    if len(rows) > 1:
+        made.append(folder / "hosting-curve.svg")
+        draw_curves({label: [row["hosting_mw"] for row in rows]}, made[-1])
+    if answer.get("curve"):
+        made.append(folder / "hosting-joint.svg")
+        draw_joint({label: [(p["sites"], p["hosting_mw"]) for p in answer["curve"]]}, made[-1])
+    if not made:
+        raise InputError("nothing to draw", "a figure needs answers of single buses")
+    return made
