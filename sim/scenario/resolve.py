@@ -11,8 +11,10 @@ from pathlib import Path
 
 from sim import arch
 from sim.errors import InputError
-from sim.grid.us_states import resolve_zone, us_states
+from sim.grid.network import Network
+from sim.grid.us_states import resolve_zone
 from sim.hardware.node import load_node
+from sim.scenario.places import network_of, with_copies
 from sim.scenario.schema import (
     Cluster,
     LayoutSpec,
@@ -41,16 +43,16 @@ def resolve(scenario: Scenario) -> Scenario:
     Raises:
         InputError: with the dotted path of the field at fault.
     """
-    sites = []
-    for number, site in enumerate(scenario.sites):
+    sites, network = [], network_of(scenario.grid)
+    for number, site in with_copies(scenario):
         with within(f"sites[{number}]"):
-            sites.append(_resolve_site(site))
+            sites.append(_resolve_site(site, network))
     return scenario.model_copy(update={"sites": sites})
 
 
-def _resolve_site(site: Site) -> Site:
+def _resolve_site(site: Site, network: Network) -> Site:
     with within("at.zone"):
-        zone = resolve_zone(us_states(), site.at.zone).name
+        zone = resolve_zone(network, site.at.zone).name
     workloads = _sized_workloads(site)
     cluster = _resolve_cluster(site.cluster, workloads)
     workloads = _resolve_workloads(workloads, cluster.gpus or 0)

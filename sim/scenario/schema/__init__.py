@@ -8,6 +8,7 @@ from sim.scenario.schema.control import Control, NoCap, StaticCap
 from sim.scenario.schema.facility import Facility
 from sim.scenario.schema.grid import ZonalGrid
 from sim.scenario.schema.layout import LayoutSpec
+from sim.scenario.schema.regions import DynamicGrid, PulseEvent, RegionsGrid, TripEvent
 from sim.scenario.schema.scenario import At, Cluster, Record, Scenario, Site, Workload
 from sim.scenario.schema.serving import (
     CONVERSATIONS,
@@ -36,6 +37,7 @@ __all__ = [
     "Cluster",
     "ConstantLengthsSpec",
     "Control",
+    "DynamicGrid",
     "EmpiricalLengthsSpec",
     "Facility",
     "FailuresSpec",
@@ -48,7 +50,9 @@ __all__ = [
     "OnOffRequests",
     "PoissonFailures",
     "PoissonRequests",
+    "PulseEvent",
     "Record",
+    "RegionsGrid",
     "Requests",
     "Scenario",
     "ServingSpec",
@@ -57,6 +61,7 @@ __all__ = [
     "Strict",
     "TraceRequests",
     "TrainingSpec",
+    "TripEvent",
     "Whole",
     "Workload",
     "ZonalGrid",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
 from sim.scenario.schema.control import Control
 from sim.scenario.schema.facility import Facility
 from sim.scenario.schema.grid import ZonalGrid
+from sim.scenario.schema.regions import DynamicGrid, RegionsGrid
 from sim.scenario.schema.serving import ServingSpec
 from sim.scenario.schema.training import TrainingSpec
 
@@ -18,7 +19,9 @@ from sim.scenario.schema.training import TrainingSpec
 class At(Strict):
     """Where a site connects."""
 
-    zone: str = Field(description="zone of the grid case, for example TX-ERCOT or VA")
+    zone: str = Field(
+        description="zone of the grid case, for example TX-ERCOT or VA; each: one in every zone"
+    )
 
 
 class Cluster(Strict):
@@ -47,6 +50,19 @@ class Site(Strict):
         return self
 
 
+def _zonal_by_default(value: object) -> object:
+    """A grid that names no kind is zonal."""
+    return {"kind": "zonal", **value} if isinstance(value, dict) else value
+
+
+Grid = Annotated[
+    Annotated[ZonalGrid | RegionsGrid | DynamicGrid, Field(discriminator="kind")],
+    BeforeValidator(_zonal_by_default),
+]
+WITHOUT_SITES = ("regions", "dynamic")
+"""Kinds of grid that have something to tell without a data centre."""
+
+
 class Record(Strict):
     """What a run writes beside its summary."""
 
@@ -62,10 +78,20 @@ class Scenario(Strict):
     epoch: datetime = Field(datetime(2024, 8, 20, tzinfo=UTC), strict=False)
     horizon_h: float = Field(gt=0, le=2500)
     seeds: list[Annotated[Whole, Field(ge=0, le=2**31 - 1)]] = Field([1], min_length=1)
-    sites: list[Site] = Field(min_length=1, max_length=256)
-    grid: ZonalGrid = ZonalGrid()
+    sites: list[Site] = Field(max_length=256)
+    grid: Grid = ZonalGrid()
     control: Control = Control()
     record: Record = Record()
+
+    @model_validator(mode="after")
+    def _has_sites(self) -> Self:
+        if not self.sites and self.grid.kind not in WITHOUT_SITES:
+            detail = {"field_type": "List", "min_length": 1, "actual_length": 0}
+            raise ValidationError.from_exception_data(
+                "Scenario",
+                [{"type": "too_short", "loc": ("sites",), "input": [], "ctx": detail}],
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct_sites(self) -> Self:

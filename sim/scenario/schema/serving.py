@@ -95,6 +95,10 @@ class ServingSpec(Strict):
     )
     max_num_seqs: Whole = Field(256, ge=1, le=65_536)
     max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
+    fidelity: Literal["sampled", "fluid"] = Field(
+        "sampled",
+        description="sampled: some replicas request by request, scaled; fluid: mean rates only",
+    )
     representative_replicas: Whole = Field(
         4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"
     )
