@@ -8,6 +8,9 @@ import simpy
 
 from sim import arch
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
+from sim.cluster.serving.fluid import FluidFleet, FluidSpec
+from sim.cluster.serving.protocol import PowerFleet
+from sim.cluster.serving.steady import SteadyCurve, steady_curve
 from sim.control.serving import BatchRules
 from sim.cost.serving import ReplicaCost
 from sim.hardware.node import Node
@@ -46,8 +49,8 @@ HISTOGRAM_BINS = 40
 class Fleet:
     """A serving fleet in a running simulation, and the bad rows of its trace."""
 
-    fleet: ServingFleet
-    cost: ReplicaCost
+    fleet: PowerFleet
+    costs: CapCosts
     bad_rows: int
 
     @property
@@ -75,12 +78,59 @@ def build_fleet(
     Raises:
         InputError: a value that the fleet refuses; CapacityError if the model does not fit.
     """
-    model = arch.load(spec.arch)
-    cost = ReplicaCost(model, spec.layout.to_layout(), node, spec.max_num_seqs, cap_w)
+    costs = CapCosts(spec, node, cap_w)
     found = traffic(spec.requests)
-    fleet_spec = FleetSpec(
+    if spec.fidelity == "fluid":
+        fluid = _fluid_spec(name, spec, costs, found, horizon_s)
+        return Fleet(FluidFleet(env, fluid, costs.curve), costs, found.bad_rows)
+    fleet_spec = _fleet_spec(name, spec, costs, found, horizon_s)
+    fleet = ServingFleet(env, fleet_spec, costs.at(None), seed, found.recorded, costs.at)
+    return Fleet(fleet, costs, found.bad_rows)
+
+
+class CapCosts:
+    """Step costs and steady curves of a fleet's replicas under power caps, each made once.
+
+    Args:
+        standing_w: cap that always holds, None for none; a run-time cap can only be lower.
+    """
+
+    def __init__(self, spec: ServingSpec, node: Node, standing_w: float | None):
+        self.spec = spec
+        self.node = node
+        self.standing_w = standing_w
+        self.mean_tokens = traffic(spec.requests).lengths.mean_tokens
+        self._costs: dict[float | None, ReplicaCost] = {}
+        self._curves: dict[float | None, SteadyCurve] = {}
+
+    def at(self, cap_w: float | None) -> ReplicaCost:
+        """Costs of a replica under a cap per GPU, None for none beyond the standing one."""
+        caps = [cap for cap in (cap_w, self.standing_w) if cap is not None]
+        cap = min(caps, default=None)
+        if cap not in self._costs:
+            spec = self.spec
+            layout = spec.layout.to_layout()
+            model = arch.load(spec.arch)
+            self._costs[cap] = ReplicaCost(model, layout, self.node, spec.max_num_seqs, cap)
+        return self._costs[cap]
+
+    def curve(self, cap_w: float | None) -> SteadyCurve:
+        """Steady curve of a replica under a cap."""
+        cost = self.at(cap_w)
+        if cost.cap_w not in self._curves:
+            spec = self.spec
+            self._curves[cost.cap_w] = steady_curve(
+                cost, self.mean_tokens, spec.max_num_seqs, spec.max_num_batched_tokens
+            )
+        return self._curves[cost.cap_w]
+
+
+def _fleet_spec(
+    name: str, spec: ServingSpec, costs: CapCosts, found: Traffic, horizon_s: float
+) -> FleetSpec:
+    return FleetSpec(
         name=name,
-        n_replicas=(spec.gpus or 0) // cost.gpus,
+        n_replicas=(spec.gpus or 0) // costs.at(None).gpus,
         simulated_replicas=spec.representative_replicas,
         arrivals=found.arrivals,
         lengths=found.lengths,
@@ -93,8 +143,21 @@ def build_fleet(
         ),
         router=spec.router,
     )
-    fleet = ServingFleet(env, fleet_spec, cost, seed, found.recorded)
-    return Fleet(fleet, cost, found.bad_rows)
+
+
+def _fluid_spec(
+    name: str, spec: ServingSpec, costs: CapCosts, found: Traffic, horizon_s: float
+) -> FluidSpec:
+    replicas = (spec.gpus or 0) // costs.at(None).gpus
+    return FluidSpec(
+        name=name,
+        n_replicas=replicas,
+        gpus=replicas * costs.at(None).gpus,
+        rate_per_s=lambda _time_s: found.arrivals.rate_per_s,
+        mean_tokens=found.lengths.mean_tokens,
+        horizon_s=horizon_s,
+        warmup_s=spec.warmup_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,13 +40,14 @@ COLUMNS: dict[str, str] = {
 
 
 def requests_table(outcome: Outcome) -> pa.Table:
-    """All requests of all fleets, by fleet, then in order of arrival."""
+    """All requests of all fleets that have single requests, by fleet, then in order of arrival."""
     import pyarrow as pa
 
     rows = [
         row
         for site in outcome.sites
         for name, fleet in site.run.fleets.items()
+        if isinstance(fleet.fleet, ServingFleet)
         for row in sorted(_rows(f"{site.name}.{name}", fleet.fleet), key=lambda r: r["request"])
     ]
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}

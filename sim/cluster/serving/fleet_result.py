@@ -18,7 +18,7 @@ class FleetResult:
 
     Attributes:
         fleet: replicas of the fleet.
-        simulated: replicas simulated.
+        simulated: replicas simulated request by request; 0 for a fluid of rates.
         confidence: of the intervals.
         window_s: length of the window.
         requests: arrivals, dropped and shed ones included.
@@ -55,6 +55,8 @@ class FleetResult:
     @property
     def basis(self) -> str:
         """One line that says what the intervals are."""
+        if self.simulated == 0:
+            return f"mean rates of {self.fleet} replicas; no single requests, so no latencies"
         kind = (
             f"{self.confidence:.0%} t-interval across them"
             if self.simulated > 1

@@ -1,0 +1,258 @@
+"""A fleet as a fluid of rates: for runs of days and years in which single requests do not matter.
+
+Requests arrive at the mean rate of their process, spread evenly over the replicas; what the
+replicas cannot take waits (`backlog`) and is served later, as fast as saturation allows. The
+state changes at control ticks and every `step_s`, so a year costs as much as its ticks.
+Latencies are not told beyond the mean time per output token: those need requests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from simpy import Environment
+from simpy.events import Event
+
+from sim.cluster.serving.estimate import Estimate
+from sim.cluster.serving.fleet_result import FleetResult
+from sim.cluster.serving.steady import SteadyCurve
+from sim.errors import InputError, LawViolation
+from sim.signals import StepSignal
+from sim.units import to_ps, to_s
+
+STEP_S = 60.0
+TOLERANCE = 1e-9
+Curves = Callable[[float | None], SteadyCurve]
+"""The steady curve of a replica under a cap per GPU, None for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class FluidSpec:
+    """What a fluid fleet is.
+
+    Attributes:
+        name: prefix of its signal. n_replicas: replicas. gpus: GPUs of all of them.
+        rate_per_s: time [s] -> requests per second to the whole fleet.
+        mean_tokens: mean input and output tokens of a request.
+        warmup_s: results leave out what was before. horizon_s: end of the run.
+    """
+
+    name: str
+    n_replicas: int
+    gpus: int
+    rate_per_s: Callable[[float], float]
+    mean_tokens: tuple[float, float]
+    horizon_s: float
+    warmup_s: float = 0.0
+    step_s: float = STEP_S
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Requests and joules so far; arrived + received = served + shed + moved + backlog."""
+
+    arrived: float = 0.0
+    received: float = 0.0
+    served: float = 0.0
+    shed: float = 0.0
+    moved: float = 0.0
+    energy_j: float = 0.0
+    waited_s: float = 0.0
+
+    def since(self, before: Ledger) -> Ledger:
+        """The difference to an earlier ledger."""
+        return Ledger(*(getattr(self, f) - getattr(before, f) for f in self.__slots__))
+
+    def copy(self) -> Ledger:
+        """As it is now."""
+        return Ledger(*(getattr(self, f) for f in self.__slots__))
+
+
+class FluidFleet:
+    """A fleet of equal replicas that serves a rate of requests (see `protocol.PowerFleet`).
+
+    Args:
+        curves: the steady curve of a replica under a cap.
+
+    Attributes:
+        power_w: signal, chip boundary of the whole fleet.
+        backlog: requests that wait.
+        ledger: counts so far.
+    """
+
+    def __init__(self, env: Environment, spec: FluidSpec, curves: Curves):
+        self.env = env
+        self.spec = spec
+        self.gpus = spec.gpus
+        self._curves = curves
+        self._curve = curves(None)
+        self.backlog = 0.0
+        self.ledger = Ledger()
+        self._at_warmup = Ledger()
+        self._admit_frac = 1.0
+        self._move_frac = 0.0
+        self._received_per_s = 0.0
+        self._now_ps = int(env.now)
+        self._rates = (0.0, 0.0)  # offered here, served
+        self.power_w = StepSignal(f"{spec.name}.chip_w")
+        self._settle()
+        env.process(self._run())
+
+    def set_cap(self, time_ps: int, cap_w: float | None) -> None:
+        """Limit the power of each GPU from `time_ps` on (see `protocol`)."""
+        curve = self._curves(cap_w)
+        self._at(time_ps, lambda: setattr(self, "_curve", curve))
+
+    def set_admission(self, time_ps: int, frac: float) -> None:
+        """Admit a share of the arrivals from `time_ps` on (see `protocol`)."""
+        self._at(time_ps, lambda: setattr(self, "_admit_frac", _share(frac)))
+
+    def set_moved(self, time_ps: int, frac: float) -> None:
+        """Hand a share of the arrivals to another fleet, which gets them by `set_received`."""
+        self._at(time_ps, lambda: setattr(self, "_move_frac", _share(frac)))
+
+    def set_received(self, time_ps: int, rate_per_s: float) -> None:
+        """Requests per second that other fleets hand over from `time_ps` on."""
+        if not 0 <= rate_per_s < math.inf:
+            raise InputError(f"received rate {rate_per_s}, must be finite and at least 0")
+        self._at(time_ps, lambda: setattr(self, "_received_per_s", rate_per_s))
+
+    def moved_rate_per_s(self) -> float:
+        """Requests per second that this fleet hands over now."""
+        return self._move_frac * self.spec.rate_per_s(to_s(self._now_ps))
+
+    def expected_power_w(self, cap_w: float | None) -> float:
+        """Chip power of the fleet if it took all its arrivals now under a cap."""
+        curve, per_replica = self._curves(cap_w), self._wanted_per_s() / self.spec.n_replicas
+        return self.spec.n_replicas * curve.power_at_w(per_replica)
+
+    @property
+    def idle_power_w(self) -> float:
+        """Chip power of the fleet without a request."""
+        return self.spec.n_replicas * float(self._curve.power_w[0])
+
+    def check_laws(self) -> None:
+        """Requests are conserved, and no replica serves beyond saturation.
+
+        Raises:
+            LawViolation: with the counts.
+        """
+        self._advance(int(self.env.now))
+        book = self.ledger
+        came = book.arrived + book.received
+        went = book.served + book.shed + book.moved + self.backlog
+        if not math.isclose(came, went, rel_tol=TOLERANCE, abs_tol=1e-6):
+            raise LawViolation(
+                f"{self.spec.name}: {came:.6f} requests came, {went:.6f} are served, shed, moved "
+                f"or waiting"
+            )
+        if self.backlog < 0:
+            raise LawViolation(f"{self.spec.name}: backlog {self.backlog}")
+
+    def result(self) -> FleetResult:
+        """The fleet's figures over its window (see `protocol`)."""
+        self._advance(int(self.env.now))
+        end_s = min(self.spec.horizon_s, to_s(self._now_ps))
+        window_s = end_s - self.spec.warmup_s
+        if window_s <= 0:
+            raise InputError(f"the run ended at {end_s} s, before the window began")
+        book = self.ledger.since(self._at_warmup)
+        inputs, outputs = self.spec.mean_tokens
+        tokens_out = book.served * outputs
+        return FleetResult(
+            fleet=self.spec.n_replicas,
+            simulated=0,
+            confidence=0.95,
+            window_s=window_s,
+            requests=_exact(book.arrived + book.received),
+            completed=_exact(book.served),
+            dropped=_exact(0.0),
+            shed=_exact(book.shed),
+            tokens_in=_exact(book.served * inputs),
+            tokens_out=_exact(tokens_out),
+            energy_j=_exact(book.energy_j),
+            mean_power_w=_exact(book.energy_j / window_s),
+            energy_j_per_output_token=_exact(book.energy_j / tokens_out) if tokens_out else None,
+            ttft_s=None,
+            tpot_s=None,
+            e2e_s=None,
+        )
+
+    # -- the fluid
+
+    def _run(self) -> Generator[Event, None, None]:
+        """Look at the arrivals every step; the warm-up ends on a step of its own."""
+        marks = {to_ps(self.spec.warmup_s)}
+        while True:
+            now = int(self.env.now)
+            next_ps = min([now + to_ps(self.spec.step_s), *(m for m in marks if m > now)])
+            if now in marks:
+                self._advance(now)
+                self._at_warmup = self.ledger.copy()
+            yield self.env.timeout(next_ps - now)
+            self._advance(int(self.env.now))
+            self._settle()
+
+    def _at(self, time_ps: int, change: Callable[[], None]) -> None:
+        delay_ps = time_ps - int(self.env.now)
+        if delay_ps < 0:
+            raise InputError(f"a change at {to_s(time_ps)} s is asked for after its time")
+        if delay_ps == 0:
+            self._change(change)
+            return
+
+        def later() -> Generator[Event, None, None]:
+            yield self.env.timeout(delay_ps)
+            self._change(change)
+
+        self.env.process(later())
+
+    def _change(self, change: Callable[[], None]) -> None:
+        self._advance(int(self.env.now))
+        change()
+        self._settle()
+
+    def _wanted_per_s(self) -> float:
+        """Requests per second that want to be served here now, the backlog within a step."""
+        own = self.spec.rate_per_s(to_s(self._now_ps)) * (1 - self._move_frac)
+        return (own + self._received_per_s) * self._admit_frac + self.backlog / self.spec.step_s
+
+    def _advance(self, now_ps: int) -> None:
+        """Let the rates of the last settlement run until now."""
+        span_s = to_s(now_ps - self._now_ps)
+        if span_s > 0:
+            offered, served = self._rates
+            own = self.spec.rate_per_s(to_s(self._now_ps))
+            kept = own * (1 - self._move_frac) + self._received_per_s
+            book = self.ledger
+            book.arrived += own * span_s
+            book.moved += own * self._move_frac * span_s
+            book.received += self._received_per_s * span_s
+            book.shed += kept * (1 - self._admit_frac) * span_s
+            book.served += served * span_s
+            book.energy_j += self.power_w.value * span_s
+            book.waited_s += self.backlog * span_s
+            self.backlog = max(0.0, self.backlog + (offered - served) * span_s)
+        self._now_ps = now_ps
+
+    def _settle(self) -> None:
+        """Rates and power from now on."""
+        own = self.spec.rate_per_s(to_s(self._now_ps)) * (1 - self._move_frac)
+        offered = (own + self._received_per_s) * self._admit_frac
+        most = self.spec.n_replicas * self._curve.saturation_per_s
+        served = min(offered + self.backlog / self.spec.step_s, most)
+        self._rates = (offered, served)
+        per_replica = served / self.spec.n_replicas
+        self.power_w.set(self._now_ps, self.spec.n_replicas * self._curve.power_at_w(per_replica))
+
+
+def _share(frac: float) -> float:
+    if not 0 <= frac <= 1:
+        raise InputError(f"share {frac}, must be in [0, 1]", path="frac")
+    return frac
+
+
+def _exact(value: float) -> Estimate:
+    return Estimate(value, None, None)
