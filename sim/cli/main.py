@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from sim import __version__
-from sim.cli import arch, bench, claims, grid, plan, report, run, sweep, validate, whatif
+from sim.cli import arch, bench, claims, cost, grid, plan, report, run, sweep, validate, whatif
 from sim.errors import FlopgridError, InputError
 
 EXIT_CHECK_FAILED = 1
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"flopgrid {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, whatif, sweep, claims, plan, arch, grid, report, bench, validate):
+    for module in (run, whatif, sweep, claims, cost, plan, arch, grid, report, bench, validate):
         module.add_command(commands)
     return parser
 

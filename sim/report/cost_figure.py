@@ -1,0 +1,173 @@
+"""Figures of `flopgrid cost`: the step's operations on the roofline, and curves of a sweep."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from sim.report.style import new_figure, save
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+COLOURS: Final = {
+    "compute": "#D55E00",
+    "memory": "#0072B2",
+    "launch": "#CC79A7",
+    "link": "#009E73",
+    "host": "#8C8C8C",
+}
+CURVES: Final = {
+    "time_s": ("time of a step [ms]", 1e3),
+    "tokens_per_s": ("throughput [token/s]", 1.0),
+    "energy_j_per_token": ("energy, GPUs [J/token]", 1.0),
+}
+LABELLED: Final = 6
+"""Operations with a name beside their dot: those with most time."""
+LINE_DECADES: Final = 0.19
+"""Height of a line of names on the logarithmic axis."""
+ROOM: Final = 120.0
+"""Width of the axis right of the last dot, for names, as a factor."""
+DOT_AREA: Final = 1500.0
+"""Area of a dot that is the whole step [pt^2]."""
+LEAST_AREA: Final = 12.0
+
+
+def draw_cost(found: Mapping[str, Any], path: Path) -> None:
+    """The roofline with the operations of the step; with a sweep, its curves beside it.
+
+    Args:
+        found: the result of `cost_tables.cost`, with `sweep` for the curves.
+    """
+    operations = [_point(op) for op in found["operations"]]
+    if "sweep" not in found:
+        figure = new_figure(7.0, 4.8)
+        axes = figure.add_subplot()
+        _roofline(axes, found)
+        _legend(axes, "limit")
+        save(figure, path, operations)
+        return
+    figure = new_figure(10.4, 7.2)
+    grid = figure.subplots(2, 2)
+    over, points = found["sweep"]["over"], found["sweep"]["rows"]
+    for place, (quantity, (label, factor)) in zip(grid.flat, CURVES.items(), strict=False):
+        _curve(place, over, points, quantity, label, factor)
+    _legend(grid.flat[0], "largest part of the time")
+    _roofline(grid.flat[3], found)
+    save(figure, path, points)
+    _write(path.with_name(f"{path.stem}-operations.csv"), operations)
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _point(op: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("name", "limit", "time_share", "intensity_flop_per_byte", "flops_per_s", "bytes_per_s")
+    return {key: op[key] for key in keys}
+
+
+def _curve(
+    axes: Axes, over: str, points: list[Any], quantity: str, label: str, factor: float
+) -> None:
+    x = [point[over] for point in points]
+    y = [point[quantity] * factor for point in points]
+    axes.loglog(x, y, color="#BBBBBB", zorder=1)
+    for point, at, height in zip(points, x, y, strict=True):
+        axes.plot(at, height, "o", color=COLOURS[point["limit"]], markersize=5)
+    axes.set_xlabel("batch [sequence]" if over == "batch" else "context [token]")
+    axes.set_ylabel(label)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(x, [f"{value:,}" for value in x])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=7, labelrotation=30 if len(x) > 9 else 0)
+
+
+def _legend(axes: Axes, title: str) -> None:
+    for limit, colour in COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=limit)
+    axes.legend(title=title, loc="upper left", fontsize=7.5, title_fontsize=7.5)
+
+
+def _roofline(axes: Axes, found: Mapping[str, Any]) -> None:
+    """Achieved FLOP/s against FLOPs per HBM byte, one GPU; dot area = share of the time."""
+    gpu = found["gpu"]
+    ops = [op for op in found["operations"] if op["flops"] > 0 and op["hbm_bytes"] > 0]
+    widest = max(2e4, ROOM * max(op["intensity_flop_per_byte"] for op in ops))
+    x = np.geomspace(0.1, widest, 200)
+    memory = x * gpu["hbm_bytes_per_s"]
+    peaks = {gpu["matmul_bf16_flops"]: "bf16", gpu["matmul_fp8_flops"]: "fp8"}
+    for peak, name in peaks.items():
+        axes.loglog(x, np.minimum(memory, peak), color="black", linewidth=1)
+        axes.text(x[-1], peak * 1.08, f"{name} {peak / 1e12:.0f} TFLOP/s", ha="right", fontsize=7)
+    bandwidth = gpu["hbm_bytes_per_s"]
+    axes.text(0.8, 1.3 * bandwidth, f"HBM {bandwidth / 1e12:.2f} TB/s", ha="right", fontsize=7)
+    for op in ops:
+        axes.scatter(
+            op["intensity_flop_per_byte"],
+            op["flops_per_s"],
+            s=max(LEAST_AREA, DOT_AREA * op["time_share"]),
+            color=COLOURS[op["limit"]],
+            alpha=0.6,
+            linewidths=0,
+            zorder=3,
+        )
+    _names(axes, ops)
+    _others(axes, [op for op in found["operations"] if op not in ops])
+    axes.set_xlabel("intensity [FLOP per HBM byte]")
+    axes.set_ylabel("achieved, one GPU [FLOP/s]")
+    mark = "" if gpu["calibrated"] else ", UNCALIBRATED"
+    axes.set_title(
+        f"{found['arch']} on {gpu['name']}{mark}: {found['phase']}, batch {found['batch']}, "
+        f"context {found['context']}",
+        fontsize=8.5,
+    )
+    low = min(op["flops_per_s"] for op in ops)
+    axes.set_ylim(min(1e11, low / 3), gpu["matmul_fp8_flops"] * 3)
+    axes.set_xlim(0.1, widest)
+
+
+def _names(axes: Axes, ops: list[Any]) -> None:
+    """Names of the operations with most time, in a column below the roof's corner."""
+    largest = sorted(ops, key=lambda op: -op["time_share"])[:LABELLED]
+    line = max(np.log10(op["flops_per_s"]) for op in largest)
+    for op in sorted(largest, key=lambda op: -op["flops_per_s"]):
+        at = (op["intensity_flop_per_byte"], op["flops_per_s"])
+        line = min(line, np.log10(at[1]))
+        axes.annotate(
+            f"{op['name']} {op['time_share']:.0%}",
+            at,
+            (at[0] * 3, 10**line),
+            fontsize=7,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.5},
+            zorder=4,
+        )
+        line -= LINE_DECADES
+
+
+def _others(axes: Axes, ops: list[Any]) -> None:
+    """What has no FLOPs or no bytes, and so no place under the roof."""
+    named = [f"{op['name']} {op['time_share']:.0%}" for op in ops if op["time_share"] >= 0.005]
+    if named:
+        axes.text(
+            0.98,
+            0.03,
+            "not under the roof:\n" + "\n".join(named),
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=7,
+        )
