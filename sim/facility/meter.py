@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.errors import LawViolation
@@ -11,7 +11,7 @@ from sim.facility.building import Building, PowerParts, power_parts
 from sim.facility.supply import NO_ORDER, SiteSupply, SupplyOrder, SupplyStep
 from sim.hardware.node import Node
 from sim.signals import Hook, StepSignal
-from sim.units import to_ps, to_s
+from sim.units import S_PER_H, to_ps, to_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class SitePlant:
     node: Node
     building: Building
 
-    def parts(self, chip_w: float) -> PowerParts:
-        """Power by cause when the GPUs draw `chip_w`."""
-        return power_parts(chip_w, self.nodes, self.node, self.building)
+    def parts(self, chip_w: float, time_s: float = 0.0) -> PowerParts:
+        """Power by cause when the GPUs draw `chip_w`, in the weather of a time."""
+        return power_parts(chip_w, self.nodes, self.node, self.building, time_s)
 
 
 class SiteMeter:
@@ -55,7 +55,7 @@ class SiteMeter:
         self.supply = supply or SiteSupply()
         self.order = NO_ORDER
         self.planned_to_ps = 0
-        parts = plant.parts(self._chip_w_now())
+        parts = plant.parts(self._chip_w_now(), 0.0)
         self.chip_w = StepSignal(f"{plant.name}.chip_w", parts.chip_w)
         self.it_w = StepSignal(f"{plant.name}.it_w", parts.it_w)
         self.facility_w = StepSignal(f"{plant.name}.facility_w", parts.facility_w)
@@ -74,8 +74,12 @@ class SiteMeter:
         self.planned_to_ps = time_ps + to_ps(dt_s)
         return self._plan(time_ps)
 
+    def refresh(self, time_ps: int) -> None:
+        """Follow the weather: to be called at the start of each hour of the run."""
+        self._follow(time_ps, 0.0)
+
     def _follow(self, time_ps: int, _value: float) -> None:
-        parts = self.plant.parts(self._chip_w_now())
+        parts = self.plant.parts(self._chip_w_now(), to_s(time_ps))
         self.chip_w.set(time_ps, parts.chip_w)
         self.it_w.set(time_ps, parts.it_w)
         self.facility_w.set(time_ps, parts.facility_w)
@@ -96,11 +100,21 @@ class SiteMeter:
 
 
 def check_boundary_laws(
-    plant: SitePlant, duration_s: float, chip_j: float, it_j: float, facility_j: float
+    plant: SitePlant,
+    duration_s: float,
+    chip_j: float,
+    it_j: float,
+    facility_j: float,
+    chip_j_by_hour: Sequence[float] = (),
 ) -> None:
     """Energies rise from chip to it to facility, and follow from the chip energy by the chain.
 
-    The chain is linear in chip power, so the energies follow from the mean chip power.
+    Within an hour the chain is linear in chip power, so the energies follow from the mean chip
+    power of each hour; without weather, from the mean of the whole run.
+
+    Args:
+        chip_j_by_hour: chip energy of each hour of the run, for a building in its weather; the
+            last one may be cut short.
 
     Raises:
         LawViolation: with the site and both numbers.
@@ -110,13 +124,36 @@ def check_boundary_laws(
             f"{plant.name}: energies not in order chip {chip_j:.6e} J <= it {it_j:.6e} J "
             f"<= facility {facility_j:.6e} J"
         )
-    parts = plant.parts(chip_j / duration_s)
-    for boundary, recorded_j, expected_w in (
-        ("it", it_j, parts.it_w),
-        ("facility", facility_j, parts.facility_w),
+    expected = energy_by_cause_j(plant, duration_s, chip_j_by_hour or (chip_j,))
+    for boundary, recorded_j, expected_j in (
+        ("it", it_j, sum_it_j(expected)),
+        ("facility", facility_j, math.fsum(expected.values())),
     ):
-        if not math.isclose(recorded_j, expected_w * duration_s, rel_tol=1e-9):
+        if not math.isclose(recorded_j, expected_j, rel_tol=1e-9):
             raise LawViolation(
                 f"{plant.name}: recorded {boundary} energy {recorded_j:.9e} J, from the chip "
-                f"energy through the chain {expected_w * duration_s:.9e} J"
+                f"energy through the chain {expected_j:.9e} J"
             )
+
+
+def energy_by_cause_j(
+    plant: SitePlant, duration_s: float, chip_j_by_hour: Sequence[float]
+) -> dict[str, float]:
+    """Energy by cause of a run, from the chip energy of each of its hours.
+
+    Args:
+        chip_j_by_hour: one figure for each hour (or one for the whole run, without weather).
+    """
+    total: dict[str, float] = {}
+    length_s = duration_s if len(chip_j_by_hour) == 1 else float(S_PER_H)
+    for hour, chip_j in enumerate(chip_j_by_hour):
+        start_s = hour * length_s
+        span_s = min(length_s, duration_s - start_s)
+        for cause, watts in plant.parts(chip_j / span_s, start_s).causes().items():
+            total[cause] = total.get(cause, 0.0) + watts * span_s
+    return total
+
+
+def sum_it_j(by_cause: Mapping[str, float]) -> float:
+    """The IT boundary's part of powers or energies by cause."""
+    return math.fsum(v for k, v in by_cause.items() if k not in ("power_train_loss", "cooling"))
