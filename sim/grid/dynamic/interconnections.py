@@ -35,6 +35,14 @@ MIX: Final[Mapping[str, Mapping[str, float]]] = {
     "ercot": {"gas": 0.55, "steam": 0.2, "hydro": 0.0},
 }
 """Share of the machines on line by class where no dispatch is given (assumption)."""
+COMMON: Final = (
+    "governor",
+    "load_damping",
+    "loading_frac",
+    "power_factor",
+    "inertia_constant_s",
+)
+"""Figures that every interconnection uses."""
 CANYON_MW: Final = 937.0
 CANYON_HZ: Final = 59.878
 ODESSA_MW: Final = 2555.0
@@ -50,10 +58,12 @@ class Online:
 
     @property
     def inertia_mws(self) -> float:
-        """Kinetic energy: rating x inertia constant, summed over fuels."""
+        """Kinetic energy: MVA rating x inertia constant, summed over fuels."""
         table = data(DYNAMICS)
+        per_mw = 1.0 / table["power_factor"].value
         return sum(
-            mw * table[f"inertia_constant_s.{fuel}"].value for fuel, mw in self.rating_mw.items()
+            mw * per_mw * table[f"inertia_constant_s.{fuel}"].value
+            for fuel, mw in self.rating_mw.items()
         )
 
 
@@ -287,11 +297,7 @@ def _fast(table: Mapping[str, Datum]) -> tuple[FastResponse, ...]:
 
 def _used(known: str, table: Mapping[str, Datum]) -> tuple[str, ...]:
     """Every figure behind an answer, in words; what was not read itself says so."""
-    common = [
-        name
-        for name in table
-        if name.split(".")[0] in ("governor", "load_damping", "loading_frac", "inertia_constant_s")
-    ]
+    common = [name for name in table if name.split(".")[0] in COMMON]
     own = [name for name in table if known in name.split(".") or name.endswith(f".{known}")]
     response = data(RESPONSE)
     figures = [table[name] for name in (*own, *common)]

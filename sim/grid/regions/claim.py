@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from sim.datum import Datum, data
+from sim.datum import data
 from sim.errors import InputError
 from sim.grid.adequacy.indices import TARGET_LOLE_D_PER_Y
 from sim.grid.balance import copper_plate, zonal
-from sim.grid.dynamic.interconnections import DYNAMICS, interconnection, limits_hz, not_primary
-from sim.grid.dynamic.model import NOMINAL_HZ, Step
+from sim.grid.dynamic.interconnections import DYNAMICS, interconnection, not_primary
+from sim.grid.dynamic.model import Step
 from sim.grid.dynamic.oscillation import TwoAreas
 from sim.grid.dynamic.swing import simulate
 from sim.grid.margins import PowerMargins
@@ -32,16 +32,13 @@ from sim.grid.regions.fleet import (
     pool_adequacy,
     with_outage_rates,
 )
-from sim.grid.regions.headroom import areas, headroom
-from sim.grid.sampling import draw, sobol
+from sim.grid.regions.headroom import areas, curtailment
+from sim.grid.regions.trip import SAMPLES, allowed_loss_mw, highest_hz
+from sim.grid.sampling import draw
 from sim.grid.sites import site_loads_mw, sites_from
 from sim.grid.us_states import resolve_zone
-from sim.randomness import stream
 
-RANGED: Final = ("inertia_gws", "reference_loss_mw")
 SPARE_FRAC: Final = 0.1
-SAFE_RISE_HZ: Final = 0.2
-"""Where no over-frequency limit was found: half of ERCOT's 0.4 Hz (assumption)."""
 
 
 def peak_rows(
@@ -125,7 +122,9 @@ def _adequacy_verdict(row: Mapping[str, Any]) -> str:
     return "holds" if spare and row["lole_after_high_d_per_y"] <= target else "indeterminate"
 
 
-def trip_row(network: Network, zone: Zone, load_mw: float, samples: int = 48) -> dict[str, Any]:
+def trip_row(
+    network: Network, zone: Zone, load_mw: float, samples: int = SAMPLES
+) -> dict[str, Any]:
     """Frequency when a site leaves at once, with the chance that it passes the limit.
 
     Inertia, the reference loss, the response and the time constant are drawn from their ranges.
@@ -135,12 +134,11 @@ def trip_row(network: Network, zone: Zone, load_mw: float, samples: int = 48) ->
         return {"zone": zone.name, "verdict": "not-assessed", "why": "no response is known"}
     name = figures.interconnection
     island = interconnection(name)
-    limit = limits_hz(name)[1]
-    allowed = limit or NOMINAL_HZ + SAFE_RISE_HZ
+    limit, published = highest_hz(name)
     run = simulate(island, [Step(1.0, -load_mw)], duration_s=60.0)
     back = simulate(island, [Step(1.0, load_mw)], duration_s=60.0)
-    peaks = [_zenith(name, load_mw, drawn) for drawn in _drawn(name, samples)]
-    probability = float(np.mean([peak > allowed for peak in peaks]))
+    allowed = allowed_loss_mw(name, samples)
+    probability = float((allowed[1:] < load_mw).mean())
     return {
         "zone": zone.name,
         "interconnection": name,
@@ -149,35 +147,15 @@ def trip_row(network: Network, zone: Zone, load_mw: float, samples: int = 48) ->
         "settled_hz": run.settled_hz,
         "rocof_hz_per_s": run.rocof_hz_per_s,
         "return_nadir_hz": back.nadir_hz,
-        "limit_hz": allowed,
-        "limit_is_published": limit is not None,
-        "zenith_p95_hz": float(np.percentile(peaks, 95)),
+        "return_ufls_mw": back.ufls_mw,
+        "limit_hz": limit,
+        "limit_is_published": published,
+        "allowed_mw": float(allowed[0]),
+        "allowed_p5_mw": float(np.percentile(allowed[1:], 5)),
         "probability": probability,
         "verdict": answer(probability),
         "not_primary": list(not_primary(island)),
     }
-
-
-def _drawn(name: str, samples: int) -> list[dict[str, float]]:
-    ranges: dict[str, Datum] = {
-        f"{kind}.{name}": data(DYNAMICS)[f"{kind}.{name}"] for kind in RANGED
-    }
-    ranges["governor.time_s"] = data(DYNAMICS)["governor.time_s"]
-    response = f"{name}.response_mw_per_0.1hz"
-    ranges[response] = data("grid/frequency.yaml")[response]
-    numbers = sobol(samples, sorted(ranges), stream(1, "grid", "frequency", name))
-    columns = {key: numbers.of(key, figure) for key, figure in ranges.items()}
-    return [
-        {key: float(values[k]) for key, values in columns.items()} for k in range(1, samples + 1)
-    ]
-
-
-def _zenith(name: str, load_mw: float, drawn: dict[str, float]) -> float:
-    try:
-        island = interconnection(name, changes=drawn)
-    except InputError:  # a reference loss inside the dead band: the draw says nothing
-        island = interconnection(name)
-    return simulate(island, [Step(0.0, -load_mw)], duration_s=20.0).zenith_hz
 
 
 def swing_row(network: Network, zone: Zone, swing_mw: float, pulse_hz: float) -> dict[str, Any]:
@@ -212,23 +190,16 @@ def flexibility_row(zone: Zone, load_mw: float) -> dict[str, Any]:
     region = zone.region
     if region not in areas()["2023-2024"]:
         return {"zone": zone.name, "verdict": "not-assessed", "why": "no hourly demand is known"}
-    low, high = 1e-6, 0.5
-    if headroom(region, low).load_mw >= load_mw:
-        high = low
-    else:
-        for _ in range(30):
-            middle = (low * high) ** 0.5
-            low, high = (
-                (middle, high) if headroom(region, middle).load_mw < load_mw else (low, middle)
-            )
-    found = headroom(region, high)
+    found = curtailment(region, load_mw)
     return {
         "zone": zone.name,
         "region": region,
         "load_mw": load_mw,
-        "curtailment_frac": high,
+        "curtailment_frac": found.curtailment_frac,
         "curtailed_h_per_y": found.curtailed_h_per_y,
         "mean_event_h": found.mean_event_h,
+        "longest_event_h": found.longest_event_h,
+        "deepest_mw": found.deepest_mw,
         "notes": [
             *found.notes,
             "the whole region shares this room: other new load takes of it too",

@@ -91,6 +91,21 @@ def headroom(area: str, curtailment_frac: float) -> Headroom:
     return from_hours(name, hours.column(name), hours.start, curtailment_frac, hours.source, notes)
 
 
+def curtailment(area: str, load_mw: float) -> Headroom:
+    """What a constant load gives up to stay under the past peaks of an area.
+
+    Raises:
+        UnknownNameError: no hours are known for the area.
+        InputError: a load that is not above 0.
+    """
+    if not load_mw > 0:
+        raise InputError(f"load of {load_mw:g} MW", "give > 0 MW")
+    hours, name, notes = _hours_of(area)
+    gap = _gap(hours.column(name), hours.start)
+    rate = float(np.maximum(load_mw - gap, 0.0).mean()) / load_mw
+    return _answer(name, hours.column(name), hours.start, rate, load_mw, hours.source, notes)
+
+
 def areas() -> dict[str, tuple[str, ...]]:
     """Names with known hours, by the years that are known."""
     return {
@@ -133,24 +148,43 @@ def from_hours(
         )
     if not len(demand_mw) or not np.isfinite(demand_mw).all():
         raise InputError(f"{area}: demand has gaps", "fill them first")
-    months, years = _calendar(start, len(demand_mw))
-    season_of = {name: np.isin(months, inside) for name, inside in SEASONS.items()}
+    load = load_at(_gap(demand_mw, start), curtailment_frac)
+    return _answer(area, demand_mw, start, curtailment_frac, load, source, notes)
+
+
+def _gap(demand_mw: FloatArray, start: datetime) -> FloatArray:
+    """Room under the season's highest hour of all years, shape (n_hours,)."""
+    months, _ = _calendar(start, len(demand_mw))
     gap = np.empty(len(demand_mw))
-    for inside in season_of.values():
+    for months_in in SEASONS.values():
+        inside = np.isin(months, months_in)
         if inside.any():
             gap[inside] = demand_mw[inside].max() - demand_mw[inside]
-    load = load_at(gap, curtailment_frac)
-    n_years = len(demand_mw) / 8766
+    return gap
+
+
+def _answer(
+    area: str,
+    demand_mw: FloatArray,
+    start: datetime,
+    rate: float,
+    load: float,
+    source: str,
+    notes: tuple[str, ...],
+) -> Headroom:
+    """Hours, depth and length of the curtailment of a load, and each season by itself."""
+    months, years = _calendar(start, len(demand_mw))
+    gap, n_years = _gap(demand_mw, start), len(demand_mw) / 8766
     return Headroom(
         area=area,
-        curtailment_frac=curtailment_frac,
+        curtailment_frac=rate,
         load_mw=load,
         years=tuple(int(y) for y in np.unique(years)),
         **_curtailment(gap, load, n_years),  # type: ignore[arg-type]
         seasons=tuple(
-            _season(name, demand_mw[inside], gap[inside], curtailment_frac, n_years)
-            for name, inside in season_of.items()
-            if inside.any()
+            _season(name, demand_mw[inside], gap[inside], rate, n_years)
+            for name, months_in in SEASONS.items()
+            if (inside := np.isin(months, months_in)).any()
         ),
         source=source,
         notes=notes,

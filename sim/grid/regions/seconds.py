@@ -24,6 +24,7 @@ from sim.grid.dynamic.swing import FrequencyRun, simulate
 from sim.grid.regions.case import CASES, region_case
 from sim.grid.regions.dispatch import run_year
 from sim.grid.regions.fleet import interconnection_members
+from sim.grid.regions.odessa import online_at, predict_odessa, sunny_hours
 
 EVENTS: Final[Mapping[str, tuple[str, tuple[Step, ...]]]] = {
     "odessa-2022": ("ercot", (Step(1.0, 2555.0),)),
@@ -31,6 +32,10 @@ EVENTS: Final[Mapping[str, tuple[str, tuple[Step, ...]]]] = {
     "virginia-2024": ("eastern", tuple(Step(1.0 + 82.0 * k / 5, -250.0) for k in range(6))),
 }
 """Measured events; Virginia's six faults in 82 s lose a sixth of the 1,500 MW each (assumption)."""
+MEASURED_MIX: Final = (
+    "machines on line and load of ERCOT: measured hour of 2022-06-04 with the most sun (EIA-930); "
+    "the hour of the event was not read"
+)
 MEASURED_HZ: Final = {"odessa-2022": 59.7, "canyon-2": 59.878}
 
 
@@ -79,6 +84,8 @@ def frequency(
         )
     last = max((step.at_s for step in steps), default=0.0)
     online, extra = _online(name, hour) if hour else (None, [])
+    if event == "odessa-2022" and not hour:
+        online, extra = online_at(sunny_hours()[0]), [MEASURED_MIX]
     island = interconnection(
         name, inertia_gws=inertia_gws, load_mw=load_mw, online=online, changes=changes
     )
@@ -104,6 +111,8 @@ def frequency(
         measured = MEASURED_HZ[str(event)]
         answer["measured_nadir_hz"] = measured
         answer["deviation_error_frac"] = (60 - run.nadir_hz) / (60 - measured) - 1
+    if event == "odessa-2022":
+        answer["prediction"] = asdict(predict_odessa())
     if pulses:
         answer["oscillation"] = _oscillation(name, pulse_mw, pulse_hz, duty)
     return answer
