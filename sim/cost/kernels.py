@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.cost.measured import Measured
 from sim.cost.rows import Row, kernel_rows
 from sim.flops.features import BATCH_FEATURES
 from sim.flops.routing import experts_touched
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from sim.hardware.engine import Engine
 
 Floats = NDArray[np.float64]
-IMBALANCE_PER_DOUBLING: Final = 0.12
-"""Load of the fullest GPU over the mean, less 1, per doubling of the expert-parallel ways:
-measured mixtures with power-law routing (1.01) against balanced ones, 8,192 tokens: 1.24 to
-1.30 on 4 GPUs, 1.36 to 1.40 on 8 (kernel tables of ai-dynamo/aiconfigurator, 2026-11-24)."""
-
 DECODE_TILE: Final = 128.0
 """Energy-bearing FLOPs per byte of key-value cache: decode kernels multiply tiles of 64 to
 128 query rows whatever the group size (FlashAttention-3, arXiv 2407.08608)."""
@@ -47,6 +43,7 @@ class Work:
     Attributes:
         fixed_s: launches and per-unit times of all kernels, shape (n,).
         memory_s, compute_s: per kernel and invocation, shape (n, n_rows), nominal clock.
+        nominal_s: one invocation less its launch, nominal clock, shape (n, n_rows).
         layers, sharpness: per kernel, shape (n_rows,).
         matmul_flops: on tensor cores, without waste, shape (n,).
         energy_flops: FLOPs that cost energy, in units of bf16: with the rows that tiles of
@@ -59,6 +56,7 @@ class Work:
     fixed_s: Floats
     memory_s: Floats
     compute_s: Floats
+    nominal_s: Floats
     layers: Floats
     sharpness: Floats
     matmul_flops: Floats
@@ -73,10 +71,10 @@ class Work:
         Args:
             clock_frac: of the nominal clock; only compute slows. A number or shape (n,).
         """
-        if isinstance(clock_frac, float):
-            compute_s = self.compute_s if clock_frac == 1.0 else self.compute_s / clock_frac
-        else:
-            compute_s = self.compute_s / clock_frac[:, None]
+        if isinstance(clock_frac, float) and clock_frac == 1.0:
+            return self.nominal_s
+        clock = clock_frac if isinstance(clock_frac, float) else clock_frac[:, None]
+        compute_s = self.compute_s / clock
         return joined(self.memory_s, compute_s, self.sharpness)
 
     def kernel_s(self, rows_s: Floats) -> Floats:
@@ -124,8 +122,6 @@ class StepKernels:
         self._gemm = np.flatnonzero([row.family == "gemm" for row in self.rows])
         self._n = _column(self.rows, lambda row: row.n)[self._gemm]
         self._k = _column(self.rows, lambda row: row.k)[self._gemm]
-        imbalance = 1 + IMBALANCE_PER_DOUBLING * np.log2(layout.ep)
-        self._load = np.where([row.family == "moe" for row in self.rows], imbalance, 1.0)
         # One product gives all five terms of all rows.
         self._matrix = np.concatenate(
             [
@@ -133,6 +129,7 @@ class StepKernels:
                 for name in ("flops", "bytes_", "weight_bytes", "units", "waste")
             ]
         ).T.copy()
+        self._measured = Measured(self.rows, laws, layout, device, engine.name)
         self._tensor_layers = self.layers * np.array([row.tensor for row in self.rows])
         self._per_energy = self.layers * np.array(
             [(0.5 if row.dtype.startswith("fp8") else 1.0) * row.tensor for row in self.rows]
@@ -163,16 +160,21 @@ class StepKernels:
         flops, moved, weights, units, waste = (
             terms[:, i * width : (i + 1) * width] for i in range(5)
         )
-        padded = (flops + self._half * waste) * self._load
+        padded = flops + self._half * waste
         gemm_m = flops[:, self._gemm] / (2 * self._n * self._k)
         padded[:, self._gemm] = gemm_flops(
             gemm_m, self._n, self._k, self._multiprocessors, self._half[self._gemm]
         ) * (gemm_m > 0)
         active = (moved + flops) > 0
+        fixed_s = active * self._fixed_s + units * self._unit_s
+        memory_s, compute_s = moved / self._bytes_per_s, padded / self._flops_per_s
+        nominal_s = joined(memory_s, compute_s, self.sharpness)
+        ratio = self._measured.ratio(gemm_m, flops, moved, units, fixed_s + nominal_s)
         return Work(
-            fixed_s=(active * self._fixed_s + units * self._unit_s) @ self.layers,
-            memory_s=moved / self._bytes_per_s,
-            compute_s=padded / self._flops_per_s,
+            fixed_s=(fixed_s * ratio) @ self.layers,
+            memory_s=memory_s * ratio,
+            compute_s=compute_s * ratio,
+            nominal_s=nominal_s * ratio,
             layers=self.layers,
             sharpness=self.sharpness,
             matmul_flops=flops @ self._tensor_layers,

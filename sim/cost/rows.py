@@ -31,6 +31,8 @@ class Row:
         units: what the law's `unit_s` counts. waste: FLOPs that its `half` multiplies.
         law_share: part of the law's launch that this row pays (two rows make one mixture).
         tensor: whether it runs on tensor cores.
+        context_bytes: of decode attention, per key-value head and cached token.
+        experts: of a mixture, (experts of one GPU, FLOPs of one token in one of them).
     """
 
     name: str
@@ -46,6 +48,8 @@ class Row:
     units: Floats
     waste: Floats
     law_share: float = 1.0
+    context_bytes: float = 0.0
+    experts: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +182,15 @@ def _expert(program: StepProgram, i: int, layout: Layout, s: _Shared, *, fp8_blo
         units=touched / layout.ep,
         waste=touched / layout.ep * per_expert / spread,
         law_share=0.5,
+        experts=(_experts(program, i) / layout.ep, per_expert / spread),
     )
+
+
+def _experts(program: StepProgram, i: int) -> float:
+    """Routed experts of a layer."""
+    used = program.matrices["weight_bytes"][i] > 0
+    pairs = zip(program.features, used, strict=True)
+    return float(max((f.experts[0] for f, mine in pairs if mine), default=1) or 1)
 
 
 def _attention(program: StepProgram, i: int, layout: Layout, s: _Shared, side: str) -> Row:
@@ -208,7 +220,14 @@ def _attention(program: StepProgram, i: int, layout: Layout, s: _Shared, side: s
         weight_bytes=s.weight_bytes * mine,
         units=tokens * kv_heads,
         waste=tokens * pair_flops,
+        context_bytes=_context_bytes(kinds, s, side) / kv_heads,
     )
+
+
+def _context_bytes(kinds: list[str], s: _Shared, side: str) -> float:
+    """Cache bytes that one more cached token of one sequence costs to read."""
+    reading = np.array([kind in {f"{side}_cached", f"{side}_context"} for kind in kinds])
+    return float((s.cache_bytes * reading).max(initial=0.0))
 
 
 def _plain(program: StepProgram, i: int, s: _Shared, family: Family) -> Row:

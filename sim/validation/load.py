@@ -91,12 +91,23 @@ def mixed_features(
 
 
 def steady_state(
-    model: StepModel, requests: Requests, running: float, context: float | None = None
+    model: StepModel,
+    requests: Requests,
+    running: float,
+    context: float | None = None,
+    *,
+    of_others: bool = False,
 ) -> SteadyState:
-    """`running` sequences, replaced as they finish."""
+    """`running` sequences, replaced as they finish.
+
+    Args:
+        of_others: what one request sees between its own first and last token: the prompts
+            of the others only, since its own comes before.
+    """
     if context is None:
         context = requests.isl + GENERATED_FRAC * requests.osl
-    rate = running / requests.osl  # prompts per step
+    seen = running - 1.0 if of_others else running
+    rate = max(seen, 1e-6) / requests.osl  # prompts per step
     without = math.exp(-rate)
     batch = rate / (1 - without)  # prompts of a step that has some
     batch = min(batch, max(1.0, model.engine.max_batched_tokens / requests.isl))

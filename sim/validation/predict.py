@@ -143,7 +143,7 @@ def _closed(
         per_sequence = fit * (requests.isl + requests.osl) / clients
         context = min(requests.isl + 0.5 * requests.osl, per_sequence)
         return steady_state(model, requests, clients, context), None
-    state = steady_state(model, requests, min(clients, fit))
+    state = steady_state(model, requests, min(clients, fit), of_others=True)
     waiting_s = max(clients - fit, 0.0) * requests.osl / state.tokens_per_s
     return state, waiting_s + first_token_s(model, requests, state.running, state.step_s)
 
