@@ -108,7 +108,7 @@ class _Plan:
     def chip_w(self, workload: WorkloadView) -> float:
         if workload.name in self.suspended:
             return workload.idle_chip_w
-        running_w = workload.rung_chip_w[self.rung.get(workload.name, 0)]
+        running_w = workload.chip_w_at(workload.caps_w[self.rung.get(workload.name, 0)])
         if workload.kind == "training":
             return running_w
         share = self.admitted.get(workload.name, 1.0) * (1.0 - self.shifted)
@@ -133,10 +133,10 @@ class _Plan:
     def _cap(self, kind: str) -> None:
         """The highest rung of all workloads of the kind that keeps the limit, or the lowest."""
         workloads = self._running(kind)
-        deepest = max((len(w.rung_caps_w) for w in workloads), default=1) - 1
+        deepest = max((len(w.caps_w) for w in workloads), default=1) - 1
         for rung in range(1, deepest + 1):
             for workload in workloads:
-                self.rung[workload.name] = min(rung, len(workload.rung_caps_w) - 1)
+                self.rung[workload.name] = min(rung, len(workload.caps_w) - 1)
             if self.excess_w() <= 0:
                 return
 
@@ -174,7 +174,7 @@ class _Plan:
     def orders(self) -> SiteOrders:
         view = self.view
         caps = {
-            w.name: w.rung_caps_w[self.rung[w.name]]
+            w.name: w.caps_w[self.rung[w.name]]
             for w in view.workloads
             if self.rung.get(w.name, 0) > 0
         }

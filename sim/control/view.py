@@ -5,8 +5,8 @@ Everything here is read-only and in SI units at the meter; a rule is a pure func
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -36,22 +36,23 @@ class WorkloadView:
     """A workload of the site.
 
     Attributes:
-        rung_caps_w: caps per GPU that can be chosen, from none (None) downwards.
-        rung_chip_w: chip power of the workload under each of them, when it runs.
+        caps_w: caps per GPU that can be chosen, from none (None) downwards.
+        chip_w_at: chip power of the workload under one of them, when it runs with all that it
+            is offered now.
         idle_chip_w: chip power when it is suspended, or admits nothing.
     """
 
     name: str
     kind: Literal["training", "serving"]
     gpus: int
-    rung_caps_w: tuple[float | None, ...]
-    rung_chip_w: tuple[float, ...]
+    caps_w: tuple[float | None, ...]
+    chip_w_at: Callable[[float | None], float]
     idle_chip_w: float
 
     @property
     def full_chip_w(self) -> float:
         """Chip power with nothing held back."""
-        return self.rung_chip_w[0]
+        return self.chip_w_at(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,14 @@ class SiteView:
     def meter_w(self, chip_w: float) -> float:
         """Power at the meter when the workloads' chips draw `chip_w`."""
         return self.fixed_w + self.meter_w_per_chip_w * (chip_w + self.other_chip_w)
+
+    def told(self, grid: GridSignals, elsewhere: Mapping[str, GridSignals]) -> SiteView:
+        """The view with what the grid says, here and at the other sites."""
+        return replace(self, grid=grid, elsewhere=elsewhere)
+
+    def metered(self, import_w: float) -> SiteView:
+        """The view with what the meter showed."""
+        return replace(self, import_w=import_w)
 
     @property
     def full_w(self) -> float:

@@ -47,10 +47,11 @@ HISTOGRAM_BINS = 40
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A serving fleet in a running simulation, and the bad rows of its trace."""
+    """A serving fleet in a running simulation, its mean rate, and the bad rows of its trace."""
 
     fleet: PowerFleet
     costs: CapCosts
+    rate_per_s: float
     bad_rows: int
 
     @property
@@ -62,6 +63,23 @@ class Fleet:
     def chip_w(self) -> StepSignal:
         """Power of all of them."""
         return self.fleet.power_w
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of the fleet."""
+        return self.gpus // self.costs.at(None).gpus
+
+    @property
+    def idle_power_w(self) -> float:
+        """Chip power without a request."""
+        return self.replicas * self.costs.at(None).idle_power_w
+
+    def expected_power_w(self, cap_w: float | None) -> float:
+        """Mean chip power under a cap with all that arrives now (at the mean rate, if sampled)."""
+        if isinstance(self.fleet, FluidFleet):
+            return self.fleet.expected_power_w(cap_w)
+        per_replica = self.rate_per_s / self.replicas
+        return self.replicas * self.costs.curve(cap_w).power_at_w(per_replica)
 
 
 def build_fleet(
@@ -82,10 +100,12 @@ def build_fleet(
     found = traffic(spec.requests)
     if spec.fidelity == "fluid":
         fluid = _fluid_spec(name, spec, costs, found, horizon_s)
-        return Fleet(FluidFleet(env, fluid, costs.curve), costs, found.bad_rows)
+        return Fleet(
+            FluidFleet(env, fluid, costs.curve), costs, found.arrivals.rate_per_s, found.bad_rows
+        )
     fleet_spec = _fleet_spec(name, spec, costs, found, horizon_s)
     fleet = ServingFleet(env, fleet_spec, costs.at(None), seed, found.recorded, costs.at)
-    return Fleet(fleet, costs, found.bad_rows)
+    return Fleet(fleet, costs, found.arrivals.rate_per_s, found.bad_rows)
 
 
 class CapCosts:

@@ -156,9 +156,10 @@ def _assumptions(outcome: Outcome) -> list[str]:
     figures = [f for site in outcome.sites for f in assumptions(site.run.plant)]
     if any(site.run.jobs for site in outcome.sites):
         figures += [f for f in data("training/assumptions.yaml").values() if f.is_assumption]
+    told = list(outcome.loop.assumptions) if outcome.loop else []
     models = {w.arch for s in outcome.simulation.scenario.sites for w in s.workloads}
     figures += [f for name in sorted(models) for f in arch.load(name).assumptions]
-    return [f.describe() for f in figures]
+    return [*told, *(f.describe() for f in figures)]
 
 
 def _sources(scenario: Scenario) -> list[str]:

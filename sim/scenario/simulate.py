@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.cluster.training import check_training_laws
-from sim.errors import LawViolation
+from sim.errors import InputError, LawViolation
 from sim.facility.meter import check_boundary_laws
 from sim.record.integral import Integrator, Measure
 from sim.record.timeline import Timeline
 from sim.scenario.build import Simulation, SiteRun, build
+from sim.scenario.coupling import CoupledGrid
+from sim.scenario.desk import full_power_w
+from sim.scenario.loop import ControlLoop
 from sim.scenario.schema import Scenario
+from sim.scenario.schema.control import IntervalCoupling
 from sim.signals import StepSignal
 from sim.units import to_s
 
@@ -56,12 +60,14 @@ class Outcome:
     Attributes:
         total: boundary -> power of all sites together.
         timelines: every recorded signal.
+        loop: the loop with the grid, if the scenario closes it.
     """
 
     simulation: Simulation
     sites: tuple[SiteOutcome, ...]
     total: dict[str, Measure]
     timelines: tuple[Timeline, ...]
+    loop: ControlLoop | None = None
 
     @property
     def duration_s(self) -> float:
@@ -110,7 +116,11 @@ def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome
         b: Total(f"total.{b}_w", [_meter(site, b) for site in simulation.sites]) for b in BOUNDARIES
     }
     total_recorders = {b: Integrator.of(t.signal) for b, t in totals.items()}
+    loop = close_loop(simulation)
+    shown = [Integrator.of(signal) for signal in loop.signals] if loop else []
     _advance(simulation, tell)
+    if loop:
+        loop.finish()
     windows_s = (1.0, scenario.grid.peak_window_s)
     end_ps = simulation.horizon_ps
 
@@ -127,7 +137,44 @@ def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome
     total = {b: measure(r) for b, r in total_recorders.items()}
     _check_totals(sites, total)
     kept = [r.timeline for group in recorders.values() for r in group.values()]
-    return Outcome(simulation, tuple(sites), total, tuple(kept))
+    kept += [r.timeline for r in shown]
+    return Outcome(simulation, tuple(sites), total, tuple(kept), loop)
+
+
+def close_loop(simulation: Simulation) -> ControlLoop | None:
+    """The loop with the grid that the scenario asks for, or None.
+
+    Raises:
+        InputError: the grid cannot be coupled, or a rule does not fit the sites.
+    """
+    scenario, control = simulation.scenario, simulation.scenario.control
+    if not isinstance(control.coupling, IntervalCoupling):
+        return None
+    if scenario.grid.kind != "zonal":
+        raise InputError(
+            f"a grid of kind {scenario.grid.kind!r} cannot be coupled",
+            "give grid.kind: zonal, or coupling: {kind: none}",
+            path="control.coupling",
+        )
+    grid = CoupledGrid(
+        scenario.epoch,
+        to_s(simulation.horizon_ps),
+        control.coupling.weather_year,
+        _expected_w(simulation),
+    )
+    rules = tuple((spec.to_rule(), frozenset(spec.sites)) for spec in control.rules)
+    return ControlLoop(
+        simulation.env, control.coupling, grid, simulation.sites, rules, simulation.seed
+    )
+
+
+def _expected_w(simulation: Simulation) -> dict[str, float]:
+    """Zone -> power of its sites at the start, which the day-ahead dispatch counts with."""
+    expected: dict[str, float] = {}
+    for site in simulation.sites:
+        zone = site.spec.at.zone
+        expected[zone] = expected.get(zone, 0.0) + full_power_w(site)
+    return expected
 
 
 def _meter(site: SiteRun, boundary: str) -> StepSignal:

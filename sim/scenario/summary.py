@@ -12,6 +12,7 @@ from sim.grid.hosting import Hosting
 from sim.grid.verdict import GridVerdict, Reading
 from sim.record.integral import Measure
 from sim.scenario.fleets import Fleet
+from sim.scenario.loop_summary import grid_book_json, loop_json
 from sim.scenario.schema import TrainingSpec
 from sim.scenario.simulate import Outcome, SiteOutcome
 from sim.scenario.uncertainty import Range
@@ -51,6 +52,10 @@ def summarise(
         "assumptions": sorted({a for r in verdict.readings for a in r.assumptions}),
         "sources": sources,
     }
+    if outcome.loop:
+        summary["control"] = loop_json(outcome.loop)
+        summary["grid"]["coupled"] = grid_book_json(outcome.loop)
+        summary["grid"]["unserved_mwh"] = outcome.loop.grid.book.unserved_mwh
     if jobs:
         summary["training"] = training_json(outcome, jobs)
     if fleets:

@@ -119,14 +119,16 @@ class FluidFleet:
             raise InputError(f"received rate {rate_per_s}, must be finite and at least 0")
         self._at(time_ps, lambda: setattr(self, "_received_per_s", rate_per_s))
 
-    def moved_rate_per_s(self) -> float:
-        """Requests per second that this fleet hands over now."""
-        return self._move_frac * self.spec.rate_per_s(to_s(self._now_ps))
+    def offered_per_s(self) -> float:
+        """Requests per second that arrive here now, before any are handed over."""
+        return self.spec.rate_per_s(to_s(int(self.env.now)))
 
     def expected_power_w(self, cap_w: float | None) -> float:
-        """Chip power of the fleet if it took all its arrivals now under a cap."""
-        curve, per_replica = self._curves(cap_w), self._wanted_per_s() / self.spec.n_replicas
-        return self.spec.n_replicas * curve.power_at_w(per_replica)
+        """Chip power of the fleet under a cap if it took all its arrivals and backlog now."""
+        wanted_per_s = self.offered_per_s() + self._received_per_s
+        wanted_per_s += self.backlog / self.spec.step_s
+        curve = self._curves(cap_w)
+        return self.spec.n_replicas * curve.power_at_w(wanted_per_s / self.spec.n_replicas)
 
     @property
     def idle_power_w(self) -> float:
@@ -213,11 +215,6 @@ class FluidFleet:
         self._advance(int(self.env.now))
         change()
         self._settle()
-
-    def _wanted_per_s(self) -> float:
-        """Requests per second that want to be served here now, the backlog within a step."""
-        own = self.spec.rate_per_s(to_s(self._now_ps)) * (1 - self._move_frac)
-        return (own + self._received_per_s) * self._admit_frac + self.backlog / self.spec.step_s
 
     def _advance(self, now_ps: int) -> None:
         """Let the rates of the last settlement run until now."""

@@ -1,0 +1,244 @@
+"""A site's desk in the loop: what it sees, what its rules remember, what it has done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sim.cluster.serving.fluid import FluidFleet
+from sim.cluster.serving.observe import Integral
+from sim.cluster.training import TrainingJob
+from sim.control.allocate import SiteOrders
+from sim.control.rule import Rule
+from sim.control.view import GridSignals, Proposal, SiteView, WorkloadView
+from sim.errors import CapacityError
+from sim.scenario.build import SiteRun
+from sim.scenario.fleets import Fleet
+from sim.scenario.schema.control import IntervalCoupling
+from sim.units import J_PER_MWH, MEGA, S_PER_H, to_s
+
+LADDER_W = 50.0
+"""Step between two caps that a run-time rule may choose."""
+LEAST_W = 1.0
+"""Below this nothing counts as held back."""
+
+
+@dataclass(slots=True)
+class SiteBook:
+    """What a site did in the loop so far.
+
+    Attributes:
+        restrained_h: hours with an order in force.
+        held_back_mwh: in them, energy at full power less what the meter showed.
+        missed_mwh: metered above the limit in force.
+        orders: changes of the orders. refused_orders: changes that the site did not follow.
+        cost_usd: metered energy at the price of its interval. carbon_kg: likewise.
+    """
+
+    restrained_h: float = 0.0
+    held_back_mwh: float = 0.0
+    missed_mwh: float = 0.0
+    orders: int = 0
+    refused_orders: int = 0
+    suspended_gpu_h: float = 0.0
+    capped_gpu_h: float = 0.0
+    cost_usd: float = 0.0
+    carbon_kg: float = 0.0
+
+
+class SiteDesk:
+    """A site in the loop.
+
+    Attributes:
+        orders: in force. book: what it did so far.
+    """
+
+    def __init__(self, site: SiteRun, rules: tuple[Rule, ...], spec: IntervalCoupling):
+        self.site = site
+        self.rules = rules
+        self.spec = spec
+        self.orders = SiteOrders()
+        self.book = SiteBook()
+        self._memories: list[Any] = [None] * len(rules)
+        self._meter = Integral(site.meter.facility_w)
+        self._metered_j, self._since_ps = 0.0, 0
+        self._import_w: float | None = None
+        self._told = GridSignals()
+        self._full_w = 0.0
+        self._rise = _LargestRise()
+        site.meter.facility_w.subscribe(self._rise)
+        self._fixed_w = site.plant.parts(0.0).facility_w
+        self._slope = (site.plant.parts(MEGA).facility_w - self._fixed_w) / MEGA
+        self._training = {n: _TrainingPower(j, spec.lowest_cap_w) for n, j in site.jobs.items()}
+        self._caps = {n: _serving_caps(f, spec.lowest_cap_w) for n, f in site.fleets.items()}
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.site.spec.name
+
+    def fluid_fleets(self) -> dict[str, FluidFleet]:
+        """Its fleets that are fluids, by workload."""
+        fleets = {name: fleet.fleet for name, fleet in self.site.fleets.items()}
+        return {name: fleet for name, fleet in fleets.items() if isinstance(fleet, FluidFleet)}
+
+    def take_largest_rise_w(self) -> float:
+        """Largest rise of the meter from one moment to the next since the last call."""
+        return self._rise.take()
+
+    def view(self, now_ps: int) -> SiteView:
+        """What the site shows at a tick, before the grid has spoken."""
+        workloads = tuple(
+            [view.now() for view in self._training.values()]
+            + [self._serving(name, fleet) for name, fleet in self.site.fleets.items()]
+        )
+        view = SiteView(
+            name=self.name,
+            time_s=to_s(now_ps),
+            interval_s=self.spec.interval_s,
+            import_w=0.0,
+            fixed_w=self._fixed_w,
+            meter_w_per_chip_w=self._slope,
+            other_chip_w=self.site.meter.idle_w,
+            workloads=workloads,
+            grid=GridSignals(),
+        )
+        return view.metered(view.full_w if self._import_w is None else self._import_w)
+
+    def _serving(self, name: str, fleet: Fleet) -> WorkloadView:
+        return WorkloadView(
+            name,
+            "serving",
+            fleet.gpus,
+            self._caps[name],
+            cache(fleet.expected_power_w),
+            fleet.idle_power_w,
+        )
+
+    def ask(self, view: SiteView) -> list[Proposal]:
+        """What each rule proposes; the rules' memories move on."""
+        proposals = []
+        for number, rule in enumerate(self.rules):
+            proposal, self._memories[number] = rule.propose(view, self._memories[number])
+            proposals.append(proposal)
+        return proposals
+
+    def open_interval(self, view: SiteView, orders: SiteOrders) -> SiteOrders:
+        """Put orders in force; returns those that were before."""
+        before, self.orders = self.orders, orders
+        self._told, self._full_w = view.grid, view.full_w
+        self.book.orders += orders != before
+        return before
+
+    def close_interval(self, now_ps: int) -> None:
+        """Book what the meter showed since the last tick."""
+        span_s = to_s(now_ps - self._since_ps)
+        if span_s <= 0:
+            return
+        total_j = self._meter.at(now_ps)
+        metered_j, self._metered_j, self._since_ps = total_j - self._metered_j, total_j, now_ps
+        self._import_w = metered_j / span_s
+        book, orders, hours = self.book, self.orders, span_s / S_PER_H
+        book.cost_usd += metered_j / J_PER_MWH * self._told.price_usd_per_mwh
+        book.carbon_kg += metered_j / J_PER_MWH * self._told.carbon_kg_per_mwh
+        if self._full_w - orders.expected_w > LEAST_W:
+            book.restrained_h += hours
+            book.held_back_mwh += max(0.0, self._full_w * span_s - metered_j) / J_PER_MWH
+        if orders.limit_w is not None:
+            book.missed_mwh += max(0.0, metered_j - orders.limit_w * span_s) / J_PER_MWH
+        gpus = {n: j.plan.step.gpus for n, j in self.site.jobs.items()}
+        gpus |= {n: f.gpus for n, f in self.site.fleets.items()}
+        book.suspended_gpu_h += sum(gpus[name] for name in orders.suspend) * hours
+        book.capped_gpu_h += sum(gpus[name] for name in orders.caps_w) * hours
+
+    def obey(self, before: SiteOrders, orders: SiteOrders, now_ps: int) -> None:
+        """Give the workloads what changed between two orders."""
+        for name, job in self.site.jobs.items():
+            if name in orders.suspend and name not in before.suspend:
+                job.suspend()
+            if name in before.suspend and name not in orders.suspend:
+                job.resume()
+            if orders.caps_w.get(name) != before.caps_w.get(name):
+                job.set_cap(orders.caps_w.get(name))
+        for name, fleet in self.site.fleets.items():
+            if orders.caps_w.get(name) != before.caps_w.get(name):
+                fleet.fleet.set_cap(now_ps, orders.caps_w.get(name))
+            if orders.admit_frac.get(name, 1.0) != before.admit_frac.get(name, 1.0):
+                fleet.fleet.set_admission(now_ps, orders.admit_frac.get(name, 1.0))
+
+
+def full_power_w(site: SiteRun) -> float:
+    """Power at the meter with every workload running and nothing held back."""
+    steps = [job.plan.step for job in site.jobs.values()]
+    chips_w = sum(step.energy_j / step.time_s for step in steps)
+    chips_w += sum(fleet.expected_power_w(None) for fleet in site.fleets.values())
+    return site.plant.parts(chips_w + site.meter.idle_w).facility_w
+
+
+class _LargestRise:
+    """The largest rise between two values of a signal since it was last taken."""
+
+    def __init__(self) -> None:
+        self._value: float | None = None
+        self._rise = 0.0
+
+    def __call__(self, _time_ps: int, value: float) -> None:
+        if self._value is not None:
+            self._rise = max(self._rise, value - self._value)
+        self._value = value
+
+    def take(self) -> float:
+        rise, self._rise = self._rise, 0.0
+        return rise
+
+
+class _TrainingPower:
+    """A training job's mean power in steps under the caps that a rule may choose."""
+
+    def __init__(self, job: TrainingJob, lowest_cap_w: float):
+        self.job = job
+        self.idle_w = job.plan.step.gpus * job.plan.idle_gpu_w
+        self.chip_w_at = cache(self._chip_w_at)
+        self.caps_w = _usable(_ladder(job.plan.limit_gpu_w, lowest_cap_w), self.chip_w_at)
+
+    def now(self) -> WorkloadView:
+        """The job at a tick: when it is done, it idles."""
+        gpus, name = self.job.plan.step.gpus, self.job.plan.name.rpartition(".")[2]
+        if self.job.done_at_ps is not None:
+            idle_w = self.idle_w
+            return WorkloadView(name, "training", gpus, (None,), lambda _cap: idle_w, idle_w)
+        return WorkloadView(name, "training", gpus, self.caps_w, self.chip_w_at, self.idle_w)
+
+    def _chip_w_at(self, cap_w: float | None) -> float:
+        plan = self.job.plan
+        caps = [cap for cap in (cap_w, plan.cap_w) if cap is not None]
+        step = plan.step
+        if cap_w is not None and plan.step_under is not None:
+            step = plan.step_under(min(caps))
+        return step.energy_j / step.time_s
+
+
+def _serving_caps(fleet: Fleet, lowest_cap_w: float) -> tuple[float | None, ...]:
+    device = fleet.costs.node.device
+    return _usable(_ladder(device.limit_w, lowest_cap_w), fleet.costs.at)
+
+
+def _ladder(top_w: float, lowest_w: float) -> tuple[float | None, ...]:
+    """No cap, and then every rung below the top down to the lowest."""
+    rungs = int((top_w - lowest_w) // LADDER_W)
+    return (None, *(top_w - LADDER_W * (k + 1) for k in range(rungs)))
+
+
+def _usable(
+    ladder: tuple[float | None, ...], price: Callable[[float | None], object]
+) -> tuple[float | None, ...]:
+    """The ladder down to the lowest cap that the chips can keep."""
+    for last in range(len(ladder), 1, -1):
+        try:
+            price(ladder[last - 1])
+        except CapacityError:
+            continue
+        return ladder[:last]
+    return ladder[:1]

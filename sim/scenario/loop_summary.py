@@ -1,0 +1,48 @@
+"""What the loop with the grid did, for `summary.json`: by site, and the grid's intervals."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sim.cluster.serving.fluid import FluidFleet
+from sim.scenario.desk import SiteDesk
+from sim.scenario.loop import ControlLoop
+
+Json = dict[str, Any]
+
+
+def loop_json(loop: ControlLoop) -> Json:
+    """`control` of the summary; rules that did nothing are not told apart from no rules."""
+    return {
+        "interval_s": loop.spec.interval_s,
+        "sites": {desk.name: desk_json(desk) for desk in loop.desks},
+    }
+
+
+def desk_json(desk: SiteDesk) -> Json:
+    """What a site held back, missed and paid."""
+    moved = {name: fleet.ledger for name, fleet in desk.fluid_fleets().items()}
+    return asdict(desk.book) | {
+        "requests_moved_away": sum(book.moved for book in moved.values()),
+        "requests_received": sum(book.received for book in moved.values()),
+        "requests_waiting": sum(f.backlog for f in _fluids(desk)),
+    }
+
+
+def _fluids(desk: SiteDesk) -> list[FluidFleet]:
+    return list(desk.fluid_fleets().values())
+
+
+def grid_book_json(loop: ControlLoop) -> Json:
+    """`grid.coupled` of the summary: means over the run's intervals."""
+    book = loop.grid.book
+    hours = book.hours or 1.0
+    return {
+        "hours": book.hours,
+        "unserved_mwh": book.unserved_mwh,
+        "unserved_before_mwh": book.unserved_before_mwh,
+        "short_h": book.short_h,
+        "mean_price_usd_per_mwh": {z: v / hours for z, v in book.price_usd_per_mwh_h.items()},
+        "mean_carbon_kg_per_mwh": {z: v / hours for z, v in book.carbon_kg_per_mwh_h.items()},
+    }
