@@ -31,6 +31,7 @@ def add_verbs(verbs: Any) -> None:
     opf.add_argument("--unserved-price", type=float, metavar="USD_PER_MWH")
     _add_emergency(opf)
     _add_susceptance(opf)
+    _add_commit(verbs)
     _add_cascade(verbs)
     voltage = _verb(verbs, "voltage", "the largest new load by voltage (AC)", handle_voltage)
     voltage.add_argument("--bus", default="", metavar="N,...")
@@ -106,6 +107,22 @@ def _add_states(verbs: Any) -> None:
     states.add_argument("--workers", type=int, default=1, metavar="N")
     states.add_argument("--json", action="store_true", help="print JSON")
     states.set_defaults(handler=handle_states)
+
+
+def _add_commit(verbs: Any) -> None:
+    commit = _verb(verbs, "commit", "which units run in which hour (MILP)", handle_commit)
+    commit.add_argument("--profile", type=Path, metavar="CSV", help="load_frac, FUEL_frac by hour")
+    commit.add_argument("--hours", type=int, default=24, metavar="N", help="without a profile")
+    commit.add_argument(
+        "--storage", action="append", default=[], metavar="BUS:MW:MWH", help="may be given again"
+    )
+    commit.add_argument("--reserve", type=float, default=0.0, metavar="FRAC", help="of the load")
+    commit.add_argument("--load", default="", metavar="BUS=MW,...", help="in every hour")
+    commit.add_argument("--unserved-price", type=float, default=9000.0, metavar="USD_PER_MWH")
+    commit.add_argument("--secure", action="store_true", help="limits hold after outages too")
+    commit.add_argument("--gap", type=float, default=0.01, metavar="FRAC")
+    commit.add_argument("--time-limit", type=float, metavar="S", help="then the best known")
+    _add_susceptance(commit)
 
 
 def _add_cascade(verbs: Any) -> None:
@@ -250,6 +267,34 @@ def handle_opf(args: argparse.Namespace) -> int:
         susceptance=args.susceptance,
     )
     return _print(answer, answer["binding"], args)
+
+
+def handle_commit(args: argparse.Namespace) -> int:
+    """Unit commitment; the table has the hours."""
+    from sim.grid.nodal import commands
+
+    answer = commands.commit(
+        args.case,
+        profile=args.profile,
+        hours=args.hours,
+        storages=[_storage(text) for text in args.storage],
+        reserve_frac=args.reserve,
+        extra_load_mw=_loads(args.load),
+        unserved_usd_per_mwh=args.unserved_price,
+        secure=args.secure,
+        gap_frac=args.gap,
+        time_limit_s=args.time_limit,
+        susceptance=args.susceptance,
+    )
+    return _print(answer, answer["hours"], args, top=48)
+
+
+def _storage(text: str) -> tuple[int, float, float]:
+    try:
+        bus, mw, mwh = text.split(":")
+        return int(bus), float(mw), float(mwh)
+    except ValueError as error:
+        raise InputError(f"--storage {text!r} is not BUS:MW:MWH", "e.g. 101:50:200") from error
 
 
 def handle_cascade(args: argparse.Namespace) -> int:

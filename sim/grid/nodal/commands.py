@@ -13,6 +13,7 @@ import numpy as np
 
 from sim.grid.nodal.cascade_command import cascade, extra_load
 from sim.grid.nodal.cases import load_case
+from sim.grid.nodal.commitment_command import commit
 from sim.grid.nodal.contingency import Violation, screen
 from sim.grid.nodal.dcflow import Susceptance
 from sim.grid.nodal.hosting_command import hosting, preexisting_rows
@@ -23,7 +24,7 @@ from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Network
 from sim.grid.nodal.voltage_command import voltage
 
-__all__ = ["cascade", "flow", "hosting", "n1", "opf", "show", "states", "voltage"]
+__all__ = ["cascade", "commit", "flow", "hosting", "n1", "opf", "show", "states", "voltage"]
 
 Row = dict[str, Any]
 

@@ -18,6 +18,9 @@ from sim.grid.nodal.tables import Floats, Ints
 
 INF = highspy.kHighsInf
 
+FEASIBLE = 2
+"""HiGHS's word for a primal solution that satisfies everything."""
+
 
 class Infeasible(FlopgridError):
     """No point satisfies all rows; callers say what that means."""
@@ -25,11 +28,16 @@ class Infeasible(FlopgridError):
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Values by column, duals by row (change of the objective per unit of the row's bound)."""
+    """Values by column, duals by row (change of the objective per unit of the row's bound).
+
+    `bound`: no solution is better than this; with whole numbers it may lie under `objective`,
+    and the duals mean nothing.
+    """
 
     objective: float
     value: Floats
     dual: Floats
+    bound: float
 
 
 class _QuietHighs(highspy.Highs):
@@ -49,6 +57,7 @@ class GrowingLp:
         self._highs.setOptionValue("random_seed", 1)
         self._highs.setOptionValue("primal_feasibility_tolerance", 1e-8)
         self._highs.setOptionValue("dual_feasibility_tolerance", 1e-8)
+        self._limit_s: float | None = None
 
     @property
     def n_rows(self) -> int:
@@ -81,6 +90,11 @@ class GrowingLp:
         for column in columns.tolist():
             self._highs.changeColIntegrality(column, highspy.HighsVarType.kInteger)
 
+    def make_continuous(self, columns: Ints) -> None:
+        """Let columns take any value again."""
+        for column in columns.tolist():
+            self._highs.changeColIntegrality(column, highspy.HighsVarType.kContinuous)
+
     def add_row(self, lower: float, upper: float, columns: Ints, values: Floats) -> int:
         """Add one row; returns its index."""
         self._highs.addRow(lower, upper, len(columns), columns.astype(np.int32), values)
@@ -102,23 +116,42 @@ class GrowingLp:
         """Relative gap at which a program with whole numbers counts as solved."""
         self._highs.setOptionValue("mip_rel_gap", relative)
 
+    def set_time_limit(self, limit_s: float) -> None:
+        """Stop a program with whole numbers after so long with the best that is known then."""
+        self._limit_s = limit_s
+
     def solve(self) -> Solution:
-        """The optimum.
+        """The optimum (or, with a time limit, the best known by then).
 
         Raises:
             Infeasible: there is none.
         """
+        self._start_clock()
         self._highs.run()
-        status = self._highs.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
+        if not self._is_solved():
             self._highs.clearSolver()
             self._highs.run()
+        if not self._is_solved():
             status = self._highs.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
             raise Infeasible(str(self._highs.modelStatusToString(status)))
-        solution = self._highs.getSolution()
+        solution, info = self._highs.getSolution(), self._highs.getInfo()
+        objective = float(info.objective_function_value)
+        whole = info.mip_node_count >= 0
         return Solution(
-            float(self._highs.getInfo().objective_function_value),
+            objective,
             np.array(solution.col_value),
             np.array(solution.row_dual),
+            float(info.mip_dual_bound) if whole else objective,
         )
+
+    def _start_clock(self) -> None:
+        """HiGHS counts the time of all its runs together."""
+        if self._limit_s is not None:
+            spent_s = float(self._highs.getRunTime())
+            self._highs.setOptionValue("time_limit", spent_s + self._limit_s)
+
+    def _is_solved(self) -> bool:
+        status, known = self._highs.getModelStatus(), highspy.HighsModelStatus
+        if status == known.kTimeLimit:
+            return bool(self._highs.getInfo().primal_solution_status == FEASIBLE)
+        return bool(status == known.kOptimal)
