@@ -64,15 +64,21 @@ class SiteMeter:
         for source in self.sources:
             source.subscribe(self._follow)
 
-    def tick(self, time_ps: int, dt_s: float, order: SupplyOrder = NO_ORDER) -> SupplyStep:
-        """Plan the supply for the next `dt_s` seconds under an order.
+    def tick(self, time_ps: int, dt_s: float, order: SupplyOrder | None = None) -> SupplyStep:
+        """Plan the supply for the next `dt_s` seconds, under a new order or the last one.
 
         Raises:
             LawViolation: the interval planned last has run out before.
         """
-        self.order = order
+        self.order = self.order if order is None else order
         self.planned_to_ps = time_ps + to_ps(dt_s)
         return self._plan(time_ps)
+
+    def command(self, time_ps: int, order: SupplyOrder) -> None:
+        """Give the supply an order, from now on and until the next one."""
+        self.order = order
+        if time_ps < self.planned_to_ps:
+            self._plan(time_ps)
 
     def refresh(self, time_ps: int) -> None:
         """Follow the weather: to be called at the start of each hour of the run."""

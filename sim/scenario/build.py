@@ -13,13 +13,13 @@ from sim.cost.training import Phase, training_step
 from sim.cost.training_memory import checkpoint_bytes
 from sim.cost.training_setup import TrainingSetup
 from sim.datum import data
-from sim.facility.building import load_building
 from sim.facility.meter import SiteMeter, SitePlant
 from sim.hardware.node import Node, load_node
 from sim.randomness import stream
 from sim.scenario.fleets import Fleet, build_fleet
 from sim.scenario.resolve import within
 from sim.scenario.schema import Control, Scenario, ServingSpec, Site, TrainingSpec
+from sim.scenario.sites import keep_facility, needs_process, site_building, site_supply
 from sim.units import S_PER_H, to_ps
 
 FAILURES = "training/failures.yaml"
@@ -77,9 +77,11 @@ def gpu_cap_w(control: Control) -> float | None:
 
 def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: int) -> SiteRun:
     node = load_node(site.cluster.node)
-    with within("facility.pue_design"):
-        building = load_building(site.facility.pue_design)
-    plant = SitePlant(site.name, site.cluster.nodes or 0, node, building)
+    nodes = site.cluster.nodes or 0
+    with within("facility"):
+        building = site_building(site.facility, nodes, node, scenario.epoch)
+        plant = SitePlant(site.name, nodes, node, building)
+        supply = site_supply(site.facility, plant, scenario.epoch)
     wiring = _Wiring()
     for number, workload in enumerate(site.workloads):
         with within(f"workloads[{number}]"):
@@ -97,7 +99,9 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
     idle_gpus = (site.cluster.gpus or 0) - _busy_gpus(wiring)
     signals = [j.chip_w for j in wiring.jobs.values()]
     signals += [f.chip_w for f in wiring.fleets.values()]
-    meter = SiteMeter(plant, idle_gpus, signals)
+    meter = SiteMeter(plant, idle_gpus, signals, supply)
+    if needs_process(meter):
+        env.process(keep_facility(env, meter, site.facility))
     return SiteRun(site, plant, meter, wiring.jobs, wiring.fleets)
 
 

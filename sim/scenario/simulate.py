@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from sim.cluster.training import check_training_laws
 from sim.errors import InputError, LawViolation
-from sim.facility.meter import check_boundary_laws
+from sim.facility.meter import check_boundary_laws, energy_by_cause_j
+from sim.facility.supply_book import SupplyBook
 from sim.record.integral import Integrator, Measure
 from sim.record.timeline import Timeline
 from sim.scenario.build import Simulation, SiteRun, build
@@ -18,7 +19,7 @@ from sim.scenario.loop import ControlLoop
 from sim.scenario.schema import Scenario
 from sim.scenario.schema.control import IntervalCoupling
 from sim.signals import StepSignal
-from sim.units import to_s
+from sim.units import PS_PER_H, to_s
 
 BOUNDARIES = ("chip", "it", "facility")
 SLICES = 50
@@ -32,15 +33,20 @@ class SiteOutcome:
     """A site after the run: what its meters measured.
 
     Attributes:
-        power: boundary -> power over the horizon; its integral is the energy in J.
+        power: boundary -> power over the horizon; its integral is the energy in J. `import` is
+            what the grid saw, where a supply stands behind the meter.
         causes_w: cause -> mean power.
         swing_w: peak-to-peak swing of the IT and power train within a training step.
+        chip_j_by_hour: chip energy of each hour, for a building in its weather.
+        supply: what the supply did, where there is one.
     """
 
     run: SiteRun
     power: dict[str, Measure]
     causes_w: dict[str, float]
     swing_w: float
+    chip_j_by_hour: tuple[float, ...] = ()
+    supply: SupplyBook | None = None
 
     @property
     def name(self) -> str:
@@ -75,8 +81,9 @@ class Outcome:
         return to_s(self.simulation.horizon_ps)
 
     def peak_w(self, site: SiteOutcome) -> float:
-        """Peak of a site at the meter, over the window that the grid asks for."""
-        return site.power["facility"].peaks[self.simulation.scenario.grid.peak_window_s]
+        """Peak of what the grid sees of a site, over the window that the grid asks for."""
+        seen = site.power["import" if "import" in site.power else "facility"]
+        return seen.peaks[self.simulation.scenario.grid.peak_window_s]
 
 
 class Total:
@@ -104,9 +111,10 @@ def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome
     """
     simulation = build(scenario, seed)
     recorders = {
-        site.spec.name: {b: Integrator.of(_meter(site, b)) for b in BOUNDARIES}
+        site.spec.name: {b: Integrator.of(_meter(site, b)) for b in _recorded(site)}
         for site in simulation.sites
     }
+    books = {site.spec.name: _book(site) for site in simulation.sites}
     jobs = {
         job.plan.name: Integrator.of(job.chip_w)
         for site in simulation.sites
@@ -129,11 +137,15 @@ def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome
 
     sites = []
     for site in simulation.sites:
-        power = {b: measure(r) for b, r in recorders[site.spec.name].items()}
-        _check_site(site, end_ps, power, jobs)
-        mean_chip_w = power["chip"].mean
-        causes_w = site.plant.parts(mean_chip_w).causes()
-        sites.append(SiteOutcome(site, power, causes_w, site_swing_w(site)))
+        mine, book = recorders[site.spec.name], books[site.spec.name]
+        power = {b: measure(r) for b, r in mine.items()}
+        hours_j = _chip_j_by_hour(site, mine["chip"], end_ps)
+        _check_site(site, end_ps, power, jobs, hours_j)
+        if book is not None:
+            book.close(to_s(end_ps))
+            book.check_laws(site.spec.name, power["facility"].integral, power["import"].integral)
+        causes_w = _causes_w(site, power["chip"].mean, to_s(end_ps), hours_j)
+        sites.append(SiteOutcome(site, power, causes_w, site_swing_w(site), hours_j, book))
     total = {b: measure(r) for b, r in total_recorders.items()}
     _check_totals(sites, total)
     kept = [r.timeline for group in recorders.values() for r in group.values()]
@@ -179,7 +191,43 @@ def _expected_w(simulation: Simulation) -> dict[str, float]:
 
 def _meter(site: SiteRun, boundary: str) -> StepSignal:
     meter = site.meter
-    return {"chip": meter.chip_w, "it": meter.it_w, "facility": meter.facility_w}[boundary]
+    return {
+        "chip": meter.chip_w,
+        "it": meter.it_w,
+        "facility": meter.facility_w,
+        "import": meter.import_w,
+    }[boundary]
+
+
+def _recorded(site: SiteRun) -> tuple[str, ...]:
+    """The boundaries, and what the grid sees where that is something else."""
+    return BOUNDARIES if site.meter.supply.plant.is_bare else (*BOUNDARIES, "import")
+
+
+def _book(site: SiteRun) -> SupplyBook | None:
+    if site.meter.supply.plant.is_bare:
+        return None
+    book = SupplyBook(site.meter.supply.plant)
+    site.meter.supplied.subscribe(book.follow)
+    return book
+
+
+def _chip_j_by_hour(site: SiteRun, chip: Integrator, end_ps: int) -> tuple[float, ...]:
+    """Chip energy of each hour, for a building in its weather; empty without."""
+    if site.plant.building.hourly is None:
+        return ()
+    starts = range(0, end_ps, PS_PER_H)
+    return tuple(chip.integral(t, min(t + PS_PER_H, end_ps)) for t in starts)
+
+
+def _causes_w(
+    site: SiteRun, mean_chip_w: float, duration_s: float, hours_j: tuple[float, ...]
+) -> dict[str, float]:
+    """Mean power by cause."""
+    if not hours_j:
+        return site.plant.parts(mean_chip_w).causes()
+    found = energy_by_cause_j(site.plant, duration_s, hours_j)
+    return {cause: energy_j / duration_s for cause, energy_j in found.items()}
 
 
 def _advance(simulation: Simulation, tell: Tell | None) -> None:
@@ -191,7 +239,11 @@ def _advance(simulation: Simulation, tell: Tell | None) -> None:
 
 
 def _check_site(
-    site: SiteRun, end_ps: int, power: dict[str, Measure], jobs: dict[str, Integrator]
+    site: SiteRun,
+    end_ps: int,
+    power: dict[str, Measure],
+    jobs: dict[str, Integrator],
+    hours_j: tuple[float, ...],
 ) -> None:
     """All laws of a site: each workload against its own count, each boundary, the sum."""
     for job in site.jobs.values():
@@ -204,6 +256,7 @@ def _check_site(
         power["chip"].integral,
         power["it"].integral,
         power["facility"].integral,
+        hours_j,
     )
 
 
