@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from sim.cli import plan_serving
+
 if TYPE_CHECKING:
     from sim.cost.plan_training import Candidate, Plan
 
@@ -13,10 +15,14 @@ def add_command(commands: Any) -> None:
     """Register the command and its verbs."""
     parser = commands.add_parser("plan", help="search the layouts of a job")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    plan_serving.add_verb(verbs)
     training = verbs.add_parser("training", help="the fastest layouts, and why others lose")
     training.add_argument("arch", metavar="ARCH", help="a zoo name, a Hugging Face id, or a file")
     training.add_argument("--gpus", type=_count, default=1024, help="GPUs (default 1024)")
     training.add_argument("--node", default="dgx-h100", help="server (default dgx-h100)")
+    training.add_argument(
+        "--gpu", metavar="NAME_OR_FILE", help="the GPU, in its own server (instead of --node)"
+    )
     training.add_argument("--sequence-tokens", type=_count, default=8192, help="default 8192")
     training.add_argument(
         "--batch-tokens", type=_count, default=16_777_216, help="global batch (default 16,777,216)"
@@ -40,23 +46,28 @@ def handle_training(args: argparse.Namespace) -> int:
     """Search and print."""
     from sim import arch
     from sim.cli.text import table, to_json
+    from sim.cost.assumed import gpu_lines
     from sim.cost.plan_training import plan_training
-    from sim.hardware.node import load_node
+    from sim.hardware.node import load_node, node_of
 
+    node = load_node(args.node) if args.gpu is None else node_of(args.gpu)
     plan = plan_training(
         arch.load(args.arch),
-        load_node(args.node),
+        node,
         args.gpus,
         sequence_tokens=args.sequence_tokens,
         global_batch_tokens=args.batch_tokens,
     )
     rows = [_row(candidate, plan) for candidate in plan.best[: args.top]]
     if args.json:
-        print(to_json({"best": rows, "fitting": len(plan.best), "rejected": plan.rejected}))
+        found = {"best": rows, "fitting": len(plan.best), "rejected": plan.rejected}
+        print(to_json({**found, "assumptions": gpu_lines(node.device)}))
         return 0
     print(table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]))
     left_out = ", ".join(f"{count} for {why}" for why, count in plan.rejected.items()) or "none"
     print(f"{len(plan.best)} layouts fit; left out: {left_out}")
+    for line in gpu_lines(node.device):
+        print(line)
     return 0
 
 
