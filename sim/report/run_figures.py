@@ -18,7 +18,8 @@ def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     sites = summary["sites"]
-    draw_power({name: site["causes_w"] for name, site in sites.items()}, figures / "power.svg")
+    if sites:
+        draw_power({name: site["causes_w"] for name, site in sites.items()}, figures / "power.svg")
     asked: Counter[str] = Counter()
     for site in sites.values():
         asked[site["zone"]] += site["gpus"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sim.report.regions_text import kind_of, view_answer, view_basis, view_lines, view_where
 from sim.units import MEGA, mw_text
 
 MAX_LINES = 12
@@ -23,14 +24,18 @@ CAUSE_WORDS = {
 
 def verdict_lines(summary: Mapping[str, Any]) -> list[str]:
     """The verdict: load by boundary and cause, readings with margins, where it binds, basis."""
-    lines = [_load_line(summary), _cause_line(summary), _work_line(summary)]
+    lines: list[str] = []
+    if summary["sites"]:
+        lines = [_load_line(summary), _cause_line(summary), _work_line(summary)]
+    told = view_lines(summary)
+    lines += told
     lines += _reading_lines(summary)
     lines += [
         _cut("Verdict: " + answer_sentence(summary)),
         _cut(where_it_binds(summary), 170),
         _basis(summary),
     ]
-    return lines[:MAX_LINES]
+    return lines[: MAX_LINES + len(told)]
 
 
 def _load_line(summary: Mapping[str, Any]) -> str:
@@ -103,7 +108,7 @@ def _reading_lines(summary: Mapping[str, Any]) -> list[str]:
             f"P(binds) {worst['probability']:.2f}, {worst['zone']}{_before(worst)}"
         )
     if skipped:
-        lines.append(f"  {', '.join(skipped)}: not assessed by the zonal view")
+        lines.append(f"  {', '.join(skipped)}: not assessed by the {kind_of(summary)} view")
     return lines
 
 
@@ -118,6 +123,8 @@ def _before(verdict: Mapping[str, Any]) -> str:
 
 def answer_sentence(summary: Mapping[str, Any]) -> str:
     """The answer in one sentence."""
+    if told := view_answer(summary):
+        return told
     verdicts = summary["grid"]["verdicts"]
     assessed = [v for v in verdicts if v["margin_mw"] is not None]
     if not assessed:
@@ -140,6 +147,8 @@ def _named(verdicts: list[Any], answer: str) -> str:
 
 def where_it_binds(summary: Mapping[str, Any]) -> str:
     """The zones in which the same load at one site would bind."""
+    if told := view_where(summary):
+        return told
     load_mw = sum(s["peak_load_mw"] for s in summary["sites"].values())
     hosting = summary["grid"]["hosting"]
     if not hosting:
@@ -157,6 +166,8 @@ def where_it_binds(summary: Mapping[str, Any]) -> str:
 
 
 def _basis(summary: Mapping[str, Any]) -> str:
+    if told := view_basis(summary):
+        return told
     return (
         f"Assumed: {len(summary['assumptions'])} figures with ranges, {summary['grid']['samples']} "
         "samples over them; state peaks are derived, not published (see summary.json)"

@@ -6,19 +6,17 @@ import hashlib
 import itertools
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim import __version__, arch
 from sim.datum import data, data_file, data_hash, data_names
 from sim.errors import InputError
-from sim.grid.hosting import Hosting, hosting_by_zone
-from sim.grid.law import check_power_balance
-from sim.grid.us_states import us_states
-from sim.grid.verdict import GridVerdict, assess
+from sim.grid.hosting import Hosting
+from sim.grid.verdict import GridVerdict
 from sim.hardware.node import NODES
 from sim.record.store import RunFolder, RunId
 from sim.record.timeline import to_table
@@ -30,13 +28,14 @@ from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, Tra
 from sim.scenario.simulate import Outcome, SiteOutcome, Tell, simulate
 from sim.scenario.summary import Json, summarise
 from sim.scenario.uncertainty import Range, assumptions, meter_range_w
-from sim.units import MEGA
+from sim.scenario.views import grid_view
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": ".yaml", "grid": ""}
-
-
-HOSTING_SAMPLES = 64
-"""Samples for each of the zones other than the scenario's: 50 zones take seconds at this."""
+REGION_FOLDERS = {"grid/regions": ""}
+"""Read by the views over a year and over seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class RunResult:
     verdict: GridVerdict
     hosting: tuple[Hosting, ...]
     summary: Json
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 Decorate = Callable[[RunFolder, RunResult], None]
@@ -106,33 +106,13 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
         LawViolation: a law does not hold in the run.
     """
     outcome = simulate(scenario, seed, tell)
-    network = us_states()
     ranges = {site.name: _load_range_w(outcome, site, seed) for site in outcome.sites}
-    loads = _by_zone_mw(outcome, outcome.peak_w)
-    swings = _by_zone_mw(outcome, lambda site: site.swing_w)
-    if tell:
-        tell("asking the grid")
-    samples = scenario.grid.samples
-    verdict = assess(
-        network,
-        loads,
-        swings,
-        load_low_mw=_by_zone_mw(outcome, lambda site: ranges[site.name].low),
-        load_high_mw=_by_zone_mw(outcome, lambda site: ranges[site.name].high),
-        samples=samples,
-        seed=seed,
-    )
-    for dispatch in verdict.dispatches:
-        check_power_balance(dispatch)
-    swing_frac = sum(swings.values()) / sum(loads.values())
-    hosting: tuple[Hosting, ...] = ()
-    if scenario.grid.hosting:
-        hosting = hosting_by_zone(
-            network, swing_frac=swing_frac, samples=min(samples, HOSTING_SAMPLES), seed=seed
-        )
-    summary = summarise(outcome, ranges, verdict, hosting, _sources(scenario))
-    summary["assumptions"] = sorted({*summary["assumptions"], *_assumptions(outcome)})
-    return RunResult(outcome, verdict, hosting, summary)
+    view = grid_view(outcome, ranges, seed, tell)
+    summary = summarise(outcome, ranges, view.verdict, view.hosting, _sources(scenario))
+    summary["grid"] |= view.grid
+    found = {*summary["assumptions"], *_assumptions(outcome), *view.assumptions}
+    summary["assumptions"] = sorted(found)
+    return RunResult(outcome, view.verdict, view.hosting, summary, view.tables)
 
 
 def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
@@ -142,14 +122,6 @@ def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
     standing_w = plant.parts(0.0).facility_w
     per_chip_w = plant.parts(1.0).facility_w - standing_w
     return meter_range_w(plant, (outcome.peak_w(site) - standing_w) / per_chip_w, seed)
-
-
-def _by_zone_mw(outcome: Outcome, watts: Callable[[SiteOutcome], float]) -> dict[str, float]:
-    """A figure of the sites, summed by zone."""
-    zones: dict[str, float] = {}
-    for site in outcome.sites:
-        zones[site.zone] = zones.get(site.zone, 0.0) + watts(site) / MEGA
-    return zones
 
 
 def _assumptions(outcome: Outcome) -> list[str]:
@@ -204,9 +176,10 @@ def run_id(scenario: Scenario, seed: int) -> RunId:
 
 def data_used(scenario: Scenario) -> dict[str, str]:
     """SHA-256 of every data file that the run reads, by name."""
+    folders = DATA_FOLDERS | ({} if scenario.grid.kind == "zonal" else REGION_FOLDERS)
     names = {
         f"{folder}/{name}{suffix}"
-        for folder, suffix in DATA_FOLDERS.items()
+        for folder, suffix in folders.items()
         for name in data_names(folder, suffix)
         if data_file(f"{folder}/{name}{suffix}").is_file()
     }
@@ -258,6 +231,8 @@ def run_to_folder(
             folder.write_table("signals.parquet", to_table(result.outcome.timelines))
         if scenario.record.requests == "all":
             folder.write_table("requests.parquet", requests_table(result.outcome))
+        for name, table in result.tables.items():
+            folder.write_table(name, table)
         if decorate:
             decorate(folder, result)
     return folder.final, result

@@ -177,7 +177,7 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
         name: fleet_json(result) | {"bad_rows": fleets[name].bad_rows}
         for name, result in results.items()
     }
-    counts = ("requests", "completed", "dropped", "tokens_in", "tokens_out")
+    counts = ("requests", "completed", "dropped", "shed", "tokens_in", "tokens_out")
     total: Json = {key: sum(f[key] for f in each.values()) for key in counts}
     if len(each) == 1:
         only = next(iter(each.values()))
@@ -197,7 +197,7 @@ def fleet_json(result: FleetResult) -> Json:
         "window_s": result.window_s,
         **{
             key: getattr(result, key).value
-            for key in ("requests", "completed", "dropped", "tokens_in", "tokens_out")
+            for key in ("requests", "completed", "dropped", "shed", "tokens_in", "tokens_out")
         },
         "interval": {
             key: _estimate(getattr(result, key)) for key in ("requests", "completed", "tokens_out")
@@ -240,6 +240,8 @@ def grid_json(outcome: Outcome, verdict: GridVerdict, hosting: tuple[Hosting, ..
 def gpu_meter_mw(outcome: Outcome) -> float:
     """Peak MW at the meter of all sites, per GPU."""
     gpus = sum(s.run.plant.nodes * s.run.plant.node.gpus for s in outcome.sites)
+    if not gpus:
+        return 0.0
     return sum(outcome.peak_w(s) for s in outcome.sites) / MEGA / gpus
 
 

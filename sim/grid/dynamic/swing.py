@@ -71,8 +71,13 @@ def simulate(
     steps: Sequence[Step] = (),
     pulses: Sequence[Pulse] = (),
     duration_s: float = 60.0,
+    *,
+    coarse: bool = False,
 ) -> FrequencyRun:
     """Run an island through steps and pulses.
+
+    Args:
+        coarse: steps of 50 ms all the way, for margins over many draws.
 
     Raises:
         InputError: a duration that is not above 0, or a step outside it.
@@ -85,7 +90,8 @@ def simulate(
     order = sorted(steps, key=lambda step: step.at_s)
     last = order[-1].at_s if order else 0.0
     run = _Walked(island)
-    run.walk(order, pulses, duration_s, duration_s if pulses else last + FINE_FOR_S)
+    fine_until_s = 0.0 if coarse else duration_s if pulses else last + FINE_FOR_S
+    run.walk(order, pulses, duration_s, fine_until_s)
     return _result(run, order[0].at_s if order else 0.0, last)
 
 

@@ -80,7 +80,9 @@ def peak_rows(
     return rows
 
 
-def adequacy_rows(case: RegionCase, loads_mw: Mapping[str, float]) -> list[dict[str, Any]]:
+def adequacy_rows(
+    case: RegionCase, loads_mw: Mapping[str, float], load_uncertainty_frac: float = 0.0
+) -> list[dict[str, Any]]:
     """LOLE of each interconnection that gets a load, before and after, without inner limits.
 
     The range is that of the outage rates: all at their low, all at their high end.
@@ -97,7 +99,13 @@ def adequacy_rows(case: RegionCase, loads_mw: Mapping[str, float]) -> list[dict[
             ("_high", with_outage_rates(high=True)),
         ):
             before, after = pool_adequacy(
-                case, members, name, "no inner limits", extra_mw=extra, changes=changes
+                case,
+                members,
+                name,
+                "no inner limits",
+                extra_mw=extra,
+                changes=changes,
+                load_uncertainty_frac=load_uncertainty_frac,
             )
             found[f"lole_before{label}_d_per_y"] = before.lole_d_per_y
             found[f"lole_after{label}_d_per_y"] = after.lole_d_per_y
@@ -216,8 +224,15 @@ def year_of_claim(
     pulse_hz: float = 0.5,
     samples: int = 64,
     seed: int = 1,
+    adequacy: bool = True,
+    load_uncertainty_frac: float = 0.0,
 ) -> dict[str, Any]:
     """All parts of the answer for loads by zone (names or titles).
+
+    Args:
+        pulse_hz: of the swings.
+        adequacy: also LOLE, which takes seconds.
+        load_uncertainty_frac: standard deviation of the load over the load, for LOLE.
 
     Raises:
         InputError: a load that cannot be, or no load.
@@ -232,7 +247,9 @@ def year_of_claim(
     placed = {name: mw for name, mw in loads.items() if name.casefold() in hourly}
     return {
         "peaks": peak_rows(network, loads, samples, seed),
-        "adequacy": adequacy_rows(case, placed) if placed else [],
+        "adequacy": (
+            adequacy_rows(case, placed, load_uncertainty_frac) if placed and adequacy else []
+        ),
         "trip": [trip_row(network, zone, loads[zone.name]) for zone in zones],
         "swing": [
             swing_row(network, z, swings[z.name], pulse_hz) for z in zones if z.name in swings

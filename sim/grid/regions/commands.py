@@ -45,7 +45,9 @@ __all__ = [
     "adequacy",
     "backcast_2022",
     "backcast_area",
+    "change_of",
     "dispatch",
+    "dispatch_answer",
     "frequency",
     "headroom",
 ]
@@ -99,13 +101,14 @@ def dispatch(
         flexible_usd_per_mwh=flexible_usd_per_mwh,
         **parts,
     )
-    answer = _dispatch_answer(found)
+    answer = dispatch_answer(found)
     if sites_mw and baseline:
-        answer["change"] = _change(found, run_year(hourly, **parts))
+        answer["change"] = change_of(found, run_year(hourly, **parts))
     return answer
 
 
-def _dispatch_answer(year: DispatchYear) -> dict[str, Any]:
+def dispatch_answer(year: DispatchYear) -> dict[str, Any]:
+    """What a year says, ready for JSON."""
     groups = group_rows(year)
     return {
         "case": year.case.name,
@@ -124,7 +127,7 @@ def _dispatch_answer(year: DispatchYear) -> dict[str, Any]:
     }
 
 
-def _change(after: DispatchYear, before: DispatchYear) -> dict[str, Any]:
+def change_of(after: DispatchYear, before: DispatchYear) -> dict[str, Any]:
     """What the sites change, whole and by zone with a site."""
     new, old = group_rows(after), group_rows(before)
     added = float(after.load_mw.sum() - before.load_mw.sum())

@@ -52,6 +52,7 @@ class DispatchYear:
     price_usd_per_mwh: FloatArray
     marginal_kg_per_mwh: FloatArray
     cost_usd: float
+    first_day: int = 0
 
     @property
     def n_hours(self) -> int:
@@ -200,6 +201,7 @@ def _join(
         price_usd_per_mwh=joined("price_usd_per_mwh"),
         marginal_kg_per_mwh=joined("co2_kg_per_mwh"),
         cost_usd=float(sum(result.cost_usd for result in results)),
+        first_day=first_day,
     )
 
 

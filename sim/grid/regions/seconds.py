@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ from sim.grid.dynamic.interconnections import (
     not_primary,
     online_from_output,
 )
-from sim.grid.dynamic.model import Pulse, Step
+from sim.grid.dynamic.model import Island, Pulse, Step
 from sim.grid.dynamic.oscillation import TwoAreas
 from sim.grid.dynamic.swing import FrequencyRun, simulate
 from sim.grid.regions.case import CASES, region_case
@@ -83,18 +83,33 @@ def frequency(
             "nothing happens", "give --load-loss, --generation-loss, --event or --pulse"
         )
     last = max((step.at_s for step in steps), default=0.0)
-    online, extra = _online(name, hour) if hour else (None, [])
+    online, extra = online_of_hour(name, hour) if hour else (None, [])
     if event == "odessa-2022" and not hour:
         online, extra = online_at(sunny_hours()[0]), [MEASURED_MIX]
+    pulses = [Pulse(pulse_mw, 1.0 / pulse_hz, duty_frac=duty)] if pulse_mw > 0 else []
     island = interconnection(
         name, inertia_gws=inertia_gws, load_mw=load_mw, online=online, changes=changes
     )
-    pulses = [Pulse(pulse_mw, 1.0 / pulse_hz, duty_frac=duty)] if pulse_mw > 0 else []
     run = simulate(island, steps, pulses, max(duration_s, last + duration_s))
-    first, over = limits_hz(name)
-    answer: dict[str, Any] = {
-        "interconnection": name,
-        "event": event,
+    answer = {"event": event, **island_answer(island, run, extra, series=series)}
+    if event in MEASURED_HZ:
+        measured = MEASURED_HZ[str(event)]
+        answer["measured_nadir_hz"] = measured
+        answer["deviation_error_frac"] = (60 - run.nadir_hz) / (60 - measured) - 1
+    if event == "odessa-2022":
+        answer["prediction"] = asdict(predict_odessa())
+    if pulses:
+        answer["oscillation"] = oscillation(name, pulse_mw, pulse_hz, duty)
+    return answer
+
+
+def island_answer(
+    island: Island, run: FrequencyRun, notes: Sequence[str] = (), *, series: bool = False
+) -> dict[str, Any]:
+    """What a run says, beside the limits and the figures behind it, ready for JSON."""
+    first, over = limits_hz(island.name)
+    return {
+        "interconnection": island.name,
         "load_mw": island.load_mw,
         "inertia_gws": island.inertia_mws / 1e3,
         **_run_answer(run, series=series),
@@ -104,18 +119,9 @@ def frequency(
             "sheds_load": run.ufls_mw > 0,
             "passes_over_frequency": None if over is None else run.zenith_hz > over,
         },
-        "assumptions": [*island.assumptions, *extra],
+        "assumptions": [*island.assumptions, *notes],
         "not_primary": list(not_primary(island)),
     }
-    if event in MEASURED_HZ:
-        measured = MEASURED_HZ[str(event)]
-        answer["measured_nadir_hz"] = measured
-        answer["deviation_error_frac"] = (60 - run.nadir_hz) / (60 - measured) - 1
-    if event == "odessa-2022":
-        answer["prediction"] = asdict(predict_odessa())
-    if pulses:
-        answer["oscillation"] = _oscillation(name, pulse_mw, pulse_hz, duty)
-    return answer
 
 
 def _steps(
@@ -158,7 +164,8 @@ def _run_answer(run: FrequencyRun, *, series: bool) -> dict[str, Any]:
     return answer
 
 
-def _oscillation(name: str, pulse_mw: float, pulse_hz: float, duty: float) -> dict[str, Any]:
+def oscillation(name: str, pulse_mw: float, pulse_hz: float, duty: float) -> dict[str, Any]:
+    """A square pulse against the inter-area mode, over the damping ratio's range."""
     table = data(DYNAMICS)
     mode, damping, near = (
         table[f"mode.{name}_hz"],
@@ -168,6 +175,8 @@ def _oscillation(name: str, pulse_mw: float, pulse_hz: float, duty: float) -> di
     pair = TwoAreas(mode.value, damping.value, near.value)
     least = TwoAreas(mode.value, damping.low or damping.value, near.value)
     return {
+        "pulse_mw": pulse_mw,
+        "pulse_hz": pulse_hz,
         "mode_hz": mode.value,
         "damping_ratio": damping.value,
         "tie_mw": pair.square_tie_mw(pulse_mw, pulse_hz, duty),
@@ -177,7 +186,7 @@ def _oscillation(name: str, pulse_mw: float, pulse_hz: float, duty: float) -> di
     }
 
 
-def _online(name: str, hour: str) -> tuple[Online, list[str]]:
+def online_of_hour(name: str, hour: str) -> tuple[Online, list[str]]:
     """Machines on line in an interconnection at an hour of the dispatch of the states."""
     try:
         at = datetime.fromisoformat(hour.replace("Z", ""))

@@ -92,7 +92,7 @@ class DynamicGrid(Strict):
     inertia_gws: float | None = Field(None, gt=0, le=1e5)
     load_mw: float | None = Field(None, gt=0, le=1e7)
     duration_s: float = Field(60.0, gt=0, le=3600, description="after the last event")
-    samples: Whole = Field(48, ge=8, le=4096, description="samples over the assumptions' ranges")
+    samples: Whole = Field(32, ge=8, le=4096, description="samples over the assumptions' ranges")
     hosting: Literal[False] = False
     peak_window_s: float = Field(1.0, gt=0, le=86_400, description="window of the meter's peak")
 
