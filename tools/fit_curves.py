@@ -4,7 +4,7 @@
 
 Run `tools/fit_kernels.py` first: the ratio is to the laws that it wrote. A node is the median
 over the measured kernels within half a step of it; a node with fewer than three is 1, the law.
-Matrix products that ran throttled are left out, as there.
+Matrix products that ran throttled count at the nominal clock (`gemm_ratios`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ GROUPS = (2.0, 16.0)
 """Queries per key-value head of the models served today; larger groups run other kernels."""
 ROUTING = "power_law_1.01"
 LEAST = 3
+LARGE = 1024
+SUSTAINED: dict[str, float] = {}
 HEADER = """\
 # Time of measured kernels over their laws (kernels.csv), medians around nodes, H100 SXM.
 # x, y of each family: sim/hardware/curves.py. Tables of ai-dynamo/aiconfigurator
@@ -50,13 +52,17 @@ class Ratios:
 
 
 def gemm_ratios(folder: Path, engine: str, dtype: Dtype) -> Ratios:
-    """Matrix products of every size, not throttled."""
+    """Matrix products of every size; those at the power limit at the nominal clock.
+
+    The clock that they sustain is what bf16 products at the limit lose against the law, which
+    was fitted on products below it.
+    """
     table = kernels.read(folder / f"gemm_{kernels.TABLES[engine]}_gemm_perf.parquet")
     hot = kernels.hot_shapes(folder.parent / "kernels_h200_power")
     twin = "bfloat16" if dtype == "bf16" else "fp8_block"
     shapes = zip(table["m"].tolist(), table["n"].tolist(), table["k"].tolist(), strict=True)
     cold = np.array([(twin, m, n, k) not in hot for m, n, k in shapes])
-    keep = (table["gemm_dtype"] == kernels.GEMM_NAMES[dtype]) & cold
+    keep = table["gemm_dtype"] == kernels.GEMM_NAMES[dtype]
     m, n, k, ms = kernels.columns(table, keep, "m", "n", "k", "latency")
     moved = n * k * kernels.WEIGHT_BYTES[dtype] + (m * k + m * n) * 2.0
     moved += 2 * m * k * (dtype != "bf16")
@@ -65,7 +71,12 @@ def gemm_ratios(folder: Path, engine: str, dtype: Dtype) -> Ratios:
     memory_s = moved / (law.memory_frac * kernels.HBM)
     compute_s = flops / (law.compute_frac * kernels.PEAK[dtype])
     law_s = law.fixed_s + joined(memory_s, compute_s, law.sharpness)
-    return Ratios(np.log2(m), np.log2(n * k), ms * 1e-3 / law_s)
+    ratio = ms * 1e-3 / law_s
+    if dtype == "bf16":
+        large = ~cold[keep] & (np.minimum(n, k) >= LARGE) & (m >= LARGE)
+        SUSTAINED[engine] = min(1.0, float(1 / np.median(ratio[large])))
+        print(engine, f"sustained clock at the limit {SUSTAINED[engine]:.3f}")
+    return Ratios(np.log2(m), np.log2(n * k), np.where(cold[keep], 1.0, SUSTAINED[engine]) * ratio)
 
 
 def moe_ratios(folder: Path, engine: str, dtype: Dtype) -> Ratios:

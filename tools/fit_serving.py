@@ -1,6 +1,6 @@
-"""Fits the constants of the serving engines and of the chip's power on measured rows.
+"""Fits the constants of the serving engines on measured rows, and scores them and the power.
 
-    python tools/fit_serving.py FACTS steps --write   then `power`, `first`, and `scores`
+    python tools/fit_serving.py FACTS steps --write   then fit_power.py, `first`, and `scores`
 
 FACTS/measured/serving_h100.csv and FACTS/arch/configs. Step times are linear in an
 engine's constants once the kernels are known, so a fit is a robust least squares on the
@@ -151,31 +151,6 @@ def host_counts(case: Case) -> dict[str, float]:
     }
 
 
-def power_problem(chosen: list[Case]) -> Problem:
-    """Watts of a GPU, linear in the coefficients below the limit; times as predicted.
-
-    Left-out models say nothing of `quantising_w` when they alone are in fp8: it then stays
-    at its start, what block-scaled products drew beyond their FLOPs and bytes on an H200.
-    """
-    names = ("static_w", "flop_j", "hbm_byte_j", "sampling_w", "quantising_w")
-    start = np.array([175.0, 0.75e-12, 1.0e-10, 300.0, 165.0])
-    per_s = np.array([_energy_rates(c.state) for c in chosen])
-    limit_w = chosen[0].model.node.device.limit_w
-    return Problem(
-        names, start, start * 0.2, start * 5,
-        lambda x: np.minimum(per_s @ x, limit_w),
-        np.array([c.row.measured["power_w_per_gpu"] for c in chosen]),
-        np.array([c.row.config for c in chosen]),
-    )  # fmt: skip
-
-
-def _energy_rates(state: load.SteadyState) -> list[float]:
-    """What each power coefficient multiplies."""
-    e, time_s = state.energy, state.step_s
-    parts = (time_s, e.flops, e.hbm_bytes, e.sampling_s, e.quantising_s)
-    return [part / time_s for part in parts]
-
-
 def first_problem(chosen: list[Case]) -> Problem:
     """Time to the first token in closed loops that the cache holds."""
     parts = [
@@ -259,8 +234,6 @@ def fits(part: str, rows: list[MeasuredRow], configs: Path) -> list[Fit]:
             Fit("TensorRT-LLM, time per output token", "engines/trtllm.yaml", SILICON,
                 engine_problem(trt, TRTLLM_NAMES, [5e-4, 5e-6, 1e-4])),
         ]  # fmt: skip
-    if part == "power":
-        return [Fit("power of a GPU", "h100-sxm.yaml", MLE, power_problem(vllm()))]
     return [
         Fit(f"{engine}, time to the first token", f"engines/{engine}.yaml", SILICON,
             first_problem(cases(rows, configs, partial(is_first, engine=engine))))
@@ -286,7 +259,9 @@ def scores(rows: list[MeasuredRow], configs: Path, *, keep: bool) -> None:
     """Errors of the energy chain (ml.energy) and of the closed loops, with models left out."""
     chosen = cases(rows, configs, lambda r: r.set == "ml.energy")
     steps = engine_problem(chosen, VLLM_NAMES, VLLM_START)
-    power = power_problem(chosen)
+    from fit_power import PowerProblem, kernel_prior
+
+    power = PowerProblem(chosen, kernel_prior(configs.parents[1] / "measured/kernels_h200_power"))
     everything = np.ones(len(chosen), dtype=bool)
     running = np.array([c.state.running for c in chosen])
     gpus = np.array([c.model.layout.gpus for c in chosen])
@@ -319,7 +294,7 @@ def scores(rows: list[MeasuredRow], configs: Path, *, keep: bool) -> None:
         SCORES.write_text(SCORES_HEADER + "\n".join(lines) + "\n", "utf-8")
 
 
-PARTS = ("steps", "power", "first", "scores")
+PARTS = ("steps", "first", "scores")
 
 
 def main() -> None:

@@ -214,7 +214,7 @@ def _terms(work: Work) -> EnergyTerms:
         hbm_bytes=work.hbm_bytes,
         link_bytes=0.0,
         sampling_s=0.0,
-        quantising_s=work.quantising_s,
+        busy_s=work.busy_s,
     )
 
 

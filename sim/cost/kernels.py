@@ -28,12 +28,9 @@ if TYPE_CHECKING:
     from sim.hardware.engine import Engine
 
 Floats = NDArray[np.float64]
-DECODE_TILE: Final = 128.0
-"""Energy-bearing FLOPs per byte of key-value cache: decode kernels multiply tiles of 64 to
-128 query rows whatever the group size (FlashAttention-3, arXiv 2407.08608)."""
-EXPERT_TILES: Final = (16.0, 64.0)
-"""Rows of an expert's tile at one token and at many: block sizes 16 and 64 of vLLM's fused
-mixture kernel without a tuned table (vllm/model_executor/layers/fused_moe, 2025)."""
+BUSY: Final = ("gemm", "block", "mixture", "attention")
+"""Classes of kernels by the power that they draw beyond their FLOPs and bytes: plain matrix
+products (and element-wise kernels), block-scaled fp8 products, mixtures, attention and scans."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,12 +41,11 @@ class Work:
         fixed_s: launches and per-unit times of all kernels, shape (n,).
         memory_s, compute_s: per kernel and invocation, shape (n, n_rows), nominal clock.
         nominal_s: one invocation less its launch, nominal clock, shape (n, n_rows).
+        ratio: measured over the law's time, a factor of all three, shape (n, n_rows).
         layers, sharpness: per kernel, shape (n_rows,).
         matmul_flops: on tensor cores, without waste, shape (n,).
-        energy_flops: FLOPs that cost energy, in units of bf16: with the rows that tiles of
-            few tokens waste, an fp8 FLOP for a half, shape (n,).
-        quantising_s: launches of block-scaled fp8 products, which keep the GPU busy
-            beyond their FLOPs and bytes, shape (n,).
+        energy_flops: FLOPs that cost energy, in units of bf16: an fp8 FLOP for a half, (n,).
+        busy_s: time of the kernels of each class of `BUSY`, nominal clock, shape (n, 4).
         hbm_bytes, weight_bytes: shape (n,).
     """
 
@@ -57,11 +53,12 @@ class Work:
     memory_s: Floats
     compute_s: Floats
     nominal_s: Floats
+    ratio: Floats
     layers: Floats
     sharpness: Floats
     matmul_flops: Floats
     energy_flops: Floats
-    quantising_s: Floats
+    busy_s: Floats
     hbm_bytes: Floats
     weight_bytes: Floats
 
@@ -134,11 +131,7 @@ class StepKernels:
         self._per_energy = self.layers * np.array(
             [(0.5 if row.dtype.startswith("fp8") else 1.0) * row.tensor for row in self.rows]
         )
-        self._decodes = np.flatnonzero(["decode" in row.family for row in self.rows])
-        self._mixture = np.flatnonzero([row.family == "moe" for row in self.rows])
-        self._quantises = self.layers * np.array(
-            [row.family == "gemm" and row.dtype == "fp8_block" for row in self.rows]
-        )
+        self._classes = self.layers[:, None] * np.array([busy_class(row) for row in self.rows])
         self._linear = np.array([f.kind not in BATCH_FEATURES for f in program.features])
         self._token_columns = [
             i
@@ -175,27 +168,15 @@ class StepKernels:
             memory_s=memory_s * ratio,
             compute_s=compute_s * ratio,
             nominal_s=nominal_s * ratio,
+            ratio=ratio,
             layers=self.layers,
             sharpness=self.sharpness,
             matmul_flops=flops @ self._tensor_layers,
-            energy_flops=self._energy_flops(flops, moved, waste),
-            quantising_s=active @ (self._fixed_s * self._quantises),
+            energy_flops=flops @ self._per_energy,
+            busy_s=((fixed_s + nominal_s) * ratio) @ self._classes,
             hbm_bytes=moved @ self.layers,
             weight_bytes=weights @ self.layers,
         )
-
-    def _energy_flops(self, flops: Floats, moved: Floats, waste: Floats) -> Floats:
-        """Tiles are computed whole: 128 queries per key-value head, 16 to 64 rows an expert."""
-        spent = flops.copy()
-        spent[:, self._decodes] = np.maximum(
-            flops[:, self._decodes], DECODE_TILE * moved[:, self._decodes]
-        )
-        if self._mixture.size:
-            per_expert = waste[:, self._mixture]
-            tokens = flops[:, self._mixture] / np.maximum(per_expert, 1e-30)
-            tile = EXPERT_TILES[0] + (EXPERT_TILES[1] - EXPERT_TILES[0]) * tokens / (tokens + 4)
-            spent[:, self._mixture] = per_expert * np.maximum(tokens, tile)
-        return np.asarray(spent @ self._per_energy)
 
     def _rank_features(self, features: Floats) -> Floats:
         """Features of one data-parallel rank and one pipeline micro-batch.
@@ -223,6 +204,15 @@ class StepKernels:
 
     def _tokens(self, features: Floats) -> Floats:
         return np.asarray(features[:, self._token_columns].sum(axis=1))
+
+
+def busy_class(row: Row) -> list[float]:
+    """A 1 at the row's place in `BUSY`."""
+    names = {"moe": "mixture", "elementwise": "gemm", "gemm": "gemm"}
+    name = names.get(row.family, "attention")
+    if row.family == "gemm" and row.dtype == "fp8_block":
+        name = "block"
+    return [float(name == known) for known in BUSY]
 
 
 def _column(rows: list[Row], value: Callable[[Row], float]) -> Floats:

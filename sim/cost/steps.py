@@ -48,15 +48,15 @@ class EnergyTerms:
     """What a step of one GPU spends energy on beside the static power; numbers or (n,).
 
     Attributes:
-        flops: in bf16, with wasted tiles. sampling_s: time in which the GPU sorts logits.
-        quantising_s: launches of block-scaled products.
+        flops: in bf16. sampling_s: time in which the GPU sorts logits.
+        busy_s: time in the kernels of each class of `sim.cost.kernels.BUSY`, shape (n, 4).
     """
 
     flops: Any
     hbm_bytes: Any
     link_bytes: Any
     sampling_s: Any
-    quantising_s: Any
+    busy_s: Any
 
     def energy_j(self, device: Device) -> Any:
         """Dynamic energy."""
@@ -65,13 +65,13 @@ class EnergyTerms:
             + self.hbm_bytes * device.hbm_byte_j
             + self.link_bytes * device.link_byte_j
             + self.sampling_s * device.sampling_w
-            + self.quantising_s * device.quantising_w
+            + np.asarray(self.busy_s) @ np.asarray(device.busy_w)
         )
 
     def mean(self, share: float) -> EnergyTerms:
         """Of two steps, the second with this weight."""
         values = (getattr(self, field.name) for field in fields(self))
-        return EnergyTerms(*(float((1 - share) * v[0] + share * v[1]) for v in values))
+        return EnergyTerms(*((1 - share) * v[0] + share * v[1] for v in values))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,7 +226,7 @@ class StepModel:
             hbm_bytes=work.hbm_bytes,
             link_bytes=link_bytes,
             sampling_s=sampling_s,
-            quantising_s=work.quantising_s,
+            busy_s=work.busy_s,
         )
         active_w = device.static_w + energy.energy_j(device) / time_s
         power_w = active_w * (1 + device.model_error_frac)

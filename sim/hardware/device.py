@@ -60,7 +60,10 @@ class Device:
     hbm_byte_j: float
     link_byte_j: float
     sampling_w: float
-    quantising_w: float
+    gemm_w: float
+    block_gemm_w: float
+    mixture_w: float
+    attention_w: float
     clock_exponent: float
     min_clock_frac: float
     figures: tuple[Datum, ...]
@@ -71,6 +74,11 @@ class Device:
     def usable_bytes(self) -> float:
         """Memory left for weights, cache and activations."""
         return self.memory_bytes - self.reserved_bytes
+
+    @property
+    def busy_w(self) -> tuple[float, float, float, float]:
+        """Power above static while a kernel runs, by class: `sim.cost.kernels.BUSY`."""
+        return (self.gemm_w, self.block_gemm_w, self.mixture_w, self.attention_w)
 
     def matmul_flops(self, dtype: MatmulDtype) -> float:
         """Peak matrix FLOP/s for a precision."""
