@@ -61,7 +61,7 @@ def handle_check(args: argparse.Namespace) -> int:
 def handle_compare(args: argparse.Namespace) -> int:
     """Figures of several runs, one column each."""
     from sim.cli.text import number, table, to_json
-    from sim.policy.compare import figures
+    from sim.policy.figures import figures
     from sim.record.store import read_json
 
     found = {str(run): figures(read_json(run / "summary.json")) for run in args.runs}

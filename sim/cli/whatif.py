@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from sim.cli.run import add_scenario_options, progress
+from sim.cli.run import add_scenario_options, progress, seed
 from sim.cli.text import number
 
 
@@ -14,17 +15,28 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "whatif",
         help="compare policies with the same scenario without them",
-        description="Run a scenario without and with each policy (same seed), print the change.",
-        epilog="policies: power-cap:gpu_w=500   spread:states=4   spread:zones=TX-ERCOT+VA+OH",
+        description="Run a scenario without and with each policy (same seeds), print the change.",
+        epilog="policies that hold together are joined with ';'. "
+        "flopgrid whatif --list says which policies there are and what their knobs mean.",
     )
-    parser.add_argument("scenario", metavar="SCENARIO", help="a scenario file (YAML)")
+    parser.add_argument("scenario", metavar="SCENARIO", nargs="?", help="a scenario file (YAML)")
     add_scenario_options(parser)
+    parser.add_argument(
+        "--seeds",
+        type=lambda text: [seed(word) for word in text.split(",")],
+        metavar="N,N,...",
+        help="several seeds: differences come with their 95 %% interval",
+    )
     parser.add_argument(
         "--policy",
         action="append",
-        required=True,
-        metavar="KIND[:key=value,...]",
-        help="a policy; may be given several times",
+        default=[],
+        metavar="KIND[:key=value,...][;...]",
+        help="a policy, or several that hold together; may be given several times",
+    )
+    parser.add_argument("--list", action="store_true", help="list the policies, and stop")
+    parser.add_argument(
+        "--out", type=Path, help="also write whatif.json, a tornado and a frontier figure there"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=handle)
@@ -32,35 +44,111 @@ def add_command(commands: Any) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Compare and print."""
-    from sim.cli.text import table, to_json
-    from sim.policy import parse_policy
+    from sim.cli.text import to_json
+    from sim.errors import InputError
+    from sim.policy import parse_policies
     from sim.policy.compare import compare
     from sim.scenario.run import load_scenario, located
 
-    policies = [parse_policy(text) for text in args.policy]
+    if args.list:
+        return _list(args.json)
+    if not args.scenario or not args.policy:
+        raise InputError(
+            "a scenario and at least one policy are needed",
+            "flopgrid whatif SCENARIO --policy KIND:key=value (see flopgrid whatif --list)",
+        )
+    combinations = [parse_policies(text) for text in args.policy]
     document, scenario = load_scenario(args.scenario, args.overrides)
-    seed = scenario.seeds[0] if args.seed is None else args.seed
+    seeds = args.seeds or [scenario.seeds[0] if args.seed is None else args.seed]
     with located(document):
-        found = compare(scenario, policies, seed, progress())
+        found = compare(scenario, combinations, seeds, progress())
+    if args.out:
+        _write(found, args.out)
     if args.json:
         print(to_json(found))
+    else:
+        _print(found)
+    return 0
+
+
+def _list(as_json: bool) -> int:
+    from sim.cli.text import to_json
+    from sim.policy import policy_kinds
+
+    kinds = policy_kinds()
+    if as_json:
+        print(
+            to_json(
+                {
+                    name: {
+                        "says": kind.says,
+                        "metric": kind.metric,
+                        "assumes": list(kind.assumes),
+                        "parameters": {
+                            key: {
+                                "says": p.says,
+                                "unit": p.unit,
+                                "default": p.default,
+                                "low": p.low,
+                                "high": p.high,
+                                "choices": list(p.choices),
+                                "source": p.source,
+                            }
+                            for key, p in kind.parameters.items()
+                        },
+                    }
+                    for name, kind in kinds.items()
+                }
+            )
+        )
         return 0
-    header = ["figure", "baseline", *(policy.label for policy in policies)]
+    for name, kind in sorted(kinds.items()):
+        print(f"{name}: {kind.says}; look at {kind.metric}")
+        for key, parameter in kind.parameters.items():
+            source = f" [{parameter.source}]" if parameter.source else ""
+            print(f"    {key}: {parameter.describe()}{source}")
+    return 0
+
+
+def _write(found: dict[str, Any], folder: Path) -> None:
+    """The answer as JSON, and its figures with their numbers."""
+    from sim.cli.text import to_json
+    from sim.report.policy_figures import draw_frontier, draw_tornado
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "whatif.json").write_text(to_json(found) + "\n", encoding="utf-8")
+    metrics = dict.fromkeys(row["metric"] for row in found["policies"])
+    for key in metrics:
+        draw_tornado(found, key, folder / f"tornado-{key}.svg")
+    draw_frontier(found, folder / "frontier.svg")
+
+
+def _print(found: dict[str, Any]) -> None:
+    from sim.cli.text import table
+
+    header = ["figure", "baseline", *(row["label"] for row in found["policies"])]
     rows = [
         [key, number(value), *(_changed(row, key) for row in found["policies"])]
         for key, value in found["baseline"].items()
     ]
     print(table(header, rows))
+    if len(found["seeds"]) > 1:
+        print(f"means over {len(found['seeds'])} seeds; [95 % interval of the change]")
     for row in found["policies"]:
+        if row["why"]:
+            print(f"no effect: {row['why']}")
         for line in row["assumes"]:
             print(f"assumed for {row['kind']}: {line}")
-    return 0
 
 
 def _changed(row: dict[str, Any], key: str) -> str:
-    """The figure under the policy and its change."""
+    """The figure under the policy and its change, with the interval over seeds."""
     delta = row["delta"].get(key)
     if delta is None:
         return number(row["figures"].get(key))
+    if not delta:
+        return "="
     sign = "+" if delta > 0 else ""
-    return f"{number(row['figures'][key])} ({sign}{number(delta)})"
+    bounds = row["interval"].get(key)
+    spread = f" [{number(bounds[0])}, {number(bounds[1])}]" if bounds else ""
+    return f"{number(row['figures'][key])} ({sign}{number(delta)}{spread})"

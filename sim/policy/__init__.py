@@ -1,14 +1,42 @@
-"""Interventions: named patches of a scenario, compared with their baseline."""
+"""Interventions: named patches of a scenario, compared with their baseline.
 
-from sim.policy import power_cap, spread
-from sim.policy.registry import Policy, PolicyKind, parse_policy, policy_kinds, register
+Importing this package registers all policies.
+"""
+
+from sim.policy import (
+    behind_the_meter,
+    building,
+    models,
+    power_cap,
+    runtime,
+    siting,
+    spread,
+)
+from sim.policy.registry import (
+    Parameter,
+    Policy,
+    PolicyKind,
+    apply_all,
+    parse_policies,
+    parse_policy,
+    policy_kinds,
+    register,
+)
 
 __all__ = [
+    "Parameter",
     "Policy",
     "PolicyKind",
+    "apply_all",
+    "behind_the_meter",
+    "building",
+    "models",
+    "parse_policies",
     "parse_policy",
     "policy_kinds",
     "power_cap",
     "register",
+    "runtime",
+    "siting",
     "spread",
 ]

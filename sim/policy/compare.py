@@ -1,98 +1,91 @@
-"""What-if: each policy beside its baseline, same seed, as differences."""
+"""What-if: each policy beside its baseline with the same seeds, as differences.
+
+Runs are paired: a seed gives both the same arrivals, failures and samples, so that a difference
+is the policy's. With several seeds the difference comes with its interval over them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sim.errors import InputError
-from sim.policy.registry import Policy
+from sim.policy.figures import figures
+from sim.policy.patch import coupled
+from sim.policy.registry import Policy, apply_all
+from sim.policy.why import why_nothing
 from sim.scenario.resolve import resolve
 from sim.scenario.run import run_scenario
 from sim.scenario.schema import Scenario
 from sim.scenario.simulate import Tell
 from sim.scenario.summary import Json
-from sim.units import J_PER_MWH, MEGA
+
+CONFIDENCE = 0.95
+Combination = tuple[Policy, ...]
 
 
 def compare(
-    scenario: Scenario, policies: Sequence[Policy], seed: int, tell: Tell | None = None
+    scenario: Scenario,
+    combinations: Sequence[Policy | Combination],
+    seeds: int | Sequence[int],
+    tell: Tell | None = None,
 ) -> Json:
-    """Run the baseline and each policy.
+    """Run the baseline and each policy, or combination of policies, with every seed.
+
+    If one of them closes the loop with the grid, all runs close it: the baseline is a twin.
 
     Returns:
-        `{baseline: figures, policies: [{kind, parameters, figures, delta, assumes}]}`.
+        `{baseline: figures, seeds, policies: [{kind, parameters, figures, delta, interval,
+        assumes, metric, why}]}`; `interval` has the bounds of the difference for more than one
+        seed; `why` says why a policy changed nothing, None where it did.
 
     Raises:
         InputError: a policy does not fit the scenario (its name is the path).
     """
-    baseline = figures(run_scenario(scenario, seed, tell).summary)
+    wanted = [c if isinstance(c, tuple) else (c,) for c in combinations]
+    every_seed = [seeds] if isinstance(seeds, int) else list(seeds)
+    patched = [resolve(apply_all(scenario, c)) for c in wanted]
+    if any(p.control.coupling.kind != "none" for p in patched):
+        scenario, patched = resolve(coupled(scenario)), [coupled(p) for p in patched]
+    before = [_run(scenario, seed, tell, "baseline") for seed in every_seed]
     rows = []
-    for policy in policies:
-        if tell:
-            tell(f"policy {policy.label}")
-        try:
-            patched = resolve(policy.apply(scenario))
-            changed = figures(run_scenario(patched, seed, tell).summary)
-        except InputError as error:
-            error.path = f"--policy {policy.label}" + (f": {error.path}" if error.path else "")
-            raise
-        rows.append(
-            {
-                "kind": policy.kind.kind,
-                "parameters": dict(policy.parameters),
-                "figures": changed,
-                "delta": difference(changed, baseline),
-                "assumes": list(policy.kind.assumes),
-            }
-        )
-    return {"baseline": baseline, "policies": rows}
+    for chosen, changed in zip(wanted, patched, strict=True):
+        label = " ; ".join(p.label for p in chosen)
+        after = [_run(changed, seed, tell, label) for seed in every_seed]
+        rows.append(_row(chosen, changed, before, after))
+    return {"baseline": mean_figures([f for f, _ in before]), "seeds": every_seed, "policies": rows}
 
 
-def figures(summary: Json) -> Json:
-    """The figures of a run that policies are compared by."""
-    sites = summary["sites"].values()
-    found: Json = {
-        "gpus": sum(s["gpus"] for s in sites),
-        "zones": len({s["zone"] for s in sites}),
-        "peak_load_mw": sum(s["peak_load_mw"] for s in sites),
-        "largest_site_mw": max(s["peak_load_mw"] for s in sites),
-        "mean_load_mw": summary["power_w"]["facility"]["mean"] / MEGA,
-        "energy_mwh": summary["energy_j"]["facility"] / J_PER_MWH,
-        "unserved_mw": summary["grid"]["unserved_mw"],
-        "limits_binding": sum(v["verdict"] == "binds" for v in summary["grid"]["verdicts"]),
-        "limits_indeterminate": sum(
-            v["verdict"] == "indeterminate" for v in summary["grid"]["verdicts"]
-        ),
+def _run(scenario: Scenario, seed: int, tell: Tell | None, label: str) -> tuple[Json, Json]:
+    """Figures and summary of one run."""
+    if tell:
+        tell(f"{label}, seed {seed}")
+    summary = run_scenario(scenario, seed, tell).summary
+    return figures(summary, scenario), summary
+
+
+def _row(
+    chosen: Combination,
+    scenario: Scenario,
+    before: list[tuple[Json, Json]],
+    after: list[tuple[Json, Json]],
+) -> Json:
+    differences = [difference(a, b) for (a, _), (b, _) in zip(after, before, strict=True)]
+    delta, interval = _means(differences)
+    only = chosen[0] if len(chosen) == 1 else None
+    return {
+        "kind": " + ".join(p.kind.kind for p in chosen),
+        "label": " ; ".join(p.label for p in chosen),
+        "parameters": dict(only.parameters)
+        if only
+        else {p.label: dict(p.parameters) for p in chosen},
+        "figures": mean_figures([f for f, _ in after]),
+        "delta": delta,
+        "interval": interval,
+        "metric": chosen[0].kind.metric,
+        "assumes": list(dict.fromkeys(line for p in chosen for line in p.kind.assumes)),
+        "why": None if any(delta.values()) else why_nothing(chosen, scenario, after[0][1]),
     }
-    for limit, margin in least_margins(summary).items():
-        found[f"margin_{limit}_mw"] = margin
-    if training := summary.get("training"):
-        found |= {
-            "training_tokens": training["tokens"],
-            "training_mfu": training["mfu"],
-            "days_to_finish": max(j["days_to_finish"] for j in training["jobs"].values()),
-        }
-    if serving := summary.get("serving"):
-        energy = serving["energy_j_per_output_token"]
-        found |= {
-            "requests_completed": serving["completed"],
-            "output_tokens": serving["tokens_out"],
-            "energy_j_per_output_token": energy["facility"] if energy else None,
-        }
-        if latency := serving.get("ttft_s"):
-            found["ttft_p99_s"] = latency["p99"]
-    return found
-
-
-def least_margins(summary: Json) -> dict[str, float]:
-    """The least margin of each assessed limit over all zones, MW."""
-    least: dict[str, float] = {}
-    for verdict in summary["grid"]["verdicts"]:
-        if verdict["margin_mw"] is not None:
-            limit = verdict["limit"]
-            least[limit] = min(least.get(limit, float("inf")), verdict["margin_mw"])
-    return least
 
 
 def difference(changed: Json, baseline: Json) -> dict[str, Any]:
@@ -102,3 +95,38 @@ def difference(changed: Json, baseline: Json) -> dict[str, Any]:
         for key, value in baseline.items()
         if isinstance(value, int | float) and isinstance(changed.get(key), int | float)
     }
+
+
+def mean_figures(rows: Sequence[Json]) -> Json:
+    """Mean of each figure that all rows have as a number; else that of the first."""
+    return {
+        key: math.fsum(row[key] for row in rows) / len(rows) if _all_numbers(rows, key) else value
+        for key, value in rows[0].items()
+    }
+
+
+def _all_numbers(rows: Sequence[Json], key: str) -> bool:
+    return len(rows) > 1 and all(isinstance(row.get(key), int | float) for row in rows)
+
+
+def _means(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Mean difference of each figure, and its Student interval where there are several seeds."""
+    keys = [key for key in rows[0] if all(key in row for row in rows)]
+    means = {key: mean_of(row[key] for row in rows) for key in keys}
+    if len(rows) == 1:
+        return means, {}
+    from scipy.stats import t
+
+    factor = float(t.ppf(0.5 + CONFIDENCE / 2, len(rows) - 1)) / math.sqrt(len(rows))
+    bounds = {}
+    for key, mean in means.items():
+        variance = math.fsum((row[key] - mean) ** 2 for row in rows) / (len(rows) - 1)
+        half = factor * math.sqrt(variance)
+        bounds[key] = [mean - half, mean + half]
+    return means, bounds
+
+
+def mean_of(values: Iterable[float]) -> float:
+    """Mean of at least one value; one alone is returned as it is."""
+    found = list(values)
+    return found[0] if len(found) == 1 else math.fsum(found) / len(found)

@@ -1,19 +1,63 @@
 """Policies by name. A policy is a pure patch: a scenario in, a changed scenario out.
 
 On the command line a policy is `KIND:key=value,key=value`; a list value joins with `+`.
+Several policies combine in the order in which they are given. The typical value of a knob
+comes from `sim/data/policy/typical.yaml`, with its source, or is an assumption with a range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from sim.errors import FlopgridError, InputError, UnknownNameError
 from sim.scenario.schema import Scenario
 
-Parameters = Mapping[str, str]
-Patch = Callable[[Scenario, Parameters], Scenario]
+Value = float | str
+Values = Mapping[str, Value]
+Patch = Callable[[Scenario, Values], Scenario]
+REQUIRED: Final = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One knob of a policy.
+
+    Args:
+        says: what it means. unit: of a number.
+        default: taken where it is not given; None: it must be given.
+        low, high: limits of a number. choices: the words that are allowed, where it is a word.
+        optional: may be left out altogether.
+        source: where the default comes from.
+    """
+
+    says: str
+    unit: str = ""
+    default: Value | None = REQUIRED
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    source: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        """True if the knob is a number within limits."""
+        return self.low is not None
+
+    def describe(self) -> str:
+        """What it means, its limits and its default, for the help."""
+        said = self.says
+        if self.is_number:
+            said += f", {self.low:g} to {self.high:g} {self.unit}".rstrip()
+        elif self.choices:
+            said += f": {' | '.join(self.choices)}"
+        if self.default is not None:
+            said += (
+                f" (default {self.default:g})" if self.is_number else f" (default {self.default})"
+            )
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +66,19 @@ class PolicyKind:
 
     Args:
         parameters: names it understands -> what they mean.
-        says: one line for people. assumes: what its result rests on.
+        says: one line for people: what it models.
+        metric: the figure that its debate looks at, a key of `compare.figures`.
+        assumes: what its result rests on.
+        neutral: parameters with which it changes nothing, if it has such.
     """
 
     kind: str
     patch: Patch
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, Parameter]
     says: str
+    metric: str
     assumes: tuple[str, ...] = ()
+    neutral: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +86,7 @@ class Policy:
     """A policy with its parameters, ready to apply."""
 
     kind: PolicyKind
-    parameters: Mapping[str, str]
+    parameters: Values
 
     def apply(self, scenario: Scenario) -> Scenario:
         """The patched scenario.
@@ -45,13 +94,22 @@ class Policy:
         Raises:
             InputError: a parameter does not fit this scenario.
         """
-        return self.kind.patch(scenario, self.parameters)
+        values = {
+            name: parameter.default
+            for name, parameter in self.kind.parameters.items()
+            if parameter.default is not None
+        }
+        return self.kind.patch(scenario, values | dict(self.parameters))
 
     @property
     def label(self) -> str:
         """As it is written on the command line."""
-        pairs = ",".join(f"{key}={value}" for key, value in self.parameters.items())
+        pairs = ",".join(f"{key}={_text(value)}" for key, value in self.parameters.items())
         return f"{self.kind.kind}:{pairs}" if pairs else self.kind.kind
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 _KINDS: Final[dict[str, PolicyKind]] = {}
@@ -74,42 +132,109 @@ def parse_policy(text: str) -> Policy:
     """Read `KIND:key=value,...`.
 
     Raises:
-        InputError: unknown kind or parameter, or a pair without `=`.
+        InputError: unknown kind or parameter, a value outside its limits, a required one left
+            out, or a pair without `=`.
     """
     name, _, rest = text.partition(":")
     if name not in _KINDS:
         raise UnknownNameError("policy", name, _KINDS, path=f"--policy {text}")
     kind = _KINDS[name]
-    parameters: dict[str, str] = {}
-    for pair in filter(None, rest.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals or not value:
-            raise InputError(
-                f"{pair!r} is not key=value", "write key=value", path=f"--policy {text}"
-            )
+    given = dict(_pair(text, pair) for pair in rest.split(",") if pair)
+    for key in given:
         if key not in kind.parameters:
             raise UnknownNameError(
                 f"parameter of {name}", key, kind.parameters, path=f"--policy {text}"
             )
-        parameters[key] = value
-    return Policy(kind, parameters)
-
-
-def number(parameters: Parameters, key: str, low: float, high: float, unit: str) -> float:
-    """A required number within limits.
-
-    Raises:
-        InputError: missing, no number, or outside the limits.
-    """
-    text = parameters.get(key)
-    if text is None:
-        raise InputError(f"{key} is missing", f"give {key}=NUMBER ({low:g} to {high:g} {unit})")
     try:
-        value = float(text)
+        values = {key: _value(key, kind.parameters[key], word) for key, word in given.items()}
+        _nothing_missing(kind, values)
+    except InputError as error:
+        error.path = f"--policy {text}"
+        raise
+    return Policy(kind, values)
+
+
+def _pair(text: str, pair: str) -> tuple[str, str]:
+    key, equals, value = pair.partition("=")
+    if not equals or not value:
+        raise InputError(f"{pair!r} is not key=value", "write key=value", path=f"--policy {text}")
+    return key, value
+
+
+def _value(key: str, parameter: Parameter, word: str) -> Value:
+    """The word as what the parameter is."""
+    if not parameter.is_number:
+        if parameter.choices and word not in parameter.choices:
+            raise UnknownNameError(key, word, parameter.choices)
+        return word
+    low, high = parameter.low or 0.0, parameter.high or 0.0
+    try:
+        value = float(word)
     except ValueError:
-        raise InputError(f"{key}={text} is not a number", f"give a number of {unit}") from None
+        unit = parameter.unit or "a share"
+        raise InputError(f"{key}={word} is not a number", f"give a number ({unit})") from None
     if not low <= value <= high:
         raise InputError(
-            f"{key}={value:g} is outside {low:g} to {high:g} {unit}", "give a value within"
+            f"{key}={value:g} is outside {low:g} to {high:g} {parameter.unit}".rstrip(),
+            "give a value within",
         )
     return value
+
+
+def _nothing_missing(kind: PolicyKind, values: Values) -> None:
+    for name, parameter in kind.parameters.items():
+        if parameter.default is None and not parameter.optional and name not in values:
+            raise InputError(f"{name} is missing", f"give {name}=... ({parameter.describe()})")
+
+
+def parse_policies(text: str) -> tuple[Policy, ...]:
+    """Read one policy, or several that hold together, joined with `;`.
+
+    Raises:
+        InputError: as `parse_policy`; or two of them contradict each other.
+    """
+    found = tuple(parse_policy(part.strip()) for part in text.split(";") if part.strip())
+    if not found:
+        raise InputError("no policy is named", "give KIND:key=value,...", path=f"--policy {text}")
+    _no_contradiction(found)
+    return found
+
+
+def apply_all(scenario: Scenario, policies: Sequence[Policy]) -> Scenario:
+    """The scenario under all policies, one after the other.
+
+    Raises:
+        InputError: a policy does not fit (its label is the path), or two contradict each other.
+    """
+    _no_contradiction(policies)
+    for policy in policies:
+        try:
+            scenario = policy.apply(scenario)
+        except InputError as error:
+            error.path = f"--policy {policy.label}" + (f": {error.path}" if error.path else "")
+            raise
+    return scenario
+
+
+def _no_contradiction(policies: Sequence[Policy]) -> None:
+    """The same policy twice would say two things about one knob."""
+    seen: dict[str, Policy] = {}
+    for policy in policies:
+        if policy.kind.kind in seen:
+            first = seen[policy.kind.kind].label
+            raise InputError(
+                f"{policy.label} contradicts {first}: one policy stands twice in a combination",
+                "give it once",
+                path=f"--policy {first} + {policy.label}",
+            )
+        seen[policy.kind.kind] = policy
+
+
+def number(values: Values, key: str) -> float:
+    """A parameter that is a number."""
+    return float(values[key])
+
+
+def word(values: Values, key: str) -> str:
+    """A parameter that is a word."""
+    return str(values[key])

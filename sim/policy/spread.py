@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from sim.errors import InputError
 from sim.grid.us_states import resolve_zone, us_states
-from sim.policy.registry import Parameters, PolicyKind, number, register
+from sim.policy.loads import scaled_requests
+from sim.policy.registry import Parameter, PolicyKind, Values, number, register, word
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import (
     At,
     Cluster,
-    Requests,
     Scenario,
     ServingSpec,
     Site,
@@ -24,9 +24,9 @@ from sim.scenario.schema import (
 MAX_STATES = 50
 
 
-def _patch(scenario: Scenario, parameters: Parameters) -> Scenario:
+def _patch(scenario: Scenario, values: Values) -> Scenario:
     resolved = resolve(scenario)
-    zones = _zones(resolved, parameters)
+    zones = _zones(resolved, values)
     sites = [
         _share(site, zone, number, len(zones))
         for site in resolved.sites
@@ -37,17 +37,20 @@ def _patch(scenario: Scenario, parameters: Parameters) -> Scenario:
     )
 
 
-def _zones(scenario: Scenario, parameters: Parameters) -> list[str]:
+def _zones(scenario: Scenario, values: Values) -> list[str]:
     """The named zones, or the site's own and the largest others of the contiguous grid."""
     network = us_states()
-    if "zones" in parameters:
-        if "states" in parameters:
+    if "zones" in values:
+        if "states" in values:
             raise InputError("states and zones are both given", "give one of them")
-        names = [resolve_zone(network, name).name for name in parameters["zones"].split("+")]
+        named = word(values, "zones").split("+")
+        names = [resolve_zone(network, name).name for name in named]
         if len(set(names)) < len(names):
-            raise InputError(f"zones={parameters['zones']} names a zone twice", "name each once")
+            raise InputError(f"zones={word(values, 'zones')} names a zone twice", "name each once")
         return names
-    count = int(number(parameters, "states", 2, MAX_STATES, "states"))
+    if "states" not in values:
+        raise InputError("neither states nor zones is given", "give states=NUMBER or zones=A+B")
+    count = int(number(values, "states"))
     own = list(dict.fromkeys(site.at.zone for site in scenario.sites))
     # Alaska and Hawaii are islands: no neighbour helps, and little is known of them.
     by_size = sorted(
@@ -84,21 +87,10 @@ def _smaller(workload: Workload, share: float, count: int) -> Workload:
     layout = workload.layout.model_copy(update={"dp": None})
     changes: dict[str, object] = {"gpus": max(gpus, whole), "layout": layout}
     if isinstance(workload, ServingSpec):
-        changes["requests"] = _thinner(workload.requests, share)
+        changes["requests"] = scaled_requests(workload.requests, share)
     else:
         changes |= _smaller_training(workload, count)
     return workload.model_copy(update=changes)
-
-
-def _thinner(requests: Requests, share: float) -> Requests:
-    """The same traffic at a share of its rate."""
-    rates = [f for f in type(requests).model_fields if f.endswith("rate_per_s")]
-    scaled = {f: getattr(requests, f) * share for f in rates if getattr(requests, f) is not None}
-    if not scaled:
-        raise InputError(
-            "a recorded trace without rate_per_s does not spread over sites", "give rate_per_s"
-        )
-    return requests.model_copy(update=scaled)
 
 
 def _smaller_training(workload: TrainingSpec, count: int) -> dict[str, object]:
@@ -115,10 +107,18 @@ SPREAD = register(
         kind="spread",
         patch=_patch,
         parameters={
-            "states": "number of zones: the site's own and the largest others",
-            "zones": "names joined with +, for example TX-ERCOT+VA+OH",
+            "states": Parameter(
+                "number of zones: the site's own and the largest others",
+                "states",
+                None,
+                1,
+                MAX_STATES,
+                optional=True,
+            ),
+            "zones": Parameter("names joined with +, for example TX-ERCOT+VA+OH", optional=True),
         },
         says="put the same GPUs into several zones in equal shares",
+        metric="largest_site_mw",
         assumes=("the links between the sites cost a synchronous training job nothing",),
     )
 )

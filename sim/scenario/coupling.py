@@ -58,6 +58,8 @@ class GridBook:
     short_h: dict[str, float] = field(default_factory=dict)
     price_usd_per_mwh_h: dict[str, float] = field(default_factory=dict)
     carbon_kg_per_mwh_h: dict[str, float] = field(default_factory=dict)
+    highest_price_usd_per_mwh: dict[str, float] = field(default_factory=dict)
+    highest_carbon_kg_per_mwh: dict[str, float] = field(default_factory=dict)
 
 
 class CoupledGrid:
@@ -171,6 +173,11 @@ class CoupledGrid:
                 (book.carbon_kg_per_mwh_h, found.carbon_mean_kg_per_mwh[zone]),
             ):
                 entries[zone] = entries.get(zone, 0.0) + value * hours
+            for highest, value in (
+                (book.highest_price_usd_per_mwh, found.price_usd_per_mwh[zone]),
+                (book.highest_carbon_kg_per_mwh, found.carbon_mean_kg_per_mwh[zone]),
+            ):
+                highest[zone] = max(value, highest.get(zone, value))
 
     @cached_property
     def _rank_frac(self) -> NDArray[np.float64]:

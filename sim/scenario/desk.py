@@ -35,6 +35,7 @@ class SiteBook:
         missed_mwh: metered above the limit in force.
         orders: changes of the orders. refused_orders: changes that the site did not follow.
         cost_usd: metered energy at the price of its interval. carbon_kg: likewise.
+        largest_rise_mw: largest rise of the meter between two intervals.
     """
 
     restrained_h: float = 0.0
@@ -46,6 +47,7 @@ class SiteBook:
     capped_gpu_h: float = 0.0
     cost_usd: float = 0.0
     carbon_kg: float = 0.0
+    largest_rise_mw: float = 0.0
 
 
 class SiteDesk:
@@ -139,7 +141,11 @@ class SiteDesk:
             return
         total_j = self._meter.at(now_ps)
         metered_j, self._metered_j, self._since_ps = total_j - self._metered_j, total_j, now_ps
-        self._import_w = metered_j / span_s
+        mean_w = metered_j / span_s
+        if self._import_w is not None:
+            rise_mw = (mean_w - self._import_w) / MEGA
+            self.book.largest_rise_mw = max(self.book.largest_rise_mw, rise_mw)
+        self._import_w = mean_w
         book, orders, hours = self.book, self.orders, span_s / S_PER_H
         book.cost_usd += metered_j / J_PER_MWH * self._told.price_usd_per_mwh
         book.carbon_kg += metered_j / J_PER_MWH * self._told.carbon_kg_per_mwh

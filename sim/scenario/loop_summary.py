@@ -44,5 +44,7 @@ def grid_book_json(loop: ControlLoop) -> Json:
         "unserved_before_mwh": book.unserved_before_mwh,
         "short_h": book.short_h,
         "mean_price_usd_per_mwh": {z: v / hours for z, v in book.price_usd_per_mwh_h.items()},
+        "highest_price_usd_per_mwh": book.highest_price_usd_per_mwh,
+        "highest_carbon_kg_per_mwh": book.highest_carbon_kg_per_mwh,
         "mean_carbon_kg_per_mwh": {z: v / hours for z, v in book.carbon_kg_per_mwh_h.items()},
     }

@@ -11,7 +11,8 @@ import pytest
 
 from sim.errors import FlopgridError, InputError, UnknownNameError
 from sim.policy import parse_policy, policy_kinds
-from sim.policy.compare import compare, figures
+from sim.policy.compare import compare
+from sim.policy.figures import figures
 from sim.policy.registry import PolicyKind, register
 from sim.report.verdict_text import MAX_LINES, verdict_lines
 from sim.scenario.run import load_scenario, run_scenario

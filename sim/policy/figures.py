@@ -1,0 +1,124 @@
+"""The figures of a run by which policies are compared."""
+
+from __future__ import annotations
+
+from sim.policy.hosted import hosted_mw
+from sim.scenario.schema import Scenario
+from sim.scenario.summary import Json
+from sim.units import J_PER_MWH, MEGA
+
+
+def figures(summary: Json, scenario: Scenario | None = None) -> Json:
+    """The figures of a run.
+
+    Args:
+        scenario: what was run; without it, what a zone hosts under a budget is left out.
+    """
+    sites = summary["sites"].values()
+    found: Json = {
+        "gpus": sum(s["gpus"] for s in sites),
+        "zones": len({s["zone"] for s in sites}),
+        "peak_load_mw": sum(s["peak_load_mw"] for s in sites),
+        "largest_site_mw": max((s["peak_load_mw"] for s in sites), default=0.0),
+        "mean_load_mw": summary["power_w"]["facility"]["mean"] / MEGA,
+        "energy_mwh": summary["energy_j"]["facility"] / J_PER_MWH,
+        "swing_mw": sum(s["swing_mw"] for s in sites),
+        "unserved_mw": summary["grid"].get("unserved_mw"),
+        "unserved_mwh": summary["grid"].get("unserved_mwh"),
+        "limits_binding": _verdicts(summary, "binds"),
+        "limits_indeterminate": _verdicts(summary, "indeterminate"),
+    }
+    for limit, margin in least_margins(summary).items():
+        found[f"margin_{limit}_mw"] = margin
+    found |= _hosted(summary, scenario) | _training(summary) | _serving(summary)
+    found |= _loop(summary) | _facility(summary)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _verdicts(summary: Json, verdict: str) -> int:
+    return sum(v["verdict"] == verdict for v in summary["grid"]["verdicts"])
+
+
+def least_margins(summary: Json) -> dict[str, float]:
+    """The least margin of each assessed limit over all zones, MW."""
+    least: dict[str, float] = {}
+    for verdict in summary["grid"]["verdicts"]:
+        if verdict["margin_mw"] is not None:
+            limit = verdict["limit"]
+            least[limit] = min(least.get(limit, float("inf")), verdict["margin_mw"])
+    return least
+
+
+def _hosted(summary: Json, scenario: Scenario | None) -> Json:
+    """MW that fit in the zones of the sites, with the budget of their rules."""
+    hosting = summary["grid"].get("hosting") or {}
+    zones = sorted({s["zone"] for s in summary["sites"].values()})
+    firm = {z: hosting[z]["hosting_mw"] for z in zones if z in hosting}
+    known = {z: mw for z, mw in firm.items() if mw is not None}
+    if not known or len(known) < len(zones):
+        return {}
+    if scenario is None:
+        return {"hosted_mw": sum(known.values())}
+    return {"hosted_mw": sum(hosted_mw(scenario, mw, z) for z, mw in known.items())}
+
+
+def _training(summary: Json) -> Json:
+    training = summary.get("training")
+    if not training:
+        return {}
+    return {
+        "training_tokens": training["tokens"],
+        "training_mfu": training["mfu"],
+        "training_goodput_frac": training["goodput_frac"],
+        "days_to_finish": max(j["days_to_finish"] for j in training["jobs"].values()),
+    }
+
+
+def _serving(summary: Json) -> Json:
+    serving = summary.get("serving")
+    if not serving:
+        return {}
+    energy = serving["energy_j_per_output_token"]
+    found: Json = {
+        "requests_completed": serving["completed"],
+        "requests_shed": sum(f.get("shed", 0.0) for f in serving["fleets"].values()),
+        "output_tokens": serving["tokens_out"],
+        "energy_j_per_output_token": energy["facility"] if energy else None,
+    }
+    for key in ("ttft_s", "tpot_s"):
+        if latency := serving.get(key):
+            found[f"{key.removesuffix('_s')}_p99_s"] = latency["p99"]
+    return found
+
+
+def _loop(summary: Json) -> Json:
+    """What the loop with the grid adds up to, over all sites."""
+    control = summary.get("control")
+    if not control:
+        return {}
+    sites = control["sites"].values()
+
+    def total(key: str) -> float:
+        return float(sum(site[key] for site in sites))
+
+    return {
+        "restrained_h": max((site["restrained_h"] for site in sites), default=0.0),
+        "held_back_mwh": total("held_back_mwh"),
+        "missed_mwh": total("missed_mwh"),
+        "suspended_gpu_h": total("suspended_gpu_h"),
+        "energy_cost_usd": total("cost_usd"),
+        "carbon_t": total("carbon_kg") / 1000.0,
+        "largest_rise_mw": max((site["largest_rise_mw"] for site in sites), default=0.0),
+        "requests_moved": total("requests_moved_away"),
+        "requests_waiting": total("requests_waiting"),
+    }
+
+
+def _facility(summary: Json) -> Json:
+    """Bill and water of the buildings, where the scenario tells them."""
+    found: Json = {}
+    for site in (summary.get("facility") or {}).get("sites", {}).values():
+        for key, value in (("bill_usd", site.get("bill_usd")), ("water_m3", site.get("water_m3"))):
+            if value is not None:
+                found[key] = found.get(key, 0.0) + value
+    return found

@@ -1,0 +1,84 @@
+"""Policies on what is run: another architecture, less data."""
+
+from __future__ import annotations
+
+from sim import arch
+from sim.errors import InputError
+from sim.policy.patch import each_workload
+from sim.policy.registry import Parameter, PolicyKind, Values, number, register, word
+from sim.scenario.resolve import resolve
+from sim.scenario.schema import Scenario, ServingSpec, TrainingSpec, Workload
+
+BUSY_FRAC = 0.7
+
+
+def _architecture(scenario: Scenario, values: Values) -> Scenario:
+    """The same requests, or the same tokens, with another model."""
+    name = word(values, "arch")
+    arch.load(name)
+    workloads = [w for site in scenario.sites for w in site.workloads]
+    if all(w.arch == name for w in workloads):
+        return scenario
+
+    def change(workload: Workload) -> Workload:
+        layout = workload.layout
+        if tp := int(number(values, "tp")):
+            layout = layout.model_copy(update={"tp": tp, "ep": min(layout.ep, tp), "dp": None})
+        changes: dict[str, object] = {"arch": name, "layout": layout}
+        if isinstance(workload, ServingSpec):
+            changes |= {"gpus": None, "sized_for_frac": number(values, "busy_frac")}
+        elif workload.budget_flops is not None:
+            changes |= {"tokens": None}
+        return workload.model_copy(update=changes)
+
+    sites = [
+        s.model_copy(update={"cluster": s.cluster.model_copy(update={"nodes": None, "gpus": None})})
+        if all(isinstance(w, ServingSpec) for w in s.workloads)
+        else s
+        for s in scenario.sites
+    ]
+    return resolve(each_workload(scenario.model_copy(update={"sites": sites}), change))
+
+
+ARCHITECTURE = register(
+    PolicyKind(
+        kind="architecture",
+        patch=_architecture,
+        parameters={
+            "arch": Parameter("model of the zoo that takes the place of all", default=None),
+            "tp": Parameter("its tensor parallelism, 0 for that of the scenario", "", 0.0, 0, 64),
+            "busy_frac": Parameter("how busy its replicas are sized for", "", BUSY_FRAC, 0.05, 1),
+        },
+        says="serve the same requests (or spend the same FLOPs) with another architecture",
+        metric="gpus",
+        assumes=("the other model's answers are as good: compare models of like quality",),
+    )
+)
+
+
+def _less_data(scenario: Scenario, values: Values) -> Scenario:
+    share = 1 - number(values, "saved_frac")
+    jobs = [w for s in scenario.sites for w in s.workloads if isinstance(w, TrainingSpec)]
+    if not jobs:
+        raise InputError("there is no training job in the scenario", "give one")
+
+    def change(workload: Workload) -> Workload:
+        if isinstance(workload, ServingSpec):
+            return workload
+        key = "tokens" if workload.tokens is not None else "budget_flops"
+        return workload.model_copy(update={key: getattr(workload, key) * share})
+
+    return each_workload(scenario, change)
+
+
+LESS_DATA = register(
+    PolicyKind(
+        kind="less-data",
+        patch=_less_data,
+        parameters={"saved_frac": Parameter("tokens saved at equal loss", "", 0.3, 0, 0.95)},
+        says="fewer but better tokens for the same loss",
+        metric="days_to_finish",
+        assumes=("the share of tokens saved at equal loss is an assumption, 0 to 0.7",),
+        neutral={"saved_frac": 0.0},
+    )
+)

@@ -1,0 +1,131 @@
+"""Policies compared, as figures: a tornado of one figure, and the frontier of two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sim.report.style import new_figure, save
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+LESS, MORE, FRONT = "#0072B2", "#D55E00", "#009E73"
+NAMES: Final = {
+    "hosted_mw": "load that the place hosts [MW]",
+    "peak_load_mw": "peak at the meter [MW]",
+    "mean_load_mw": "mean power at the meter [MW]",
+    "held_back_mwh": "energy held back [MWh]",
+    "missed_mwh": "energy above the limit [MWh]",
+    "energy_cost_usd": "cost of energy [USD]",
+    "carbon_t": "emissions [tCO2]",
+    "training_tokens": "tokens trained",
+    "output_tokens": "output tokens",
+    "swing_mw": "swing within a training step [MW]",
+    "days_to_finish": "days to finish",
+    "largest_site_mw": "largest site [MW]",
+    "gpus": "GPUs",
+}
+"""Words for the figures that policies are compared by."""
+
+
+def label_of(key: str) -> str:
+    """A figure in words, with its unit."""
+    return NAMES.get(key, key.replace("_", " "))
+
+
+def lost_work_frac(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> float | None:
+    """Share of the baseline's work that a policy loses: tokens trained, or served."""
+    for key in ("training_tokens", "output_tokens"):
+        if baseline.get(key):
+            return -float(row["delta"].get(key, 0.0)) / float(baseline[key])
+    return None
+
+
+def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
+    """Bars of a figure's change under each policy, the largest on top, with intervals.
+
+    Returns:
+        False, and draws nothing, if no policy has the figure.
+    """
+    rows = [
+        {
+            "policy": row["label"],
+            "delta": row["delta"][key],
+            "low": row["interval"].get(key, [row["delta"][key]] * 2)[0],
+            "high": row["interval"].get(key, [row["delta"][key]] * 2)[1],
+        }
+        for row in found["policies"]
+        if key in row["delta"]
+    ]
+    if not rows:
+        return False
+    rows.sort(key=lambda r: (abs(r["delta"]), r["policy"]))
+    figure = new_figure(7.2, 1.1 + 0.36 * len(rows))
+    axes = figure.add_subplot()
+    for place, row in enumerate(rows):
+        axes.barh(place, row["delta"], color=LESS if row["delta"] < 0 else MORE, height=0.62)
+        if row["high"] > row["low"]:
+            axes.plot([row["low"], row["high"]], [place, place], color="black", linewidth=1)
+        axes.annotate(
+            f"{row['delta']:+,.4g}",
+            (row["delta"], place),
+            xytext=(4 if row["delta"] >= 0 else -4, 0),
+            textcoords="offset points",
+            ha="left" if row["delta"] >= 0 else "right",
+            va="center",
+            fontsize=7.5,
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [r["policy"] for r in rows], fontsize=7.5)
+    axes.margins(x=0.16)
+    axes.set_xlabel(f"change of {label_of(key)}")
+    base = found["baseline"].get(key)
+    axes.set_title(f"Against {base:,.4g} without a policy" if base is not None else "")
+    save(figure, path, rows)
+    return True
+
+
+def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
+    """Hosted MW against lost work; those that no other policy beats on both are joined.
+
+    Returns:
+        False, and draws nothing, if hosted MW or the work is not known.
+    """
+    points = [{"policy": "no policy", "hosted_mw": found["baseline"].get("hosted_mw"), "lost": 0.0}]
+    points += [
+        {
+            "policy": row["label"],
+            "hosted_mw": row["figures"].get("hosted_mw"),
+            "lost": lost_work_frac(row, found["baseline"]),
+        }
+        for row in found["policies"]
+    ]
+    if any(p["hosted_mw"] is None or p["lost"] is None for p in points):
+        return False
+    for point in points:
+        point["on_frontier"] = not any(_beats(other, point) for other in points)
+    figure = new_figure(7.2, 4.2)
+    axes = figure.add_subplot()
+    front = sorted((p for p in points if p["on_frontier"]), key=lambda p: p["hosted_mw"])
+    axes.plot(
+        [p["hosted_mw"] for p in front], [100 * p["lost"] for p in front], color=FRONT, zorder=1
+    )
+    for point in points:
+        place = (point["hosted_mw"], 100 * point["lost"])
+        axes.scatter(*place, color=FRONT if point["on_frontier"] else "#8C8C8C", zorder=2)
+        axes.annotate(
+            point["policy"], place, xytext=(5, 4), textcoords="offset points", fontsize=7.5
+        )
+    axes.margins(x=0.2, y=0.15)
+    axes.set_xlabel(label_of("hosted_mw"))
+    axes.set_ylabel("work lost [% of the work without a policy]")
+    save(figure, path, points)
+    return True
+
+
+def _beats(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """True if `a` hosts at least as much and loses no more, and is better in one of them."""
+    no_worse = a["hosted_mw"] >= b["hosted_mw"] and a["lost"] <= b["lost"]
+    better = a["hosted_mw"] > b["hosted_mw"] or a["lost"] < b["lost"]
+    return bool(no_worse and better)

@@ -1,0 +1,18 @@
+"""What a site would draw with nothing held back, before anything is run."""
+
+from __future__ import annotations
+
+from sim.scenario.build import build
+from sim.scenario.desk import full_power_w
+from sim.scenario.schema import Scenario, Site
+from sim.units import MEGA
+
+
+def full_site_mw(scenario: Scenario, site: Site) -> float:
+    """MW at the meter of one site of a resolved scenario, all workloads running.
+
+    Raises:
+        InputError: the site cannot be built.
+    """
+    alone = scenario.model_copy(update={"sites": [site]})
+    return full_power_w(build(alone, 0).sites[0]) / MEGA
