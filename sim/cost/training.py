@@ -2,61 +2,35 @@
 
 A step runs `m` micro-batches through `pp` stages of a 1F1B pipeline with `v` model chunks a
 GPU: bubble over useful time = (pp - 1) / (v m) (Narayanan et al. 2021,
-doi:10.1145/3458817.3476209, section 2.2). Then gradients are reduced over dp and the
-optimiser runs. Stages are taken as equal (the embedding and the head are spread over all).
+doi:10.1145/3458817.3476209, section 2.2); DualPipe has (pp / 2 - 1) (F + 2 B - 3 W) with
+F forward, B whole backward and W the weights' half of it (DeepSeek-V3 report,
+arXiv 2412.19437, table 2). Then gradients are reduced over dp and the optimiser runs.
+The embedding and the head are spread over all stages; where layers do not divide evenly, the
+fullest stage sets the pace.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from sim.cost.layout import Layout, check_layout
-from sim.cost.roofline import Floats, GpuWork, gpu_work, shard
+from sim.cost.layout import check_layout
+from sim.cost.training_exchange import expert_exchange, gradient_exchange, region_exchange
+from sim.cost.training_kernels import MicroBatch, Pass, micro_batch
 from sim.cost.training_memory import check_training_memory, gpu_parameters
-from sim.cost.training_setup import TrainingSetup
+from sim.cost.training_phases import Part, Phase, phases_of
+from sim.cost.training_setup import TrainingSetup, check_setup
 from sim.datum import datum
-from sim.flops import compile_step
-from sim.flops.training import BACKWARD, backward_factor
-from sim.hardware.collectives import Transfer, all_gather, all_reduce, all_to_all, reduce_scatter
-from sim.hardware.power import active_power_w, clock_for_cap
+from sim.hardware.collectives import Transfer, all_gather, all_reduce
+from sim.hardware.power import capped_power_w, clock_for_cap
 
 if TYPE_CHECKING:
-    from sim.arch import Architecture
     from sim.hardware.device import Device
     from sim.hardware.node import Node
 
+__all__ = ["Part", "Phase", "TrainingStepCost", "least_cap_w", "training_step"]
 ASSUMPTIONS = "training/assumptions.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a step, on one GPU (the mean over the job's GPUs)."""
-
-    name: str
-    phase: str
-    time_s: float
-    gpu_power_w: float
-    matmul_flops: float = 0.0
-    hbm_bytes: float = 0.0
-    link_bytes: float = 0.0
-
-    @property
-    def energy_j(self) -> float:
-        """Chip energy of one GPU."""
-        return self.time_s * self.gpu_power_w
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """A stretch of a step during which the job's power is taken as constant."""
-
-    name: str
-    time_s: float
-    gpu_power_w: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +41,8 @@ class TrainingStepCost:
         model_flops: 3 x the forward matrix FLOPs of all tokens, no recomputation (causal).
         gpu_memory_bytes: largest memory of a GPU, by what takes it.
         clock_frac: clock of the compute parts over the nominal one.
+        stages: of the pipeline. forward_frac: share of a micro-batch's time that is forward.
+        average: what local SGD does after every `average_steps` steps; None without.
     """
 
     parts: tuple[Part, ...]
@@ -76,11 +52,21 @@ class TrainingStepCost:
     gpu_memory_bytes: dict[str, float]
     clock_frac: float
     peak_flops: float
+    stages: int = 1
+    forward_frac: float = 1 / 3
+    average: Part | None = None
+    average_steps: int = 0
 
     @property
     def time_s(self) -> float:
         """Duration of the step."""
         return sum(p.time_s for p in self.parts)
+
+    @property
+    def mean_time_s(self) -> float:
+        """Duration with its share of the averaging of local SGD."""
+        extra_s = self.average.time_s / self.average_steps if self.average else 0.0
+        return self.time_s + extra_s
 
     @property
     def energy_j(self) -> float:
@@ -90,19 +76,12 @@ class TrainingStepCost:
     @property
     def mfu(self) -> float:
         """Model FLOPs utilisation, of the dense bf16 peak."""
-        return self.model_flops / (self.time_s * self.gpus * self.peak_flops)
+        return self.model_flops / (self.mean_time_s * self.gpus * self.peak_flops)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The parts merged into stretches of constant power, in order."""
-        names = list(dict.fromkeys(p.phase for p in self.parts))
-        merged = []
-        for name in names:
-            parts = [p for p in self.parts if p.phase == name]
-            time_s = sum(p.time_s for p in parts)
-            if time_s > 0:
-                merged.append(Phase(name, time_s, sum(p.energy_j for p in parts) / time_s))
-        return tuple(merged)
+        """The step as stretches of constant power of the whole job, in order."""
+        return phases_of(self.parts, self.stages, self.forward_frac)
 
 
 def training_step(setup: TrainingSetup, node: Node) -> TrainingStepCost:
@@ -114,94 +93,81 @@ def training_step(setup: TrainingSetup, node: Node) -> TrainingStepCost:
             the power cap is below what the lowest clock draws.
     """
     check_layout(setup.arch, setup.layout, node)
+    check_setup(setup)
     memory = check_training_memory(setup, node.device)
-    forward = _forward(setup, node.device)
-    compute, clock_frac = _compute_parts(setup, forward, node.device)
-    busy = (*compute, *_exchange_parts(setup, forward, node))
-    bubble = _bubble(setup, busy, node.device)
-    compute_s = sum(p.time_s for p in compute)
-    parts = (*busy, bubble, *_synchronise_parts(setup, node, compute_s))
+    return step_without_memory_check(setup, node, memory)
+
+
+def step_without_memory_check(
+    setup: TrainingSetup, node: Node, memory: dict[str, float]
+) -> TrainingStepCost:
+    """The same for a setup that is known to fit."""
+    device = node.device
+    batch = micro_batch(setup, device)
+    compute, clock_frac = _compute_parts(setup, batch, device)
+    busy = (*compute, *_exchange_parts(setup, batch, node))
+    times_s = {part.name: part.time_s for part in busy}
+    forward_frac = _forward_share(busy)
+    waits = (_uneven(setup, busy, device), _bubble(setup, times_s, busy, device))
+    compute_s = sum(part.time_s for part in compute)
+    after, average = _synchronise_parts(setup, node, compute_s)
+    parts = tuple(_under_cap(part, setup.cap_w, device) for part in (*busy, *waits, *after))
     return TrainingStepCost(
-        parts=tuple(_under_cap(part, setup.cap_w, node.device) for part in parts),
+        parts=parts,
         gpus=setup.layout.gpus,
         tokens=setup.step_tokens,
-        model_flops=3 * forward.model_flops * setup.micro_batches * setup.layout.dp,
+        model_flops=3 * batch.model_flops * setup.micro_batches * setup.replicas,
         gpu_memory_bytes=memory,
         clock_frac=clock_frac,
-        peak_flops=node.device.matmul_bf16_flops,
+        peak_flops=device.matmul_bf16_flops,
+        stages=setup.layout.pp,
+        forward_frac=forward_frac,
+        average=average and _under_cap(average, setup.cap_w, device),
+        average_steps=setup.regions.local_steps if setup.regions and average else 0,
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Forward:
-    """One micro-batch through the whole model, logits at every position.
-
-    Args:
-        work: of one GPU, if it held all layers.
-        backward: FLOPs of the backward pass over those of the forward one, by row.
-        model_flops: matrix FLOPs of the replica.
-    """
-
-    work: GpuWork
-    backward: Floats
-    model_flops: float
-    all_reduces: float
-    dispatch_bytes: float
-
-
-def _forward(setup: TrainingSetup, device: Device) -> _Forward:
-    # Only these parts of a layout matter here, so a search shares the work.
-    ways = Layout(tp=setup.layout.tp, ep=setup.layout.ep)
-    return _micro_batch(
-        setup.arch, ways, setup.micro_batch_sequences, setup.sequence_tokens, device
-    )
-
-
-@lru_cache(maxsize=1024)
-def _micro_batch(
-    arch: Architecture, ways: Layout, sequences: int, tokens: int, device: Device
-) -> _Forward:
-    program = compile_step(arch)
-    values = program.evaluate(program.uniform_features(sequences, tokens, 0, tokens))
-    sharding = shard(program, device, ways, sequence_parallel=True)
-    return _Forward(
-        work=gpu_work(values, sharding),
-        backward=np.array([backward_factor(name, "flash") for name in program.name]),
-        model_flops=float((values["flops"] * sharding.matmul).sum()),
-        all_reduces=float(program.layers[program.all_reduce_after].sum()),
-        dispatch_bytes=float(values["dispatch_bytes"].sum()),
-    )
+def least_cap_w(setup: TrainingSetup, node: Node) -> float:
+    """Lowest power cap that the job can run under: what its hungriest part draws at least."""
+    batch = micro_batch(setup, node.device)
+    passes = (batch.forward, batch.backward)
+    device = node.device
+    return max(capped_power_w(device, p.power_w(device), device.min_clock_frac) for p in passes)
 
 
 def _compute_parts(
-    setup: TrainingSetup, forward: _Forward, device: Device
+    setup: TrainingSetup, batch: MicroBatch, device: Device
 ) -> tuple[tuple[Part, ...], float]:
     """Forward, recomputation and backward of all micro-batches; and the lowest clock used."""
-    passes = {
-        "forward": forward.work,
-        "backward": forward.work.scaled(forward.backward, BACKWARD),
-    }
+    passes = {"forward": batch.forward, "backward": batch.backward}
     if setup.recompute == "full":
-        passes["recompute"] = forward.work
+        passes["recompute"] = batch.forward
     # Each GPU holds 1/pp of the layers and sees every micro-batch of its pipeline.
     repeats = setup.micro_batches / setup.layout.pp
-    timed = [_compute_part(n, w, repeats, setup, device) for n, w in passes.items()]
+    slower = 1.0
+    if setup.schedule == "dualpipe" and setup.layout.ep > node_gpus_of_exchange():
+        slower = 1 / (1 - _figure("overlap.exchange_processors_frac"))
+    timed = [_compute_part(n, w, repeats * slower, setup, device) for n, w in passes.items()]
     return tuple(part for part, _ in timed), min(clock for _, clock in timed)
 
 
+def node_gpus_of_exchange() -> int:
+    """Experts on more GPUs than this exchange over the network, on processors of the GPU."""
+    return 8
+
+
 def _compute_part(
-    name: str, work: GpuWork, repeats: float, setup: TrainingSetup, device: Device
+    name: str, work: Pass, repeats: float, setup: TrainingSetup, device: Device
 ) -> tuple[Part, float]:
-    """One pass of all micro-batches, at the clock that keeps the cap."""
-    nominal_w = _utilisation_power_w(work, float(work.time_s().sum()), device)
-    clock = 1.0 if setup.cap_w is None else clock_for_cap(device, nominal_w, setup.cap_w)
+    """One pass of all micro-batches, at the clock that keeps the limit."""
+    time_s, power_w, clock = work.at_limit(device, setup.cap_w)
     part = Part(
         name=name,
         phase="pipeline",
-        time_s=float(work.time_s(clock).sum()) * repeats,
-        gpu_power_w=nominal_w if setup.cap_w is None else min(nominal_w, setup.cap_w),
-        matmul_flops=float(work.matmul_flops.sum()) * repeats,
-        hbm_bytes=float(work.hbm_bytes.sum()) * repeats,
+        time_s=time_s * repeats,
+        gpu_power_w=power_w,
+        matmul_flops=work.matmul_flops * repeats,
+        hbm_bytes=work.hbm_bytes * repeats,
     )
     return part, clock
 
@@ -214,95 +180,114 @@ def _under_cap(part: Part, cap_w: float | None, device: Device) -> Part:
     return replace(part, gpu_power_w=cap_w)
 
 
-def _utilisation_power_w(work: GpuWork, time_s: float, device: Device) -> float:
-    return active_power_w(
-        device,
-        float(work.matmul_flops.sum()) / time_s / device.matmul_bf16_flops,
-        float(work.hbm_bytes.sum()) / time_s / device.hbm_bytes_per_s,
-    )
-
-
-def _exchange_parts(setup: TrainingSetup, forward: _Forward, node: Node) -> tuple[Part, ...]:
-    """Exchanges within a pipeline stage: tensor parallel (exposed) and experts (part hidden).
-
-    Forward and backward each do the forward's exchanges once.
-    """
+def _exchange_parts(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Part, ...]:
+    """Exposed exchanges within a pipeline stage. Forward and backward each do them once."""
     layout = setup.layout
     repeats = 2 * setup.micro_batches / layout.pp
-    tokens = setup.micro_batch_sequences * setup.sequence_tokens
-    reduce = all_reduce(tokens * setup.arch.hidden * 2.0, layout.tp, layout.tp_link(node))
-    parts = [
-        _link_part(
-            "tensor parallel", "pipeline", reduce, repeats * forward.all_reduces, node.device
-        )
-    ]
+    width_bytes = setup.micro_batch_tokens * setup.arch.hidden * 2.0
+    reduce = all_reduce(width_bytes, layout.tp, layout.tp_link(node))
+    exposed = 1 - _figure("overlap.tensor_frac")
+    parts = [_link_part("tensor parallel", reduce, repeats * batch.all_reduces * exposed, node)]
+    if layout.pp > 1:
+        link = node.nvlink if layout.gpus <= node.gpus else node.network
+        sent = width_bytes / layout.tp
+        hop = Transfer(link.latency_s + sent / link.bytes_per_s, sent)
+        hops = 2.0 * setup.micro_batches * layout.virtual_stages
+        parts.append(_link_part("stage hand-over", hop, hops * (1 - _stage_overlap()), node))
+    if setup.context_parallel > 1:
+        ways = setup.context_parallel
+        link = setup.fabric.ring(ways, layout.tp, node)
+        keys = all_gather(batch.key_value_bytes / layout.tp, ways, link)
+        shown = repeats * (1 - _figure("overlap.context_frac"))
+        parts.append(_link_part("context parallel", keys, shown, node))
     if layout.ep > 1:
-        # The tp GPUs of a replica share its tokens, so each sends its part of the payload.
-        exchange = all_to_all(forward.dispatch_bytes / layout.tp, layout.ep, layout.ep_link(node))
-        exposed = 1 - datum(ASSUMPTIONS, "overlap.expert_frac").value
-        parts.append(
-            _link_part("expert exchange", "pipeline", exchange, repeats * exposed, node.device)
-        )
+        exchange, shown = expert_exchange(setup, batch, node)
+        parts.append(_link_part("expert exchange", exchange, repeats * shown, node))
     return tuple(parts)
 
 
-def _link_part(name: str, phase: str, transfer: Transfer, repeats: float, device: Device) -> Part:
-    """A part in which a GPU only moves bytes over its links (each byte leaves and enters HBM)."""
+def _stage_overlap() -> float:
+    return _figure("overlap.gradient_frac")
+
+
+def _figure(name: str) -> float:
+    return datum(ASSUMPTIONS, name).value
+
+
+def _link_part(
+    name: str, transfer: Transfer, repeats: float, node: Node, phase: str = "pipeline"
+) -> Part:
+    """A part in which a GPU only moves bytes over its links (each byte leaves and enters HBM).
+
+    It polls meanwhile, so it draws what a GPU with a kernel but without load draws.
+    """
+    device = node.device
     if transfer.time_s == 0 or repeats == 0:
         return Part(name, phase, 0.0, device.active_w)
     hbm_bytes = 2 * transfer.link_bytes
-    memory_util = min(1.0, hbm_bytes / transfer.time_s / device.hbm_bytes_per_s)
+    moved_j = hbm_bytes * device.hbm_byte_j + transfer.link_bytes * device.link_byte_j
+    power_w = (device.active_w + moved_j / transfer.time_s) * (1 + device.model_error_frac)
     return Part(
         name=name,
         phase=phase,
         time_s=transfer.time_s * repeats,
-        gpu_power_w=active_power_w(device, 0.0, memory_util),
+        gpu_power_w=min(device.limit_w, power_w),
         hbm_bytes=hbm_bytes * repeats,
         link_bytes=transfer.link_bytes * repeats,
     )
 
 
-def _bubble(setup: TrainingSetup, busy: tuple[Part, ...], device: Device) -> Part:
+def _forward_share(busy: tuple[Part, ...]) -> float:
+    """Share of forward in a micro-batch; exchanges fall half on each side."""
+    times_s = {part.name: part.time_s for part in busy}
+    total_s = sum(times_s.values())
+    exchanged_s = total_s - sum(times_s.get(n, 0.0) for n in ("forward", "backward", "recompute"))
+    return (times_s["forward"] + exchanged_s / 2) / total_s
+
+
+def _uneven(setup: TrainingSetup, busy: tuple[Part, ...], device: Device) -> Part:
+    """Waiting for the stage that holds a layer more than the mean."""
+    layers, pp = setup.arch.n_layers, setup.layout.pp
+    share = math.ceil(layers / pp) / (layers / pp) - 1
+    return Part("uneven stages", "pipeline", share * sum(p.time_s for p in busy), device.active_w)
+
+
+def _bubble(
+    setup: TrainingSetup, times_s: dict[str, float], busy: tuple[Part, ...], device: Device
+) -> Part:
     """Waiting at the ends of the pipeline, at the power of a GPU that polls."""
-    layout = setup.layout
-    share = (layout.pp - 1) / (layout.virtual_stages * setup.micro_batches)
-    time_s = share * sum(p.time_s for p in busy)
+    pp, m = setup.layout.pp, setup.micro_batches
+    if setup.schedule == "dualpipe":
+        forward_s = times_s["forward"] / m
+        backward_s = (sum(p.time_s for p in busy) - times_s["forward"]) / m
+        weights_s = times_s["backward"] / m / 2
+        time_s = (pp / 2 - 1) * max(0.0, forward_s + 2 * backward_s - 3 * weights_s)
+    else:
+        share = (pp - 1) / (setup.layout.virtual_stages * m)
+        time_s = share * sum(p.time_s for p in busy)
     return Part("bubble", "pipeline", time_s, device.active_w)
 
 
-def _synchronise_parts(setup: TrainingSetup, node: Node, compute_s: float) -> tuple[Part, ...]:
-    """The exposed part of the gradient and weight exchange, and the optimiser.
-
-    Up to ZeRO 1 gradients are reduced and weights gathered once a step. ZeRO 2 keeps no
-    whole gradient, so every micro-batch reduces its own; ZeRO 3 keeps no whole weights, so
-    every micro-batch gathers them for forward and for backward (Rajbhandari et al. 2020,
-    section 7). What is hidden is hidden behind compute, so at most as long as that takes.
-    """
-    layout, device = setup.layout, node.device
-    held = gpu_parameters(setup.arch, layout)
-    link = layout.dp_link(node)
-    gradient_bytes = datum(ASSUMPTIONS, "bytes_per_parameter.gradient").value
-    weight_bytes = datum(ASSUMPTIONS, "bytes_per_parameter.weight").value
-    reduces = setup.micro_batches if layout.zero >= 2 else 1
-    gathers = 2 * setup.micro_batches if layout.zero == 3 else 1
-    reduce = reduce_scatter(held.total * gradient_bytes, layout.dp, link)
-    gather = all_gather(held.total * weight_bytes, layout.dp, link)
-    both = Transfer(
-        reduce.time_s * reduces + gather.time_s * gathers,
-        reduce.link_bytes * reduces + gather.link_bytes * gathers,
-    )
-    hidden_s = min(datum(ASSUMPTIONS, "overlap.gradient_frac").value * both.time_s, compute_s)
-    exposed = 1 - hidden_s / both.time_s if both.time_s else 0.0
-    traffic = datum(ASSUMPTIONS, "bytes_per_parameter.optimiser_traffic").value
-    owned = held.total / (layout.dp if layout.zero >= 1 else 1)
-    optimiser_s = owned * traffic / (device.hbm_bytes_per_s * device.hbm_frac)
-    return (
-        _link_part("gradient exchange", "synchronise", both, exposed, device),
-        Part(
-            "optimiser",
-            "synchronise",
-            optimiser_s,
-            active_power_w(device, 0.0, device.hbm_frac),
-            hbm_bytes=owned * traffic,
-        ),
-    )
+def _synchronise_parts(
+    setup: TrainingSetup, node: Node, compute_s: float
+) -> tuple[tuple[Part, ...], Part | None]:
+    """The exposed part of the gradient and weight exchange, the regions', and the optimiser."""
+    device = node.device
+    both, exposed = gradient_exchange(setup, node, compute_s)
+    parts = [_link_part("gradient exchange", both, exposed, node, "exchange")]
+    average = None
+    if setup.regions:
+        transfer, exposed = region_exchange(setup, compute_s)
+        part = _link_part("region exchange", transfer, exposed, node, "regions")
+        if setup.regions.mode == "local-sgd":
+            average = replace(part, name="average over regions")
+        else:
+            parts.append(part)
+    held = gpu_parameters(setup.arch, setup.layout)
+    owned = held.total / (setup.layout.dp if setup.layout.zero >= 1 else 1)
+    traffic = owned * _figure("bytes_per_parameter.optimiser_traffic")
+    rate = device.hbm_bytes_per_s * device.hbm_frac
+    power_w = (device.static_w + rate * device.hbm_byte_j) * (1 + device.model_error_frac)
+    power_w = min(device.limit_w, power_w)
+    parts.append(Part("optimiser", "optimiser", traffic / rate, power_w, hbm_bytes=traffic))
+    return tuple(parts), average

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sim.datum import datum
+from sim.arch.blocks import DenseFFN, MoE, Norms
+from sim.datum import data
 from sim.errors import CapacityError
 from sim.flops import parameters
-from sim.flops.activations import activation_bytes
+from sim.flops.activations import ELEMENT_BYTES, activation_bytes
 from sim.units import gib
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sim.hardware.device import Device
 
 ASSUMPTIONS = "training/assumptions.yaml"
+FP8_ELEMENT = 0.5
+"""Activations kept in fp8 over bf16 (DeepSeek-V3 report, arXiv 2412.19437, section 3.3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +54,82 @@ def training_memory(setup: TrainingSetup) -> dict[str, float]:
 
     ZeRO shards over the GPUs that hold the same parameters: dp of them for dense ones,
     tp x dp / max(tp, ep) for experts (Rajbhandari et al. 2020,
-    doi:10.1109/SC41405.2020.00024). The first stage of 1F1B holds the activations of `pp`
-    micro-batches of its own layers, that is of one micro-batch of all layers (more when
-    interleaved: Narayanan et al. 2021, doi:10.1145/3458817.3476209, section 2.2).
+    doi:10.1109/SC41405.2020.00024). DualPipe holds two copies of the weights and gradients,
+    one for each direction (DeepSeek-V3 report, arXiv 2412.19437, table 2).
     """
     layout = setup.layout
     held = gpu_parameters(setup.arch, layout)
     expert_copies = layout.tp * layout.dp / max(layout.tp, layout.ep)
+    copies = 2.0 if setup.schedule == "dualpipe" else 1.0
 
     def sharded(name: str, stage: int) -> float:
-        per_parameter = datum(ASSUMPTIONS, f"bytes_per_parameter.{name}").value
+        per_parameter = bytes_per_parameter(setup.precision, name)
         if layout.zero < stage:
             return per_parameter * held.total
         return per_parameter * (held.dense / layout.dp + held.expert / expert_copies)
 
+    return {
+        "weights": sharded("weight", 3) * copies,
+        "gradients": sharded("gradient", 2) * copies,
+        "optimiser": sharded("optimiser", 1),
+        "activations": _activations(setup),
+    }
+
+
+def bytes_per_parameter(precision: str, name: str) -> float:
+    """Bytes of a parameter's weight, gradient or optimiser state."""
+    own = f"bytes_per_parameter.{name}_{precision}"
+    entries = data(ASSUMPTIONS)
+    return (entries[own] if own in entries else entries[f"bytes_per_parameter.{name}"]).value
+
+
+def _activations(setup: TrainingSetup) -> float:
+    """What the first pipeline stage keeps for backward.
+
+    It holds the activations of `pp` micro-batches of its own layers, that is of one
+    micro-batch of all layers; interleaved more: (pp - 1) / (pp v) of one (Narayanan et al.
+    2021, doi:10.1145/3458817.3476209, section 2.2); DualPipe pp + 1 (DeepSeek-V3 report,
+    table 2). Few micro-batches fill less.
+    """
+    layout = setup.layout
     v, pp = layout.virtual_stages, layout.pp
-    in_flight = min(1.0, setup.micro_batches / pp)
-    interleaving = 1 + (pp - 1) / (pp * v) if v > 1 else 1.0
-    all_layers_bytes = activation_bytes(
+    share = 1.0
+    if setup.schedule == "dualpipe":
+        share = (pp + 1) / pp
+    elif v > 1:
+        share = 1 + (pp - 1) / (pp * v)
+    share = min(share, setup.micro_batches / pp * 1.0 if v == 1 else share)
+    kept = activation_bytes(
         setup.arch,
         setup.micro_batch_sequences,
         setup.sequence_tokens,
         setup.recompute,
         tp=layout.tp,
     )
-    return {
-        "weights": sharded("weight", 3),
-        "gradients": sharded("gradient", 2),
-        "optimiser": sharded("optimiser", 1),
-        "activations": all_layers_bytes * in_flight * interleaving,
-    }
+    if setup.recompute == "selective":
+        kept -= _cheap_to_redo(setup)
+    element = FP8_ELEMENT if setup.precision == "fp8" else 1.0
+    return kept * share * element / setup.context_parallel
+
+
+def _cheap_to_redo(setup: TrainingSetup) -> float:
+    """What selective recomputation makes again from its neighbours, element by element.
+
+    The product of gate and value from both, and the outputs of norms from their inputs; with
+    flash attention these are all that is left to drop without doing a matrix product twice
+    (Korthikanti et al. 2022, arXiv 2205.05198, section 5, chose the scores; DeepSeek-V3
+    report, section 3.2.3, drops norms, and the products of gated layers).
+    """
+    tokens = setup.micro_batch_sequences * setup.sequence_tokens
+    elements = 0.0
+    for block, invocations, _ in setup.arch.blocks():
+        if isinstance(block, DenseFFN) and block.gated:
+            elements += invocations * block.width
+        elif isinstance(block, MoE) and block.gated:
+            elements += invocations * (block.top_k * block.width + block.shared_width)
+        elif isinstance(block, Norms):
+            elements += invocations * block.width * block.count
+    return ELEMENT_BYTES * tokens * elements / setup.layout.tp
 
 
 def check_training_memory(setup: TrainingSetup, device: Device) -> dict[str, float]:
@@ -102,9 +151,7 @@ def check_training_memory(setup: TrainingSetup, device: Device) -> dict[str, flo
     return parts
 
 
-def checkpoint_bytes(arch: Architecture) -> float:
+def checkpoint_bytes(arch: Architecture, precision: str = "bf16") -> float:
     """Bytes of a checkpoint: weights and optimiser state of all parameters."""
-    per_parameter = sum(
-        datum(ASSUMPTIONS, f"bytes_per_parameter.{name}").value for name in ("weight", "optimiser")
-    )
+    per_parameter = sum(bytes_per_parameter(precision, name) for name in ("weight", "optimiser"))
     return parameters(arch).total * per_parameter

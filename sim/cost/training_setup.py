@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sim.arch import Architecture
 from sim.cost.layout import Layout
+from sim.cost.training_network import RAIL_FAT_TREE, Fabric, Regions
+from sim.errors import InputError
 from sim.flops.training import Recompute
+
+TrainingPrecision = Literal["bf16", "fp8"]
+Schedule = Literal["1f1b", "dualpipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +20,17 @@ class TrainingSetup:
     """What is trained, and how it is laid out.
 
     Args:
+        layout: `dp` counts the GPUs of a stage that hold the same tensor slice: replicas
+            times context-parallel ranks, as sharded data parallelism sees them.
         global_batch_tokens: wanted tokens of an optimiser step; rounded to whole micro-batches.
         recompute: activations kept from forward to backward: all (`none`), all but the
             attention core (`selective`), or only each layer's input (`full`).
         cap_w: power cap of each GPU, None for none.
+        precision: of the layers' matrix products. `fp8` as in DeepSeek-V3: weights,
+            activations and gradients in blocks; attention, embedding and head stay bf16.
+        context_parallel: GPUs that share the tokens of a sequence; divides `layout.dp`.
+        schedule: `1f1b`, interleaved by `layout.virtual_stages`, or `dualpipe`.
+        fabric: the network between nodes. regions: sites that share the job; None: one.
     """
 
     arch: Architecture
@@ -27,15 +40,60 @@ class TrainingSetup:
     micro_batch_sequences: int = 1
     recompute: Recompute = "selective"
     cap_w: float | None = None
+    precision: TrainingPrecision = "bf16"
+    context_parallel: int = 1
+    schedule: Schedule = "1f1b"
+    fabric: Fabric = RAIL_FAT_TREE
+    regions: Regions | None = None
+
+    @property
+    def replicas(self) -> int:
+        """Pipelines that work on different sequences."""
+        return max(1, self.layout.dp // self.context_parallel)
 
     @property
     def micro_batches(self) -> int:
         """Micro-batches that each pipeline runs in a step, at least 1."""
-        tokens = self.layout.dp * self.micro_batch_sequences * self.sequence_tokens
+        tokens = self.replicas * self.micro_batch_sequences * self.sequence_tokens
         return max(1, round(self.global_batch_tokens / tokens))
+
+    @property
+    def micro_batch_tokens(self) -> float:
+        """Tokens of a micro-batch that one context-parallel rank holds."""
+        return self.micro_batch_sequences * self.sequence_tokens / self.context_parallel
 
     @property
     def step_tokens(self) -> int:
         """Tokens of one optimiser step, over all replicas."""
-        sequences = self.micro_batches * self.micro_batch_sequences * self.layout.dp
+        sequences = self.micro_batches * self.micro_batch_sequences * self.replicas
         return sequences * self.sequence_tokens
+
+
+def check_setup(setup: TrainingSetup) -> None:
+    """Refuse what the parts cannot share.
+
+    Raises:
+        InputError: names the field, its value and its limit.
+    """
+    layout, ways = setup.layout, setup.context_parallel
+    if layout.dp % ways or setup.sequence_tokens % ways:
+        raise InputError(
+            f"context_parallel {ways} does not divide dp {layout.dp} and the sequence of "
+            f"{setup.sequence_tokens} tokens",
+            "give a common divisor",
+            path="context_parallel",
+        )
+    if setup.schedule == "dualpipe" and (layout.virtual_stages > 1 or layout.pp % 2):
+        raise InputError(
+            f"dualpipe needs an even pp and no virtual_stages, not pp {layout.pp} and "
+            f"virtual_stages {layout.virtual_stages}",
+            "give an even pp, or schedule 1f1b",
+            path="schedule",
+        )
+    regions = setup.regions
+    if regions and setup.replicas % regions.count:
+        raise InputError(
+            f"{setup.replicas} data-parallel replicas do not divide over {regions.count} regions",
+            f"give a dp that is a multiple of {regions.count}",
+            path="layout.dp",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from sim import arch
 from sim.cost.layout import Layout, check_layout
 from sim.cost.plan_training import candidates, plan_training, why_slower
-from sim.cost.training import training_step
+from sim.cost.training import least_cap_w, training_step
 from sim.cost.training_memory import gpu_parameters, training_memory
 from sim.cost.training_setup import TrainingSetup
 from sim.errors import CapacityError, InputError
@@ -26,18 +27,26 @@ LLAMA_70B = arch.load("llama-3-70b")
 SETUP = TrainingSetup(LLAMA_70B, Layout(8, 4, 64, zero=1, virtual_stages=2), 8192, 8 * 2**20)
 
 
-@pytest.mark.parametrize(("dp", "published_mfu"), [(64, 0.43), (128, 0.41)])
-def test_llama_3_405b_reaches_the_published_mfu(dp: int, published_mfu: float) -> None:
-    """Reported: 43 % on 8,192 and 41 % on 16,384 H100 (Llama 3 report, arXiv 2407.21783, table 4).
+@pytest.mark.parametrize(
+    ("dp", "sequence", "ways", "published_mfu"),
+    [(64, 8192, 1, 430 / 989.4), (128, 8192, 1, 400 / 989.4), (128, 131072, 16, 380 / 989.4)],
+)
+def test_llama_3_405b_comes_near_the_published_mfu_and_fits(
+    dp: int, sequence: int, ways: int, published_mfu: float
+) -> None:
+    """Reported: 430, 400 and 380 TFLOP/s a GPU (Llama 3 report, arXiv 2407.21783, table 4).
 
-    The published layout: tp 8, pp 16, 16M tokens, no recomputation, sharded gradients. Time is
-    tested apart from memory: our activation estimate for it is 7 GiB more than a GPU has.
+    The published layout: tp 8, pp 16, 16M tokens, no recomputation of matrix products,
+    sharded gradients, context parallelism of 16 for long sequences.
     """
-    roomy = replace(NODE, device=replace(NODE.device, memory_bytes=100e9))
     setup = TrainingSetup(
-        arch.load("llama-3.1-405b"), Layout(8, 16, dp, zero=2, virtual_stages=4), 8192, 16 * 2**20
+        arch.load("llama-3.1-405b"),
+        Layout(8, 16, dp, zero=2, virtual_stages=4),
+        sequence,
+        16 * 2**20,
+        context_parallel=ways,
     )
-    assert training_step(setup, roomy).mfu == pytest.approx(published_mfu, rel=0.10)
+    assert training_step(setup, NODE).mfu == pytest.approx(published_mfu, rel=0.10)
 
 
 def test_parts_make_up_the_step() -> None:
@@ -46,7 +55,7 @@ def test_parts_make_up_the_step() -> None:
     assert cost.energy_j == pytest.approx(
         cost.gpus * sum(p.time_s * p.gpu_power_w for p in cost.phases)
     )
-    assert {p.phase for p in cost.parts} == {"pipeline", "synchronise"}
+    assert {p.phase for p in cost.parts} == {"pipeline", "exchange", "optimiser"}
     assert all(120 <= p.gpu_power_w <= 700 for p in cost.parts)
 
 
@@ -62,7 +71,7 @@ def test_model_flops_are_six_per_parameter_and_token_plus_attention() -> None:
 
 def test_the_bubble_is_that_of_the_interleaved_pipeline() -> None:
     parts = {p.name: p.time_s for p in training_step(SETUP, NODE).parts}
-    busy_s = parts["forward"] + parts["backward"] + parts["tensor parallel"]
+    busy_s = sum(parts[n] for n in ("forward", "backward", "tensor parallel", "stage hand-over"))
     assert parts["bubble"] == pytest.approx(busy_s * 3 / (2 * SETUP.micro_batches))
 
 
@@ -81,7 +90,7 @@ def test_full_recomputation_costs_a_forward_pass_and_frees_memory() -> None:
     assert again.model_flops == kept.model_flops
 
 
-@given(st.floats(180, 700))
+@given(st.floats(math.ceil(least_cap_w(SETUP, NODE)), 700))
 @settings(max_examples=20)
 def test_a_cap_is_kept_and_slows_the_step(cap_w: float) -> None:
     free, capped = training_step(SETUP, NODE), training_step(replace(SETUP, cap_w=cap_w), NODE)
@@ -146,7 +155,8 @@ def test_higher_zero_stages_move_more_and_hide_at_most_behind_compute() -> None:
             held * (4 * reduces + 2 * gathers) / link.bytes_per_s
             + (reduces + gathers) * link.latency_s
         )
-        exposed_s = whole_s - min(0.8 * whole_s, compute_s)
+        window_s = compute_s if stage >= 2 else compute_s / m
+        exposed_s = whole_s - min(0.8 * whole_s, window_s)
         assert times_s[stage] == pytest.approx(exposed_s)
 
 

@@ -1,0 +1,112 @@
+"""What GPUs send each other in a training step besides tensor parallelism, and what shows.
+
+Each function gives a transfer and the share of its time that is not hidden behind compute.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim.arch.blocks import MoE
+from sim.cost.training_memory import bytes_per_parameter, gpu_parameters
+from sim.datum import datum
+from sim.flops import parameters
+from sim.hardware.collectives import Transfer, all_gather, all_to_all, reduce_scatter
+
+if TYPE_CHECKING:
+    from sim.arch import Architecture
+    from sim.cost.training_kernels import MicroBatch
+    from sim.cost.training_setup import TrainingSetup
+    from sim.hardware.node import Node
+
+ASSUMPTIONS = "training/assumptions.yaml"
+
+
+def _figure(name: str) -> float:
+    return datum(ASSUMPTIONS, name).value
+
+
+def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Transfer, float]:
+    """Dispatch and combine of all layers of a micro-batch.
+
+    Between nodes a token is sent once to each node that holds one of its experts, and
+    spread inside by NVLink (DeepSeek-V3 report, section 3.2.2): with k experts drawn over N
+    nodes that is N (1 - (1 - 1/N)^k) nodes, 1 - 1/N of them others.
+    """
+    layout = setup.layout
+    sent = batch.dispatch_bytes / layout.tp / setup.context_parallel
+    link = setup.fabric.exchange(layout.ep, node)
+    nodes = max(1.0, layout.ep / node.gpus)
+    if nodes > 1:
+        top_k = most_chosen(setup.arch)
+        others = nodes * (1 - (1 - 1 / nodes) ** top_k) * (1 - 1 / nodes)
+        inside = all_to_all(sent, node.gpus, node.nvlink)
+        across_bytes = sent * min(1.0, others / top_k)
+        across_s = link.latency_s + across_bytes / link.bytes_per_s
+        one = Transfer(max(inside.time_s, across_s), across_bytes + inside.link_bytes)
+    else:
+        one = all_to_all(sent, layout.ep, link)
+    if setup.schedule == "dualpipe":
+        compute_s = (batch.forward.time_s() + batch.backward.time_s()) / 2
+        return one, max(0.0, 1 - compute_s / one.time_s)
+    return one, 1 - _figure("overlap.expert_frac")
+
+
+def most_chosen(arch: Architecture) -> int:
+    """Routed experts of a token in the layer that has most; 1 for a model without."""
+    return max((b.top_k for b, _, _ in arch.blocks() if isinstance(b, MoE)), default=1)
+
+
+def gradient_exchange(setup: TrainingSetup, node: Node, compute_s: float) -> tuple[Transfer, float]:
+    """Reducing gradients and gathering weights over the GPUs that hold the same parameters.
+
+    Up to ZeRO 1 gradients are reduced and weights gathered once a step. ZeRO 2 keeps no
+    whole gradient, so every micro-batch reduces its own; ZeRO 3 keeps no whole weights, so
+    every micro-batch gathers them for forward and for backward (Rajbhandari et al. 2020,
+    section 7). What is hidden is hidden behind the micro-batches whose gradients or weights
+    they are: once a step behind one micro-batch, else behind all.
+    """
+    layout = setup.layout
+    held = gpu_parameters(setup.arch, layout)
+    reduces = setup.micro_batches if layout.zero >= 2 else 1
+    gathers = 2 * setup.micro_batches if layout.zero == 3 else 1
+    gradient, weight = _figure("bytes_per_parameter.gradient"), weight_bytes(setup)
+    copies = max(1, round(layout.tp * layout.dp / max(layout.tp, layout.ep)))
+    ways = ((held.dense, layout.dp, layout.tp), (held.expert, copies, max(layout.tp, layout.ep)))
+    time_s = link_bytes = 0.0
+    for count, members, stride in ways:
+        link = setup.fabric.ring(members, stride, node)
+        reduce = reduce_scatter(count * gradient, members, link)
+        gather = all_gather(count * weight, members, link)
+        time_s += reduce.time_s * reduces + gather.time_s * gathers
+        link_bytes += reduce.link_bytes * reduces + gather.link_bytes * gathers
+    if time_s == 0:
+        return Transfer(0.0, 0.0), 0.0
+    window_s = compute_s if layout.zero >= 2 else compute_s / setup.micro_batches
+    hidden_s = min(_figure("overlap.gradient_frac") * time_s, window_s)
+    return Transfer(time_s, link_bytes), 1 - hidden_s / time_s
+
+
+def weight_bytes(setup: TrainingSetup) -> float:
+    """Bytes of a weight as it is gathered and multiplied."""
+    return bytes_per_parameter(setup.precision, "weight")
+
+
+def region_exchange(setup: TrainingSetup, compute_s: float) -> tuple[Transfer, float]:
+    """What passes between regions, all parameters of the model through each site's link.
+
+    A step's gradients can hide behind one micro-batch; averaging in local SGD hides nothing.
+    """
+    regions = setup.regions
+    if regions is None or regions.count == 1:
+        return Transfer(0.0, 0.0), 0.0
+    count = parameters(setup.arch).total
+    if regions.mode == "local-sgd":
+        payload = 2 * count * _figure("local_sgd.weight_bytes")
+        hideable_s = 0.0
+    else:
+        payload = count * (_figure("bytes_per_parameter.gradient") + weight_bytes(setup))
+        hideable_s = compute_s / setup.micro_batches
+    time_s = regions.exchange_s(payload, setup.layout.dp)
+    hidden_s = min(_figure("overlap.gradient_frac") * time_s, hideable_s)
+    return Transfer(time_s, payload / setup.layout.gpus), 1 - hidden_s / time_s
