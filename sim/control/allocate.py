@@ -103,7 +103,8 @@ class _Plan:
 
     def expected_w(self) -> float:
         chips_w = sum(self.chip_w(w) for w in self.view.workloads)
-        return max(0.0, self.view.meter_w(chips_w) - self.battery_w - self.generation_w)
+        own_w = self.view.own_w + self.battery_w + self.generation_w
+        return max(0.0, self.view.meter_w(chips_w) - own_w)
 
     def chip_w(self, workload: WorkloadView) -> float:
         if workload.name in self.suspended:

@@ -63,11 +63,12 @@ class SiteView:
         time_s: simulation time of the tick.
         interval_s: until the next tick.
         import_w: mean over the last interval of what the site took from the grid.
-        fixed_w: power at the meter with all chips at zero.
-        meter_w_per_chip_w: what one more watt of chip power adds at the meter.
+        fixed_w: power of the building with all chips at zero.
+        meter_w_per_chip_w: what one more watt of chip power adds to it.
         other_chip_w: chip power of GPUs that no workload holds.
+        own_w: what PV, wind and generators that run by themselves give now.
         battery_w: discharge that the site's storage can hold until the next tick.
-        generation_w: what its dispatchable generators can give by then.
+        generation_w: rating of its backup generators.
         elsewhere: the same signals at the other sites, by name.
     """
 
@@ -80,12 +81,13 @@ class SiteView:
     other_chip_w: float
     workloads: tuple[WorkloadView, ...]
     grid: GridSignals
+    own_w: float = 0.0
     battery_w: float = 0.0
     generation_w: float = 0.0
     elsewhere: Mapping[str, GridSignals] = field(default_factory=dict)
 
     def meter_w(self, chip_w: float) -> float:
-        """Power at the meter when the workloads' chips draw `chip_w`."""
+        """Power of the building when the workloads' chips draw `chip_w`."""
         return self.fixed_w + self.meter_w_per_chip_w * (chip_w + self.other_chip_w)
 
     def told(self, grid: GridSignals, elsewhere: Mapping[str, GridSignals]) -> SiteView:
@@ -98,8 +100,13 @@ class SiteView:
 
     @property
     def full_w(self) -> float:
-        """Power at the meter with nothing held back."""
+        """Power of the building with nothing held back."""
         return self.meter_w(sum(w.full_chip_w for w in self.workloads))
+
+    @property
+    def full_import_w(self) -> float:
+        """What the site would take from the grid with nothing held back."""
+        return max(0.0, self.full_w - self.own_w)
 
 
 @dataclass(frozen=True, slots=True)

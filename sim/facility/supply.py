@@ -79,13 +79,17 @@ class SupplyOrder:
     """What the grid or a control rule asks for the interval to come.
 
     Attributes:
-        import_limit_w: largest import for now; 0 when the grid is lost.
+        import_limit_w: largest import for now; 0 when the grid is lost. What is above it is
+            unserved.
+        import_target_w: import that storage and backup generators try to keep to; what they
+            cannot give is imported all the same.
         price_usd_per_mwh: market price now.
         discharge: help the grid: battery and backup generators as hard as they can.
         battery_w: set point of the battery (> 0 charges), in place of its rule.
     """
 
     import_limit_w: float | None = None
+    import_target_w: float | None = None
     price_usd_per_mwh: float | None = None
     discharge: bool = False
     battery_w: float | None = None
@@ -184,10 +188,13 @@ def plan(
     limit_w = plant.import_limit_w
     if order.import_limit_w is not None:
         limit_w = min(limit_w, max(order.import_limit_w, 0.0))
-    running = _run_generators(plant, state, dt_s, facility_w - sun_w - wind_w, limit_w, order)
+    target_w = limit_w
+    if order.import_target_w is not None:
+        target_w = min(limit_w, max(order.import_target_w, 0.0))
+    running = _run_generators(plant, state, dt_s, facility_w - sun_w - wind_w, target_w, order)
     generation_w = math.fsum(g.output_w for g in running)
     net_w = facility_w - sun_w - wind_w - generation_w
-    battery_w = _battery_w(plant, state, dt_s, net_w, limit_w, order)
+    battery_w = _battery_w(plant, state, dt_s, net_w, target_w, order)
     grid_w = net_w + battery_w
     import_w = min(max(grid_w, 0.0), limit_w)
     export_w = min(max(-grid_w, 0.0), plant.export_limit_w)

@@ -104,6 +104,7 @@ def _loop(summary: Json) -> Json:
     return {
         "restrained_h": max((site["restrained_h"] for site in sites), default=0.0),
         "held_back_mwh": total("held_back_mwh"),
+        "relief_mwh": total("relief_mwh"),
         "missed_mwh": total("missed_mwh"),
         "suspended_gpu_h": total("suspended_gpu_h"),
         "energy_cost_usd": total("cost_usd"),

@@ -14,6 +14,7 @@ from sim.control.allocate import SiteOrders
 from sim.control.rule import Rule
 from sim.control.view import GridSignals, Proposal, SiteView, WorkloadView
 from sim.errors import CapacityError
+from sim.facility.supply import SupplyOrder
 from sim.scenario.build import SiteRun
 from sim.scenario.fleets import Fleet
 from sim.scenario.schema.control import IntervalCoupling
@@ -31,7 +32,9 @@ class SiteBook:
 
     Attributes:
         restrained_h: hours with an order in force.
-        held_back_mwh: in them, energy at full power less what the meter showed.
+        held_back_mwh: in them, what the building did not draw of its full power: work that
+            waits or is lost.
+        relief_mwh: in them, what the grid did not have to give; storage and supply included.
         missed_mwh: metered above the limit in force.
         orders: changes of the orders. refused_orders: changes that the site did not follow.
         cost_usd: metered energy at the price of its interval. carbon_kg: likewise.
@@ -40,6 +43,7 @@ class SiteBook:
 
     restrained_h: float = 0.0
     held_back_mwh: float = 0.0
+    relief_mwh: float = 0.0
     missed_mwh: float = 0.0
     orders: int = 0
     refused_orders: int = 0
@@ -64,15 +68,14 @@ class SiteDesk:
         self.orders = SiteOrders()
         self.book = SiteBook()
         self._memories: list[Any] = [None] * len(rules)
-        self._meter = Integral(site.meter.facility_w)
-        self._metered_j, self._since_ps = 0.0, 0
+        self._meter = Integral(site.meter.import_w)
+        self._building = Integral(site.meter.facility_w)
+        self._metered_j, self._built_j, self._since_ps = 0.0, 0.0, 0
         self._import_w: float | None = None
         self._told = GridSignals()
-        self._full_w = 0.0
+        self._full_w = self._full_import_w = 0.0
         self._rise = _LargestRise()
-        site.meter.facility_w.subscribe(self._rise)
-        self._fixed_w = site.plant.parts(0.0).facility_w
-        self._slope = (site.plant.parts(MEGA).facility_w - self._fixed_w) / MEGA
+        site.meter.import_w.subscribe(self._rise)
         self._training = {n: _TrainingPower(j, spec.lowest_cap_w) for n, j in site.jobs.items()}
         self._caps = {n: _serving_caps(f, spec.lowest_cap_w) for n, f in site.fleets.items()}
 
@@ -96,18 +99,24 @@ class SiteDesk:
             [view.now() for view in self._training.values()]
             + [self._serving(name, fleet) for name, fleet in self.site.fleets.items()]
         )
+        plant, time_s = self.site.plant, to_s(now_ps)
+        fixed_w = plant.parts(0.0, time_s).facility_w
+        own_w, battery_w, generation_w = _supply_w(self.site, self.spec.interval_s)
         view = SiteView(
             name=self.name,
-            time_s=to_s(now_ps),
+            time_s=time_s,
             interval_s=self.spec.interval_s,
             import_w=0.0,
-            fixed_w=self._fixed_w,
-            meter_w_per_chip_w=self._slope,
+            fixed_w=fixed_w,
+            meter_w_per_chip_w=(plant.parts(MEGA, time_s).facility_w - fixed_w) / MEGA,
             other_chip_w=self.site.meter.idle_w,
             workloads=workloads,
             grid=GridSignals(),
+            own_w=own_w,
+            battery_w=battery_w,
+            generation_w=generation_w,
         )
-        return view.metered(view.full_w if self._import_w is None else self._import_w)
+        return view.metered(view.full_import_w if self._import_w is None else self._import_w)
 
     def _serving(self, name: str, fleet: Fleet) -> WorkloadView:
         return WorkloadView(
@@ -131,6 +140,7 @@ class SiteDesk:
         """Put orders in force; returns those that were before."""
         before, self.orders = self.orders, orders
         self._told, self._full_w = view.grid, view.full_w
+        self._full_import_w = view.full_import_w
         self.book.orders += orders != before
         return before
 
@@ -139,8 +149,9 @@ class SiteDesk:
         span_s = to_s(now_ps - self._since_ps)
         if span_s <= 0:
             return
-        total_j = self._meter.at(now_ps)
-        metered_j, self._metered_j, self._since_ps = total_j - self._metered_j, total_j, now_ps
+        total_j, built_j = self._meter.at(now_ps), self._building.at(now_ps)
+        metered_j, self._metered_j = total_j - self._metered_j, total_j
+        drawn_j, self._built_j, self._since_ps = built_j - self._built_j, built_j, now_ps
         mean_w = metered_j / span_s
         if self._import_w is not None:
             rise_mw = (mean_w - self._import_w) / MEGA
@@ -149,9 +160,11 @@ class SiteDesk:
         book, orders, hours = self.book, self.orders, span_s / S_PER_H
         book.cost_usd += metered_j / J_PER_MWH * self._told.price_usd_per_mwh
         book.carbon_kg += metered_j / J_PER_MWH * self._told.carbon_kg_per_mwh
-        if self._full_w - orders.expected_w > LEAST_W:
+        if self._full_import_w - orders.expected_w > LEAST_W:
             book.restrained_h += hours
-            book.held_back_mwh += max(0.0, self._full_w * span_s - metered_j) / J_PER_MWH
+            book.held_back_mwh += max(0.0, self._full_w * span_s - drawn_j) / J_PER_MWH
+            full_j = self._full_import_w * span_s
+            book.relief_mwh += max(0.0, full_j - metered_j) / J_PER_MWH
         if orders.limit_w is not None:
             book.missed_mwh += max(0.0, metered_j - orders.limit_w * span_s) / J_PER_MWH
         gpus = {n: j.plan.step.gpus for n, j in self.site.jobs.items()}
@@ -160,7 +173,12 @@ class SiteDesk:
         book.capped_gpu_h += sum(gpus[name] for name in orders.caps_w) * hours
 
     def obey(self, before: SiteOrders, orders: SiteOrders, now_ps: int) -> None:
-        """Give the workloads what changed between two orders."""
+        """Give the supply and the workloads what changed between two orders."""
+        if not self.site.meter.supply.plant.is_bare:
+            target_w = orders.expected_w if orders.battery_w or orders.generation_w else None
+            price = self._told.price_usd_per_mwh
+            order = SupplyOrder(import_target_w=target_w, price_usd_per_mwh=price)
+            self.site.meter.command(now_ps, order)
         for name, job in self.site.jobs.items():
             if name in orders.suspend and name not in before.suspend:
                 job.suspend()
@@ -181,6 +199,20 @@ def full_power_w(site: SiteRun) -> float:
     chips_w = sum(step.energy_j / step.time_s for step in steps)
     chips_w += sum(fleet.expected_power_w(None) for fleet in site.fleets.values())
     return site.plant.parts(chips_w + site.meter.idle_w).facility_w
+
+
+def _supply_w(site: SiteRun, interval_s: float) -> tuple[float, float, float]:
+    """What runs behind the meter by itself, and what battery and backup sets could give."""
+    supply = site.meter.supply
+    plant, now = supply.plant, supply.planned
+    if plant.is_bare or now is None:
+        return 0.0, 0.0, 0.0
+    backup = [g.rule == "backup" for g in plant.generators]
+    states = zip(backup, now.generators, strict=True)
+    running_w = sum(state.output_w for is_backup, state in states if not is_backup)
+    backup_w = sum(g.capacity_w for g in plant.generators if g.rule == "backup")
+    battery_w = plant.battery.most_discharge_w(supply.state.stored_j, interval_s)
+    return now.pv_w + now.wind_w + running_w, battery_w, backup_w
 
 
 class _LargestRise:

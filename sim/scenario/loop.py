@@ -144,7 +144,9 @@ class ControlLoop:
 
 
 def _draw(desk: SiteDesk, view: SiteView) -> Draw:
-    return Draw(desk.site.spec.at.zone, view.import_w, view.full_w, desk.take_largest_rise_w())
+    return Draw(
+        desk.site.spec.at.zone, view.import_w, view.full_import_w, desk.take_largest_rise_w()
+    )
 
 
 def _mine(rules: tuple[RuleAt, ...], site: SiteRun) -> tuple[Rule, ...]:

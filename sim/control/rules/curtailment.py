@@ -46,7 +46,7 @@ class Curtailment:
     def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:
         """Hold back what the place lacks."""
         state: _State = memory or _State()
-        full_w = view.full_w
+        full_w = view.full_import_w
         short_w = min(view.grid.short_w, self.depth_frac * full_w)
         since_s = state.since_s if state.since_s is not None else view.time_s
         due = short_w > 0 and view.time_s - since_s >= self.notice_s
@@ -62,5 +62,5 @@ class Curtailment:
 
     def _left_w(self, state: _State, view: SiteView) -> float:
         """What the rest of the budget holds back until the next tick."""
-        budget_j = self.budget_frac * view.full_w * HOURS_PER_YEAR * S_PER_H
+        budget_j = self.budget_frac * view.full_import_w * HOURS_PER_YEAR * S_PER_H
         return max(0.0, budget_j - state.used_j) / view.interval_s

@@ -33,4 +33,4 @@ class DemandResponse:
             since_h %= self.every_h
         if self.depth_frac == 0 or not 0 <= since_h < self.duration_h:
             return NOTHING, memory
-        return Proposal(limit_w=(1 - self.depth_frac) * view.full_w), memory
+        return Proposal(limit_w=(1 - self.depth_frac) * view.full_import_w), memory

@@ -35,4 +35,4 @@ class PriceResponse:
         since_s = switch.since_s(memory, view.time_s, view.grid.price_usd_per_mwh)
         if since_s is None or self.depth_frac == 0:
             return NOTHING, since_s
-        return Proposal(limit_w=(1 - self.depth_frac) * view.full_w), since_s
+        return Proposal(limit_w=(1 - self.depth_frac) * view.full_import_w), since_s

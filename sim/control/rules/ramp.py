@@ -30,4 +30,4 @@ class RampLimit:
     def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:
         """The last power and the ramp until the next tick; no limit once the site is full."""
         limit_w = view.import_w + self.up_mw_per_min * MEGA / 60.0 * view.interval_s
-        return (Proposal(limit_w=limit_w) if limit_w < view.full_w else NOTHING), memory
+        return (Proposal(limit_w=limit_w) if limit_w < view.full_import_w else NOTHING), memory
