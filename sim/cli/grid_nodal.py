@@ -91,6 +91,7 @@ def _add_hosting(verbs: Any) -> None:
         default="left-out",
         help="limits that are over before the load: no limit, or may not get worse",
     )
+    _add_least_effect(hosting)
     hosting.add_argument("--curve", type=int, default=0, metavar="N", help="joint: best 1 to N")
     hosting.add_argument("--workers", type=int, default=1, metavar="N")
     hosting.add_argument("--figures", type=Path, metavar="DIR", help="map and curve (SVG, CSV)")
@@ -104,6 +105,8 @@ def _add_states(verbs: Any) -> None:
     states.add_argument("--buses", type=int, default=20, metavar="N", help="in each state")
     states.add_argument("--state", default="", metavar="TX,...", help="default: all")
     _add_emergency(states, rating=False)
+    _add_least_effect(states)
+    states.add_argument("--figures", type=Path, metavar="DIR", help="chart by state (SVG, CSV)")
     states.add_argument("--workers", type=int, default=1, metavar="N")
     states.add_argument("--json", action="store_true", help="print JSON")
     states.set_defaults(handler=handle_states)
@@ -155,6 +158,16 @@ def _add_emergency(parser: argparse.ArgumentParser, *, rating: bool = True) -> N
         parser.add_argument(
             "--emergency-rating", choices=("a", "b", "c"), default="a", help="which rating"
         )
+
+
+def _add_least_effect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--least-effect",
+        type=float,
+        default=0.0,
+        metavar="FRAC",
+        help="leave out limits that feel less than this share of the load",
+    )
 
 
 def _add_susceptance(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +224,7 @@ def handle_hosting(args: argparse.Namespace) -> int:
         emergency_rating=args.emergency_rating,
         preexisting=args.preexisting,
         susceptance=args.susceptance,
+        least_effect_frac=args.least_effect,
         curve_sites=args.curve,
         workers=args.workers,
     )
@@ -247,8 +261,15 @@ def handle_states(args: argparse.Namespace) -> int:
         buses_per_state=args.buses,
         state=_words(args.state),
         emergency_factor=args.emergency_factor,
+        least_effect_frac=args.least_effect,
         workers=args.workers,
     )
+    if args.figures:
+        from sim.report.nodal_figures import draw_states
+
+        args.figures.mkdir(parents=True, exist_ok=True)
+        draw_states(answer["buses"], args.load, args.figures / "states.svg")
+        print(f"written: {args.figures / 'states.svg'}", file=sys.stderr)
     print(answer["label"], file=sys.stderr)
     return _print(answer, answer["states"], args, top=60)
 

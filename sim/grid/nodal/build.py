@@ -69,7 +69,9 @@ _NAMES = {
 }
 
 
-def build(raw: RawCase, *, source: str = "", accept_negative_x: bool = False) -> Network:
+def build(
+    raw: RawCase, *, source: str = "", accept_negative_x: bool = False, least_bus: int = 1
+) -> Network:
     """Check the tables of a case and give them their meaning.
 
     Args:
@@ -77,6 +79,7 @@ def build(raw: RawCase, *, source: str = "", accept_negative_x: bool = False) ->
         accept_negative_x: series capacitors and star points of three-winding transformers have
             a negative reactance. Published cases that hold some are known by name; in any
             other file it is taken for a mistake unless this is set.
+        least_bus: the lowest bus number that is allowed (other tools count from 0).
 
     Raises:
         InputError: a table or column is missing, a bus is unknown or named twice, a figure is
@@ -87,7 +90,7 @@ def build(raw: RawCase, *, source: str = "", accept_negative_x: bool = False) ->
         _check_table(raw, table)
     if "dcline" in raw.tables:
         _check_table(raw, "dcline")
-    index = _bus_index(raw)
+    index = _bus_index(raw, least_bus)
     network = Network(
         name=raw.name,
         base_mva=raw.base_mva,
@@ -147,11 +150,12 @@ def _check_figures(
             )
 
 
-def _bus_index(raw: RawCase) -> dict[int, int]:
+def _bus_index(raw: RawCase, least: int) -> dict[int, int]:
     index: dict[int, int] = {}
     for row, number in enumerate(raw.tables["bus"][:, 0].tolist()):
-        if number != int(number) or number < 1:
-            raise _refuse(raw, "bus", row, f"bus number {number:g}", "use whole numbers from 1")
+        if number != int(number) or number < least:
+            todo = f"use whole numbers from {least}"
+            raise _refuse(raw, "bus", row, f"bus number {number:g}", todo)
         if int(number) in index:
             raise _refuse(raw, "bus", row, f"bus {number:g} is named twice", "renumber one")
         index[int(number)] = row

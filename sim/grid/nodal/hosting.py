@@ -68,6 +68,7 @@ class FixedDispatch:
         self.study = study
         self._flow = study.base.flow_mw
         self._n1 = study.settings.security == "n1"
+        self._least = max(INSENSITIVE, study.settings.least_effect_frac)
 
     def at_buses(self, buses: Ints) -> Iterator[Hosted]:
         """One answer for each bus, each alone."""
@@ -109,7 +110,7 @@ class FixedDispatch:
         return generation_limit(self.study, site)
 
     def _base(self, change: Floats, most: float, binding: Binding) -> tuple[float, Binding]:
-        load = largest_load(self._flow, change, self.study.base_limit_mw)
+        load = largest_load(self._flow, change, self.study.base_limit_mw, self._least)
         first = int(np.argmin(load))
         if load[first] < most:
             return float(load[first]), Binding("base", first)
@@ -132,7 +133,7 @@ class FixedDispatch:
         self, change: Floats, most: float, binding: Binding
     ) -> tuple[float, Binding]:
         after, limit = self._shared_numbers
-        load = largest_load(after, self._shared.after(change), limit)
+        load = largest_load(after, self._shared.after(change), limit, self._least)
         most, binding = _tighter(self._shared, load, most, binding)
         index = self.study.pairs
         moved = np.abs(change) * most > NEARBY_FRAC * index.limit_mw
@@ -155,7 +156,7 @@ class FixedDispatch:
         if not len(over):
             return most, binding
         limit = self.study.pair_limit_mw(over)
-        load = largest_load(over.after(self._flow), over.after(change), limit)
+        load = largest_load(over.after(self._flow), over.after(change), limit, self._least)
         return _tighter(over, load, most, binding)
 
 
@@ -176,14 +177,16 @@ def generation_limit(study: Study, site: Site) -> tuple[float, Binding]:
     return most, Binding("generation", reason="generators in service at Pmax")
 
 
-def largest_load(flow_mw: Floats, change: Floats, limit_mw: Floats) -> Floats:
+def largest_load(
+    flow_mw: Floats, change: Floats, limit_mw: Floats, least_effect: float = INSENSITIVE
+) -> Floats:
     """Largest load under which each flow stays within its limit, same shape; `inf` if any does.
 
     Args:
         flow_mw: flows without the load, within the limits.
-        change: MW of flow per MW of load.
+        change: MW of flow per MW of load; `least_effect` of it or less is taken for none.
     """
-    feels = np.abs(change) > INSENSITIVE
+    feels = np.abs(change) > least_effect
     room = limit_mw - np.sign(change) * flow_mw
     result = np.full(flow_mw.shape, np.inf)
     np.divide(np.maximum(room, 0.0), np.abs(change), out=result, where=feels)

@@ -47,6 +47,7 @@ def hosting(
     emergency_rating: Rating = "a",
     preexisting: Preexisting = "left-out",
     susceptance: Susceptance = "1/(x tap)",
+    least_effect_frac: float = 0.0,
     curve_sites: int = 0,
     workers: int = 1,
 ) -> Row:
@@ -73,8 +74,11 @@ def hosting(
         emergency_rating=emergency_rating,
         preexisting=preexisting,
         susceptance=susceptance,
+        least_effect_frac=least_effect_frac,
     )
     shares = _shares(joint)
+    if shares == "free" and least_effect_frac:
+        raise InputError("least_effect_frac with free shares", "use shares 'equal' or 'load'")
     study = Study(load_case(case), settings)
     areas = (area,) if isinstance(area, int) else area or ()
     buses = chosen(study.network, Selection(bus, areas, state, zone, least_kv))

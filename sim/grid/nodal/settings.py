@@ -30,6 +30,9 @@ class Settings:
         preexisting: limits that are over before the load comes are left out, or frozen at the
             larger of the limit and the flow that is there (the set taken at factor 1.0).
         susceptance: convention of the DC model.
+        least_effect_frac: MW of flow per MW of new load under which a limit is not the new
+            load's business and is left out (planners use cutoffs of this kind); 0 counts all.
+            With a fixed dispatch only: free generators can move any flow.
     """
 
     redispatch: Redispatch = "none"
@@ -38,6 +41,7 @@ class Settings:
     emergency_rating: Rating = "a"
     preexisting: Preexisting = "left-out"
     susceptance: Susceptance = "1/(x tap)"
+    least_effect_frac: float = 0.0
 
     def __post_init__(self) -> None:
         for kind, value, known in (
@@ -52,6 +56,16 @@ class Settings:
         if not 0 < self.emergency_factor < np.inf:
             raise InputError(
                 f"emergency_factor {self.emergency_factor:g} is not above 0", "1.0 is rating A"
+            )
+        if not 0 <= self.least_effect_frac < 1:
+            raise InputError(
+                f"least_effect_frac {self.least_effect_frac:g} is not in 0 to 1", "0 counts all"
+            )
+        if self.least_effect_frac and self.redispatch != "none":
+            raise InputError(
+                f"least_effect_frac {self.least_effect_frac:g} with redispatch {self.redispatch}: "
+                "free generators can move any flow",
+                "use redispatch none, or least_effect_frac 0",
             )
         if self.redispatch == "dc-opf" and self.security == "n1":
             raise InputError(
@@ -95,6 +109,7 @@ class Settings:
             "outages": "single branches" if self.security == "n1" else "none",
             "radial_outages": "left out of the limit, reported apart",
             "preexisting_violations": self.preexisting,
+            "least_effect_frac": self.least_effect_frac,
             "susceptance": self.susceptance,
             "dc_lines": "fixed at their scheduled flow",
             "flow_model": "DC (no voltage, no reactive power, no losses)",

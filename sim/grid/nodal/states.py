@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,13 +78,14 @@ def every_state(
     least_kv: float = 230.0,
     buses_per_state: int = 20,
     states: Sequence[str] = (),
-    emergency_factor: float = 1.0,
+    settings: Settings | None = None,
     workers: int = 1,
 ) -> list[StateHosting]:
     """Fixed-dispatch hosting, base and N-1, at some buses of each state.
 
     Args:
         states: only these; all if empty.
+        settings: those of the N-1 answers (the base answers differ in the security only).
 
     Raises:
         UnknownNameError: a state that the case does not hold at this voltage.
@@ -98,9 +99,10 @@ def every_state(
         raise UnknownNameError("state", unknown[0], buses_by_state(network, least_kv))
     chosen = {state: spread(buses, buses_per_state) for state, buses in there.items()}
     every = np.concatenate(list(chosen.values()))
-    base = host_all(Study(network, Settings()), single(every))
-    settings = Settings(security="n1", emergency_factor=emergency_factor)
-    n1 = host_all(Study(network, settings), single(every), workers=workers)
+    chosen_settings = settings or Settings(security="n1")
+    base_settings = replace(chosen_settings, security="base")
+    base = host_all(Study(network, base_settings), single(every))
+    n1 = host_all(Study(network, chosen_settings), single(every), workers=workers)
     result, at = [], 0
     for state, buses in chosen.items():
         part = slice(at, at + len(buses))

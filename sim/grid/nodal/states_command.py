@@ -23,12 +23,14 @@ def states(
     buses_per_state: int = 20,
     state: Sequence[str] = (),
     emergency_factor: float = 1.0,
+    least_effect_frac: float = 0.0,
     workers: int = 1,
 ) -> Row:
     """Fixed-dispatch hosting, base and N-1, at buses of every state of the synthetic USA.
 
     Args:
         load_mw: the load whose share of buses is asked for.
+        least_effect_frac: see `Settings`.
         state: only these.
     """
     if not 0 < load_mw < np.inf or buses_per_state < 1:
@@ -37,15 +39,17 @@ def states(
             "give a load above 0 MW and 1 bus or more",
         )
     network = load_case(case)
+    settings = Settings(
+        security="n1", emergency_factor=emergency_factor, least_effect_frac=least_effect_frac
+    )
     found = every_state(
         network,
         least_kv=least_kv,
         buses_per_state=buses_per_state,
         states=state,
-        emergency_factor=emergency_factor,
+        settings=settings,
         workers=workers,
     )
-    settings = Settings(security="n1", emergency_factor=emergency_factor)
     return {
         "states": [_state(one, load_mw) for one in found],
         "buses": [
