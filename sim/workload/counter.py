@@ -18,6 +18,7 @@ STEP: Final = 0x9E3779B97F4A7C15
 FIRST: Final = 0xBF58476D1CE4E5B9
 SECOND: Final = 0x94D049BB133111EB
 UNIT: Final = 2.0**-53
+HALF: Final = 2.0**-32
 
 
 def counter_key(seed: int, *purpose: str) -> int:
@@ -28,7 +29,18 @@ def counter_key(seed: int, *purpose: str) -> int:
 
 def uniform(key: int, index: int) -> float:
     """The number of this index, uniform in [0, 1) with 53 bits."""
+    return (bits(key, index) >> 11) * UNIT
+
+
+def halves(key: int, index: int) -> tuple[float, float]:
+    """Two independent numbers of this index, uniform in [0, 1) with 32 bits each."""
+    both = bits(key, index)
+    return (both >> 32) * HALF, (both & (2**32 - 1)) * HALF
+
+
+def bits(key: int, index: int) -> int:
+    """The 64 random bits of this index."""
     z = (key + (index + 1) * STEP) & MASK
     z = ((z ^ (z >> 30)) * FIRST) & MASK
     z = ((z ^ (z >> 27)) * SECOND) & MASK
-    return ((z ^ (z >> 31)) >> 11) * UNIT
+    return z ^ (z >> 31)

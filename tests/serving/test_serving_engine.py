@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from serving_helpers import MS, rules, world
 from test_serving_properties import batch_rules, workloads
 
-from sim.cluster.serving import engine
-from sim.cluster.serving.compiled import CompiledReplicas
+from sim.cluster.serving.compiled import CompiledReplicas, Watch
 from sim.cluster.serving.coster import LinearCoster
+from sim.cluster.serving.kernels import layout as at
 from sim.control.serving import ROUTERS, BatchRules
 from sim.cost.tables import StepTables, TableCoster, build_tables
 from sim.errors import InputError
@@ -57,21 +57,20 @@ def test_both_engines_tell_the_same(
     """Times, counts and drops exactly; energy to 1e-9, also in the middle of a run."""
     tables = bent(cache, ticks=ticks)
     slow = world(requests, TableCoster(tables), how, replicas, ROUTERS[route])
-    fast = CompiledReplicas(tables, how, replicas, route, record=len(requests))
+    fast = CompiledReplicas(tables, how, replicas, route, Watch(log=True, bin_s=0.01, bins=40))
     draws = stream(7, "router").random((len(requests), 2))
     middle_ps = requests[len(requests) // 2].arrival_ps + 5 * MS // 2
     end_ps = requests[-1].arrival_ps + 10_000 * MS
-    table = table_of(requests)
-    early = int(np.searchsorted(table.arrival_ps, middle_ps))
-    columns = (table.arrival_ps, table.input_tokens, table.output_tokens, draws)
-    for begin, stop, until_ps in ((0, early, middle_ps), (early, len(requests), end_ps)):
+    table, done = table_of(requests), 0
+    for until_ps in (middle_ps, end_ps):
         slow.run(until_ps)
-        assert engine.bring(fast.cell, *columns, begin, stop, until_ps) == stop
-        fast.settle(until_ps)
+        done = fast.bring(table, draws, until_ps, done)
         totals = fast.totals(until_ps)
         metered_j = sum(meter.at(until_ps) for meter in slow.meters)
         assert totals.energy_j == pytest.approx(metered_j, rel=1e-9)
         assert fast.cell.load.tolist() == [replica.load for replica in slow.replicas]
+        fast.check_laws()
+    assert done == len(requests)
     counter = slow.counter
     assert (totals.arrived, totals.dropped, totals.completed, totals.preempted, totals.steps) == (
         counter.arrived,
@@ -80,16 +79,26 @@ def test_both_engines_tell_the_same(
         counter.preempted,
         counter.steps,
     )
-    for record in slow.log.completed:
-        row = fast.records[record.request.request_id].tolist()
-        assert row[:6] == [
+    assert told(fast) == [
+        (
+            record.request.request_id,
             record.replica,
             record.start_ps,
             record.first_token_ps,
             record.end_ps,
             record.preemptions,
             record.recomputed_tokens,
-        ]
+        )
+        for record in sorted(slow.log.completed, key=lambda r: r.request.request_id)
+    ]
+
+
+def told(fast: CompiledReplicas) -> list[tuple[int, ...]]:
+    """What the log says of each completed request, by its number."""
+    log = fast.log()
+    names = (at.L_ID, at.L_REPLICA, at.L_START, at.L_FIRST, at.L_END)
+    columns = [*names, at.L_PREEMPTIONS, at.L_RECOMPUTED]
+    return sorted(map(tuple, log[log[:, at.L_REASON] == 0][:, columns].tolist()))
 
 
 def test_the_pool_grows() -> None:

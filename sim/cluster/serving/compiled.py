@@ -1,4 +1,16 @@
-"""Replicas behind one router on the compiled engine: what goes in, what comes out."""
+"""Replicas behind one router on the compiled engine: what goes in, what comes out.
+
+The kernels are told by `kernels.layout`. They give each request the times of the reference
+replica, to the picosecond. Between two events at a replica (an arrival that may enter, a
+completion, a segment's edge of the step cost, the cache running full) the batch is the same
+d sequences, and step j of a jump lasts T1 + (j - 1) CD. So k steps end
+k T1 + CD k (k - 1) / 2 after the first began, and the steps until an instant are the root
+of a quadratic, corrected to the exact integer. Chunks of one long prompt that fill their
+steps jump likewise. A jump of decodes is cut when a request comes that may enter.
+
+Replicas are advanced only when somebody looks at them (a router, a control tick): steps
+that end at or before an instant are ended, then requests arrive, then steps begin.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +19,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cluster.serving import engine
+from sim.cluster.serving.kernels import layout as at
+from sim.cluster.serving.kernels.bring import bring
+from sim.cluster.serving.kernels.power import cut, flush
 from sim.control.serving import BatchRules, replica_limits
-from sim.cost.tables import ENERGY, NJ_PER_J, TIME, StepTables
-from sim.errors import UnknownNameError
-from sim.units import to_s
+from sim.cost.tables import ENERGY, FLOPS, HBM, NJ_PER_J, TIME, StepTables
+from sim.errors import InputError, LawViolation, UnknownNameError
+from sim.units import PS_PER_S, to_s
 from sim.workload.requests import RequestTable
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 ROUTER_CODES = {
-    "round-robin": engine.ROUND_ROBIN,
-    "join-shortest-queue": engine.SHORTEST,
-    "power-of-two": engine.TWO,
+    "round-robin": at.ROUND_ROBIN,
+    "join-shortest-queue": at.SHORTEST,
+    "power-of-two": at.CHOICE,
+    "random": at.RANDOM,
+    "least-kv": at.LEAST_KV,
+    "session-sticky": at.STICKY,
+}
+MODE_CODES = {
+    "chunked-prefill": at.CHUNKED,
+    "prefill-priority": at.PREFILL_FIRST,
+    "decode-priority": at.DECODE_FIRST,
 }
 FIRST_ROWS = 1024
+LOG_ROWS = 65_536
+MOST_BIN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +56,42 @@ class Totals:
     Attributes:
         flops, hbm_bytes: of finished steps.
         steps: finished steps. sequences: decoding sequences in them, summed.
+        turns: jumps that the engine made for them.
     """
 
     arrived: int
     dropped: int
+    shed: int
     completed: int
     tokens_in: int
     tokens_out: int
     preempted: int
     recomputed_tokens: int
+    swapped_blocks: int
     steps: int
     sequences: int
+    turns: int
     busy_s: float
     energy_j: float
     flops: float
     hbm_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is counted beside the totals.
+
+    Attributes:
+        window_ps: completions in [start, end) are in the histograms and the window's tallies.
+        bin_s: width of the power's bins, at most an hour.
+        bins: how many; the last one takes what comes later.
+        log: whether to keep each request's times.
+    """
+
+    window_ps: tuple[int, int] = (0, at.NEVER)
+    bin_s: float = 3600.0
+    bins: int = 1
+    log: bool = False
 
 
 class CompiledReplicas:
@@ -57,7 +102,7 @@ class CompiledReplicas:
         rules: how steps are formed.
         replicas: how many, at least 1.
         router: name of the router.
-        record: for how many requests to keep times; 0 keeps none.
+        watch: what is counted beside the totals.
 
     Raises:
         CapacityError: no request fits; InputError: the tables do not reach the rules;
@@ -70,7 +115,7 @@ class CompiledReplicas:
         rules: BatchRules,
         replicas: int = 1,
         router: str = "round-robin",
-        record: int = 0,
+        watch: Watch | None = None,
     ):
         if router not in ROUTER_CODES:
             raise UnknownNameError("router", router, ROUTER_CODES, path="router")
@@ -78,66 +123,198 @@ class CompiledReplicas:
         tables.check(limits.max_seqs, limits.max_tokens)
         self.tables = tables
         self.limits = limits
-        numbers = [int(limits.chunked), limits.max_seqs, limits.max_tokens, limits.block_size]
-        numbers += [limits.total_blocks, limits.watermark_blocks, ROUTER_CODES[router]]
-        self.cell = _cell(tables, numbers, replicas, record)
-
-    @property
-    def records(self) -> IntArray:
-        """Times by request, shape (n, 7): see the `R_` columns of the engine."""
-        return self.cell.record
+        self.watch = watch or Watch()
+        self.cell = _cell(tables, rules, limits_row(self, rules, replicas, router), self.watch)
+        self._logs: list[IntArray] = []
 
     def bring(
-        self, requests: RequestTable, draws: FloatArray, until_ps: int = engine.NEVER
-    ) -> None:
-        """Submit all requests that arrive before an instant, in order.
+        self,
+        requests: RequestTable | IntArray,
+        draws: FloatArray,
+        until_ps: int = at.NEVER,
+        begin: int = 0,
+    ) -> int:
+        """Submit the requests that arrive before an instant, in order; advance to it.
 
         Args:
-            requests: sorted by arrival, none before those of an earlier call.
+            requests: sorted by arrival, none before those of an earlier call; a table, or
+                the columns `A_` of the kernels.
             draws: two uniform numbers a request, shape (n, 2).
+            until_ps: where to stop; without it, replicas stay where the last look left them.
+            begin: the first request to submit.
+
+        Returns:
+            The first request not submitted.
         """
-        columns = (requests.arrival_ps, requests.input_tokens, requests.output_tokens)
-        at, end = 0, len(requests)
-        while at < end:
-            at = engine.bring(self.cell, *columns, draws, at, end, until_ps)
-            if self.cell.total[engine.FREE_ROW] >= 0:
-                return
-            self.cell = self.cell._replace(pool=_grown(self.cell))
+        rows = requests if isinstance(requests, np.ndarray) else arrival_rows(requests)
+        done = begin
+        while done < len(rows):
+            done = bring(self.cell, rows, draws, done, len(rows), until_ps)
+            if not self._drain_full() and done < len(rows):
+                if rows[done, at.A_TIME] >= until_ps:
+                    break
+                self._make_room()
+        if until_ps < at.NEVER:
+            self.settle(until_ps)
+        return done
 
     def settle(self, time_ps: int) -> None:
         """End the steps that end by an instant, begin those that begin before it."""
-        engine.settle(self.cell, time_ps)
+        bring(self.cell, NO_ARRIVALS, NO_DRAWS, 0, 0, time_ps)
+        while self._drain_full():
+            bring(self.cell, NO_ARRIVALS, NO_DRAWS, 0, 0, time_ps)
+
+    def set_costs(self, tables: StepTables, time_ps: int) -> None:
+        """Change what a step costs from an instant on that was settled to (a cap, a clock).
+
+        Raises:
+            InputError: the new tables do different work, not only slower or faster.
+        """
+        own, new = self.tables, tables
+        if own.base.shape != new.base.shape or not np.array_equal(own.edge, new.edge):
+            raise InputError("step tables of a changed clock have other segments")
+        cut(self.cell, time_ps)
+        self.tables = tables
+        price, token, part = _prices(tables)
+        self.cell.price[:], self.cell.token[:], self.cell.part[:] = price, token, part
+
+    def log(self) -> IntArray:
+        """Completed and refused requests so far, columns `L_` of the kernels."""
+        self._drain()
+        return np.concatenate(self._logs) if self._logs else self.cell.log[:0]
+
+    def energy_bins(self, time_ps: int) -> IntArray:
+        """Energy (nJ) of steps and busy time (ps) by bin up to an instant settled to."""
+        flush(self.cell, time_ps)
+        return self.cell.bins
 
     def totals(self, time_ps: int) -> Totals:
         """Sums up to an instant that the replicas were settled to."""
         cell, total = self.cell, self.cell.total
-        values = _priced(cell, self.tables)
-        more_nj, more_ps = engine.under_way(cell, time_ps, *_energy_columns(self.tables))
-        busy_ps = int(cell.rep[:, engine.BUSY].sum()) + more_ps
+        used = self.energy_bins(time_ps).sum(axis=0)
+        busy_ps = int(used[1])
         idle_s = to_s(len(cell.due) * time_ps - busy_ps)
-        sequences = np.arange(len(cell.mixed)) @ cell.steps[:, :, 0].sum(axis=1)
+        tally = cell.tally.sum(axis=0)
+        by_size = cell.steps[:, :, 0].sum(axis=1)
+        values = self._work()
         return Totals(
-            arrived=int(total[engine.ARRIVED]),
-            dropped=int(total[engine.DROPPED]),
-            completed=int(total[engine.COMPLETED]),
-            tokens_in=int(total[engine.TOKENS_IN]),
-            tokens_out=int(total[engine.TOKENS_OUT]),
-            preempted=int(total[engine.PREEMPTED]),
-            recomputed_tokens=int(total[engine.RECOMPUTED]),
-            steps=int(total[engine.MIXED] + total[engine.DECODE_STEPS]),
-            sequences=int(sequences),
+            arrived=int(tally[at.ARRIVED]),
+            dropped=int(tally[at.DROPPED]),
+            shed=int(tally[at.SHED]),
+            completed=int(tally[at.COMPLETED]),
+            tokens_in=int(tally[at.TOKENS_IN]),
+            tokens_out=int(tally[at.TOKENS_OUT]),
+            preempted=int(total[at.PREEMPTED]),
+            recomputed_tokens=int(total[at.RECOMPUTED]),
+            swapped_blocks=int(total[at.SWAPPED]),
+            steps=int(by_size.sum() + cell.mixed[0]),
+            sequences=int(np.arange(len(by_size)) @ by_size),
+            turns=int(total[at.TURNS]),
             busy_s=to_s(busy_ps),
-            energy_j=(values[ENERGY] + more_nj) / NJ_PER_J + idle_s * self.tables.idle_power_w,
-            flops=values[2],
-            hbm_bytes=values[3],
+            energy_j=int(used[0]) / NJ_PER_J + idle_s * self.tables.idle_power_w,
+            flops=values[FLOPS],
+            hbm_bytes=values[HBM],
         )
 
+    def check_laws(self) -> None:
+        """Requests: arrived = completed + refused + in the system.
 
-def _priced(cell: engine.Cell, tables: StepTables) -> list[float]:
+        Raises:
+            LawViolation: a request was lost or made.
+        """
+        tally = self.cell.tally.sum(axis=0)
+        left, held = int(tally[at.ARRIVED]), int(self.cell.load.sum())
+        gone = int(tally[at.COMPLETED] + tally[at.DROPPED] + tally[at.SHED])
+        if left != gone + held:
+            raise LawViolation(f"{left} requests arrived, {gone} are done with, {held} are held")
+
+    def quantile_s(self, which: int, level: float) -> float | None:
+        """A quantile of TTFT (0), TPOT (1) or E2E (2) in the window, within 0.4 %."""
+        return histogram_quantile_s(self.cell.histogram[which], level)
+
+    def _work(self) -> list[float]:
+        """The six quantities of all finished steps, from their counts."""
+        return _priced(self.cell, self.tables)
+
+    def _drain(self) -> None:
+        logged = int(self.cell.total[at.LOGGED])
+        if logged:
+            self._logs.append(self.cell.log[:logged].copy())
+            self.cell.total[at.LOGGED] = 0
+
+    def _drain_full(self) -> bool:
+        """Empty the log if it is full."""
+        full = bool(self.cell.total[at.LOGGED] >= self.cell.limits[at.LOG_ROOM])
+        if full:
+            self._drain()
+        return full
+
+    def _make_room(self) -> None:
+        """Twice the rows for requests, when none is free."""
+        cell = self.cell
+        if cell.limits[at.UP] == 0:
+            raise InputError("no replica is up to take a request")
+        held = len(cell.pool)
+        if 2 * held > at.KEY_MASK:
+            raise InputError(f"{held} requests in one cell, more than the engine can number")
+        cell.total[at.FREE_ROW] = held
+        extra = cell.extra
+        if len(extra):
+            extra = np.concatenate([extra, np.zeros_like(extra)])
+        rows = np.concatenate([cell.pool, _rows(held, held)])
+        self.cell = cell._replace(pool=rows, extra=extra)
+
+
+def histogram_quantile_s(counts: IntArray, level: float) -> float | None:
+    """The value at a level of a histogram of the kernels, middle of its bucket, in s."""
+    total = int(counts.sum())
+    if not total:
+        return None
+    rank = max(1, int(np.ceil(level * total)))
+    bucket = int(np.searchsorted(np.cumsum(counts), rank))
+    low, high = (_bucket_edge_ps(bucket + i) for i in (0, 1))
+    return 0.5 * (low + high) / PS_PER_S
+
+
+def _bucket_edge_ps(bucket: int) -> float:
+    bits = np.int64(bucket + at.HISTOGRAM_LOW) << np.int64(at.HISTOGRAM_SHIFT)
+    return float(bits.view(np.float64))
+
+
+def arrival_rows(requests: RequestTable) -> IntArray:
+    """Requests as the kernels read them."""
+    rows = np.zeros((len(requests), at.ARRIVAL_COLUMNS), dtype=np.int64)
+    rows[:, at.A_TIME] = requests.arrival_ps
+    rows[:, at.A_INPUT] = requests.input_tokens
+    rows[:, at.A_OUTPUT] = requests.output_tokens
+    return rows
+
+
+NO_ARRIVALS = np.zeros((0, at.ARRIVAL_COLUMNS), dtype=np.int64)
+NO_DRAWS = np.zeros((0, 2))
+
+
+def limits_row(fleet: CompiledReplicas, rules: BatchRules, replicas: int, router: str) -> IntArray:
+    """The kernels' `limits`."""
+    own, watch = fleet.limits, fleet.watch
+    if not 0 < watch.bin_s <= MOST_BIN_S:
+        raise InputError(f"bin_s = {watch.bin_s}, must be above 0 and at most {MOST_BIN_S:g} s")
+    row = np.zeros(at.LIMITS, dtype=np.int64)
+    row[at.MODE] = MODE_CODES[rules.batcher]
+    row[at.MAX_SEQS], row[at.MAX_TOKENS] = own.max_seqs, own.max_tokens
+    row[at.BLOCK], row[at.TOTAL] = own.block_size, own.total_blocks
+    row[at.WATERMARK], row[at.ROUTER] = own.watermark_blocks, ROUTER_CODES[router]
+    row[at.START_PS], row[at.END_PS] = watch.window_ps
+    row[at.BIN_PS], row[at.UP] = round(watch.bin_s * PS_PER_S), replicas
+    row[at.USED_CLASSES] = 1
+    row[at.LOG_ROOM] = LOG_ROWS - own.max_seqs - 1 if watch.log else at.NEVER
+    return row
+
+
+def _priced(cell: at.Cell, tables: StepTables) -> list[float]:
     """The six quantities of all counted steps."""
     count, over = cell.steps[:, :, 0], cell.steps[:, :, 1]
     total = cell.total
-    tops = (total[engine.CHUNKS], total[engine.ALL_PAIRS], total[engine.ALL_READS])
     mixed_sequences = float(np.arange(len(cell.mixed)) @ cell.mixed)
     priced = []
     for q in range(len(tables.pair)):
@@ -145,59 +322,61 @@ def _priced(cell: engine.Cell, tables: StepTables) -> list[float]:
         value += float((tables.slope[q] * over.astype(float)).sum())
         value -= float(tables.base[q][:, 0] @ cell.mixed.astype(float))
         value += float(tables.token[q] @ cell.tokens.astype(float))
-        value += float(tables.sequence[q]) * (float(tops[0]) + mixed_sequences)
-        value += float(tables.pair[q]) * float(tops[1]) + float(tables.read[q]) * float(tops[2])
+        value += float(tables.sequence[q]) * (float(total[at.CHUNKS]) + mixed_sequences)
+        value += float(tables.pair[q]) * float(total[at.ALL_PAIRS])
+        value += float(tables.read[q]) * float(total[at.ALL_READS])
         priced.append(value)
     return priced
 
 
-def _energy_columns(tables: StepTables) -> tuple[IntArray, IntArray, IntArray]:
-    energy = np.stack([tables.base[ENERGY], tables.slope[ENERGY]], axis=2)
-    parts = np.array([tables.sequence[ENERGY], tables.pair[ENERGY], tables.read[ENERGY]])
-    return energy, np.ascontiguousarray(tables.token[ENERGY]), parts
+def _prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray]:
+    """Time and energy as the kernels read them."""
+    pairs = (tables.base[TIME], tables.slope[TIME], tables.base[ENERGY], tables.slope[ENERGY])
+    parts = [q[i] for i in (TIME, ENERGY) for q in (tables.sequence, tables.pair, tables.read)]
+    token = np.stack([tables.token[TIME], tables.token[ENERGY]], axis=1)
+    return np.stack(pairs, axis=2), token, np.array(parts, dtype=np.int64)
 
 
-def _cell(tables: StepTables, numbers: list[int], replicas: int, record: int) -> engine.Cell:
+def _cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch) -> at.Cell:  # noqa: ARG001
     def zeros(*shape: int) -> IntArray:
         return np.zeros(shape, dtype=np.int64)
 
-    rep = zeros(replicas, engine.REP_COLUMNS)
-    rep[:, [engine.HEAD, engine.TAIL, engine.NEXT_IN]] = -1
-    kept = zeros(record, 7)
-    kept[:, [engine.R_START, engine.R_FIRST, engine.R_END]] = -1
-    price = np.stack([tables.base[TIME], tables.slope[TIME]], axis=2)
-    return engine.Cell(
+    replicas = int(limits[at.UP])
+    rep = zeros(replicas, at.REP_COLUMNS)
+    rep[:, [at.PART, *range(at.HEAD, at.TAIL + at.CLASSES)]] = -1
+    rep[:, at.BIN_END] = limits[at.BIN_PS] if watch.bins > 1 else at.NEVER
+    bounds = np.full((at.CLASSES, 3), at.NEVER, dtype=np.int64)
+    price, token, part = _prices(tables)
+    return at.Cell(
         rep=rep,
-        due=np.full(replicas, engine.NEVER, dtype=np.int64),
+        due=np.full(replicas, at.NEVER, dtype=np.int64),
         load=zeros(replicas),
+        up=np.arange(replicas),
+        run=zeros(replicas, int(limits[at.MAX_SEQS])),
+        phase=zeros(replicas, int(limits[at.BLOCK])),
         pool=_rows(0, FIRST_ROWS),
-        heap=zeros(replicas, numbers[engine.MAX_SEQS]),
-        phase=zeros(replicas, numbers[engine.BLOCK]),
-        limits=np.array([*numbers, 0, engine.NEVER], dtype=np.int64),
-        total=zeros(engine.TOTAL_COLUMNS),
+        extra=zeros(FIRST_ROWS if watch.log else 0, 3),
+        limits=limits,
+        total=zeros(at.TOTALS),
+        tally=zeros(at.CLASSES, at.TALLIES),
+        rules=bounds,
         steps=zeros(*price.shape[:2], 2),
         mixed=zeros(price.shape[0]),
-        tokens=zeros(tables.token.shape[1]),
-        histogram=zeros(3, engine.HISTOGRAM_BUCKETS),
-        sums=np.zeros(4),
-        edge=tables.edge,
-        price=price,
-        token_ps=np.ascontiguousarray(tables.token[TIME]),
-        part_ps=np.array([tables.sequence[TIME], tables.pair[TIME], tables.read[TIME]]),
-        record=kept,
+        tokens=zeros(len(token)),
+        histogram=zeros(3, at.HISTOGRAM_BUCKETS),
+        sums=np.zeros(3),
+        bins=zeros(watch.bins, 2),
+        edge=tables.edge.astype(np.int64),
+        price=np.ascontiguousarray(price),
+        token=np.ascontiguousarray(token),
+        part=part,
+        log=zeros(LOG_ROWS if watch.log else 0, at.LOG_COLUMNS),
     )
 
 
 def _rows(begin: int, count: int) -> IntArray:
     """Free rows, linked in order."""
     rows = np.zeros((count, 8), dtype=np.int64)
-    rows[:, engine.NEXT] = np.arange(begin + 1, begin + count + 1)
-    rows[-1, engine.NEXT] = -1
+    rows[:, at.NEXT] = np.arange(begin + 1, begin + count + 1)
+    rows[-1, at.NEXT] = -1
     return rows
-
-
-def _grown(cell: engine.Cell) -> IntArray:
-    """Twice the rows, when none is free."""
-    held = len(cell.pool)
-    cell.total[engine.FREE_ROW] = held
-    return np.concatenate([cell.pool, _rows(held, held)])

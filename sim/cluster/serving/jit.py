@@ -1,19 +1,45 @@
-"""Compiling: one decorator, so that all kernels are built alike."""
+"""Compiling: two decorators, so that all kernels are built alike, and one store.
+
+Kernels only borrow arrays that Python holds for the whole call, so counting references to
+them (an atomic operation at each hand-over, half of the time in a first version) is turned
+off. Numba's store of machine code looks only at the file of the function called from
+Python; here its stamp is a hash of all kernel files, so that a change in any of them
+compiles anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+KERNELS = Path(__file__).parent / "kernels"
+
 
 def compiled(function: Function) -> Function:
-    """Compile at the first call and keep the machine code on disk.
+    """Compile at the first call and keep the machine code on disk."""
+    build: Any = njit  # its published signature lacks the last option
+    dispatcher = build(cache=True, error_model="numpy", nogil=True, _nrt=False)(function)
+    dispatcher._cache._cache_file._source_stamp = source_stamp()  # noqa: SLF001
+    return cast("Function", dispatcher)
 
-    Kernels that call each other live in one file: the store looks only at the file of the
-    function that is called from Python.
-    """
-    return cast("Function", njit(cache=True, error_model="numpy")(function))
+
+def inlined(function: Function) -> Function:
+    """Compile into each caller: for the hot path, where a call costs more than the work."""
+    build: Any = njit
+    return cast("Function", build(inline="always", error_model="numpy", _nrt=False)(function))
+
+
+@cache
+def source_stamp() -> tuple[str]:
+    """A hash of all kernel files."""
+    digest = hashlib.sha256()
+    for path in (Path(__file__), *sorted(KERNELS.glob("*.py"))):
+        digest.update(path.name.encode() + path.read_bytes())
+    return (digest.hexdigest(),)

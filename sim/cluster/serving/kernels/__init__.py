@@ -1,0 +1,1 @@
+"""The compiled engine's kernels: plain loops over integer arrays (see `layout`)."""
