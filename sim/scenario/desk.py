@@ -76,8 +76,9 @@ class SiteDesk:
         self._full_w = self._full_import_w = 0.0
         self._rise = _LargestRise()
         site.meter.import_w.subscribe(self._rise)
-        self._training = {n: _TrainingPower(j, spec.lowest_cap_w) for n, j in site.jobs.items()}
-        self._caps = {n: _serving_caps(f, spec.lowest_cap_w) for n, f in site.fleets.items()}
+        ladder = _ladder(site.plant.node.device.limit_w, spec.lowest_cap_w)
+        self._training = {n: _TrainingPower(j, ladder) for n, j in site.jobs.items()}
+        self._caps = {n: _usable(ladder, f.costs.at) for n, f in site.fleets.items()}
 
     @property
     def name(self) -> str:
@@ -235,11 +236,12 @@ class _LargestRise:
 class _TrainingPower:
     """A training job's mean power in steps under the caps that a rule may choose."""
 
-    def __init__(self, job: TrainingJob, lowest_cap_w: float):
+    def __init__(self, job: TrainingJob, ladder_w: tuple[float | None, ...]):
         self.job = job
         self.idle_w = job.plan.step.gpus * job.plan.idle_gpu_w
         self.chip_w_at = cache(self._chip_w_at)
-        self.caps_w = _usable(_ladder(job.plan.limit_gpu_w, lowest_cap_w), self.chip_w_at)
+        rungs = ladder_w if job.plan.step_under else ladder_w[:1]
+        self.caps_w = _usable(rungs, self.chip_w_at)
 
     def now(self) -> WorkloadView:
         """The job at a tick: when it is done, it idles."""
@@ -256,11 +258,6 @@ class _TrainingPower:
         if cap_w is not None and plan.step_under is not None:
             step = plan.step_under(min(caps))
         return step.energy_j / step.time_s
-
-
-def _serving_caps(fleet: Fleet, lowest_cap_w: float) -> tuple[float | None, ...]:
-    device = fleet.costs.node.device
-    return _usable(_ladder(device.limit_w, lowest_cap_w), fleet.costs.at)
 
 
 def _ladder(top_w: float, lowest_w: float) -> tuple[float | None, ...]:
