@@ -153,16 +153,13 @@ def host_counts(case: Case) -> dict[str, float]:
 
 def first_problem(chosen: list[Case]) -> Problem:
     """Time to the first token in closed loops that the cache holds."""
-    parts = [
-        load.first_token_parts(c.model, row_requests(c.row), c.state.running, c.state.step_s)
-        for c in chosen
-    ]
+    parts = [load.first_token_parts(c.model, row_requests(c.row), c.state.running) for c in chosen]
     alone_s = np.array([p.alone_s for p in parts])
-    counts = np.array([[p.burst_s, 1.0, p.turn_s] for p in parts])
-    start = np.array([0.045, 0.01, 0.3])
+    counts = np.array([[p.burst_s, 1.0] for p in parts])
+    start = np.array([0.045, 0.01])
     return Problem(
-        ("burst_frac", "request_s", "slot_frac"),
-        start, np.zeros(3), start * 30,
+        ("burst_frac", "request_s"),
+        start, np.zeros(2), start * 30,
         lambda x: alone_s + counts @ x,
         np.array([c.row.measured["ttft_ms"] for c in chosen]) * 1e-3,
         np.array([f"{c.row.config} {c.row.engine}" for c in chosen]),

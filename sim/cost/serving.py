@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.cost.capacity import UNBOUNDED_TOKENS, cache_tokens
 from sim.cost.layout import Layout, check_layout
 from sim.cost.step import StepCost
 from sim.cost.steps import StepModel
 from sim.cost.sums import BatchSums
+from sim.cost.uniform import Points, point_features
 from sim.errors import InputError
 from sim.flops import BF16
 
 if TYPE_CHECKING:
     from sim.arch import Architecture
     from sim.flops import Precision
+    from sim.hardware.engine import Sampling
     from sim.hardware.node import Node
 
+Floats = NDArray[np.float64]
 __all__ = ["UNBOUNDED_TOKENS", "ReplicaCost"]
 
 
@@ -29,6 +35,7 @@ class ReplicaCost:
         cap_w: power cap of each GPU, None for none.
         precision: formats of weights, activations and cache.
         engine: whose kernels and host work (`sim.hardware.engine.ENGINES`).
+        sampling: as `StepModel`.
 
     Raises:
         InputError: the layout cannot serve this model.
@@ -49,10 +56,13 @@ class ReplicaCost:
         *,
         precision: Precision = BF16,
         engine: str = "vllm",
+        sampling: Sampling | None = None,
     ):
         _check_serving_layout(layout)
         check_layout(arch, layout, node)
-        self.model = StepModel(arch, layout, node, engine=engine, precision=precision, cap_w=cap_w)
+        self.model = StepModel(
+            arch, layout, node, engine=engine, precision=precision, cap_w=cap_w, sampling=sampling
+        )
         self.arch = arch
         self.layout = layout
         self.program = self.model.program
@@ -84,6 +94,21 @@ class ReplicaCost:
             link_bytes=float(step.link_bytes[0]) * self.gpus,
             bound="compute" if float(step.compute_share[0]) > 0.5 else "memory",
         )
+
+    def uniform_costs(self, points: Points) -> Floats:
+        """Costs of many steps at once (`sim.cost.uniform`), shape (n, 6)."""
+        return model_costs(self.model, points)
+
+
+def model_costs(model: StepModel, points: Points) -> Floats:
+    """Time, energy, FLOPs, and HBM, weight and link bytes of a replica's steps, shape (n, 6)."""
+    program, gpus = model.program, model.layout.gpus
+    features = point_features(program, points)
+    steps = model.evaluate(features)
+    parts = (steps.energy_j, steps.hbm_bytes, steps.weight_bytes, steps.link_bytes)
+    energy_j, hbm, weights, links = (part * gpus for part in parts)
+    flops = features @ program.matrices["flops"][program.counted].sum(axis=0)
+    return np.stack([steps.time_s, energy_j, flops, hbm, weights, links], axis=1)
 
 
 def _check_serving_layout(layout: Layout) -> None:

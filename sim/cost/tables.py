@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from sim.cost.coster import StepCoster
 from sim.cost.step import StepCost
+from sim.cost.uniform import Points, UniformCoster
 from sim.errors import InputError
 from sim.units import PS_PER_S
 
@@ -72,6 +73,18 @@ class StepTables:
     def max_tokens(self) -> int:
         """Most new tokens of a step with chunks."""
         return int(self.token.shape[1]) - 1
+
+    def decode_steps(self, decodes: IntArray, cached: IntArray) -> IntArray:
+        """All quantities of many decode steps at once, shape (6, n).
+
+        Args:
+            decodes: sequences of each step. cached: their cached tokens in all, shape (n,).
+        """
+        segment = np.zeros(len(decodes), dtype=np.int64)
+        for edge in self.edge[1:].tolist():
+            segment += cached >= edge * decodes
+        over = cached - self.edge[segment] * decodes
+        return np.asarray(self.base[:, decodes, segment] + self.slope[:, decodes, segment] * over)
 
     def check(self, max_seqs: int, max_tokens: int) -> None:
         """Whether the tables reach these limits.
@@ -141,11 +154,11 @@ def build_tables(coster: StepCoster, max_seqs: int, max_tokens: int) -> StepTabl
     """
     if max_seqs < 1 or max_tokens < 1:
         raise InputError(f"step tables of {max_seqs} sequences and {max_tokens} tokens")
-    contexts = np.array(CONTEXTS_TOKENS)
-    grid = _grid(max_seqs)
-    sampled = np.array(
-        [[_amounts(coster.cost((), (int(x),) * int(d))) for x in contexts] for d in grid]
-    )
+    contexts, grid = np.array(CONTEXTS_TOKENS), _grid(max_seqs)
+    counts, places = np.repeat(grid, len(contexts)), np.tile(contexts, len(grid))
+    none = np.zeros_like(counts)
+    sampled = _asked(coster, Points(counts, places, none, none, none))
+    sampled = sampled.reshape(len(grid), len(contexts), len(QUANTITIES))
     values = _fill(np.moveaxis(sampled, 2, 0), grid, max_seqs)
     edge, base, slope = _segments(values, contexts)
     pair, read = _chunk_prices(coster)
@@ -185,6 +198,19 @@ def table_errors(
                 key = f"{kind}_{name}"
                 worst[key] = max(worst[key], abs(pair[0] / pair[1] - 1))
     return worst
+
+
+def _asked(coster: StepCoster, points: Points) -> FloatArray:
+    """Scaled quantities of steps, shape (n, 6): at once where the coster can, else each."""
+    if isinstance(coster, UniformCoster):
+        return np.asarray(coster.uniform_costs(points) * SCALES)
+    return np.array([_amounts(coster.cost(*batch)) for batch in points.batches()])
+
+
+def _prompts(*chunks: tuple[int, int, int]) -> Points:
+    """Steps of (chunks, new tokens, cached tokens) without decoding."""
+    count, new, cached = np.array(chunks).T
+    return Points(0 * count, 0 * count, count, new, cached)
 
 
 def _amounts(cost: StepCost) -> FloatArray:
@@ -250,8 +276,8 @@ def _chunk_prices(coster: StepCoster) -> tuple[FloatArray, FloatArray]:
     small, large = PROBE_CHUNKS_TOKENS
 
     def slope(new: int) -> FloatArray:
-        near, far = coster.cost(((new, 1),), ()), coster.cost(((new, PROBE_FAR_TOKENS),), ())
-        return np.asarray((_amounts(far) - _amounts(near)) / (PROBE_FAR_TOKENS - 1))
+        near, far = _asked(coster, _prompts((1, new, 1), (1, new, PROBE_FAR_TOKENS)))
+        return np.asarray((far - near) / (PROBE_FAR_TOKENS - 1))
 
     low, high = slope(small), slope(large)
     pair = np.maximum(_whole((high - low) / (large - small)), 0).astype(float)
@@ -262,8 +288,7 @@ def _chunk_prices(coster: StepCoster) -> tuple[FloatArray, FloatArray]:
 def _sequence_price(coster: StepCoster, pair: FloatArray) -> FloatArray:
     """What one more sequence costs at the same number of tokens (sampling, logits)."""
     parts, each = 8, 64
-    many = _amounts(coster.cost(((each, 0),) * parts, ()))
-    one = _amounts(coster.cost(((each * parts, 0),), ()))
+    many, one = _asked(coster, _prompts((parts, each, 0), (1, each * parts, 0)))
     more = _pairs(each * parts) - parts * _pairs(each)
     return np.maximum(_whole((many - one + more * pair) / (parts - 1)), 0).astype(float)
 
@@ -272,8 +297,11 @@ def _token_table(
     coster: StepCoster, max_tokens: int, pair: FloatArray, sequence: FloatArray
 ) -> IntArray:
     grid = _grid(max_tokens)
-    sampled_rows = [_amounts(coster.cost(((int(n), 0),), ())) for n in grid]
-    sampled = np.array(sampled_rows) - sequence - np.outer([_pairs(int(n)) for n in grid], pair)
+    sampled = (
+        _asked(coster, _prompts(*((1, int(n), 0) for n in grid)))
+        - sequence
+        - np.outer([_pairs(int(n)) for n in grid], pair)
+    )
     table = np.zeros((len(QUANTITIES), max_tokens + 1), dtype=np.int64)
     for quantity in range(len(QUANTITIES)):
         table[quantity, 1:] = _whole(

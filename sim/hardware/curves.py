@@ -84,7 +84,7 @@ class Axis:
     @property
     def nodes(self) -> Floats:
         """Powers of two of the nodes."""
-        return self.first + self.step * np.arange(self.count)
+        return np.asarray(self.first + self.step * np.arange(self.count), dtype=float)
 
     def place(self, values: Floats) -> tuple[NDArray[np.int64], Floats]:
         """Node to the left of each value, and how far it is to the next, 0..1."""

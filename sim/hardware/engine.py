@@ -29,8 +29,8 @@ class Engine:
         chunk_layer_s: per layer with chunked attention: its metadata is rebuilt each step.
         request_s: of a request, outside the steps: tokenising, transport.
         burst_frac: share of the other clients' prompts that a prompt waits for: closed-loop
-            benchmarks start all clients at once.
-        slot_frac: of the time between two finished requests, waited for a free place.
+            benchmarks start all clients at once, and 1 request in k is of that first wave,
+            where it waits for half of the others: 1 / (2 k).
         all_reduce_s, all_reduce_extra_s, all_reduce_half_bytes: latency of an all-reduce
             inside a node: the first, and the second times x / (x + half) for x bytes.
         routing_frac: how independently tokens of a batch choose experts, 0..1.
@@ -48,7 +48,6 @@ class Engine:
     chunk_layer_s: float
     request_s: float
     burst_frac: float
-    slot_frac: float
     all_reduce_s: float
     all_reduce_extra_s: float
     all_reduce_half_bytes: float

@@ -1,9 +1,9 @@
 """What a load makes of a replica: throughput, times and power of a steady state.
 
-Three kinds of load: a closed loop of n clients, everything queued at once, and an open loop
-at a rate. Each comes down to one fixed point: b sequences run, each for `osl` steps, so that
-b / osl prompts arrive per step; a step with prompts takes longer than one without. A step's
-time is averaged over the Poisson number of prompts in it (0, or the mean of the rest).
+Two kinds of load: a closed loop of n clients, and everything queued at once. Each comes down
+to one fixed point: b sequences run, each for `osl` steps, so that b / osl prompts arrive per
+step; a step with prompts takes longer than one without. A step's time is averaged over the
+Poisson number of prompts in it (0, or the mean of the rest).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from sim.flops.features import BATCH_FEATURES, batch_feature
 Floats = NDArray[np.float64]
 GENERATED_FRAC: Final = 0.5
 """Mean position of a running sequence in its output."""
-ITERATIONS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +38,10 @@ class FirstToken:
     Attributes:
         alone_s: the rest of the running step, and the prompt's own pass.
         burst_s: the passes of all other clients' prompts.
-        turn_s: time between two requests that finish.
     """
 
     alone_s: float
     burst_s: float
-    turn_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +144,20 @@ def _two_steps(
     )
 
 
-def first_token_s(model: StepModel, requests: Requests, running: float, step_s: float) -> float:
+def first_token_s(
+    model: StepModel, requests: Requests, running: float, request_s: float | None = None
+) -> float:
     """Mean time to the first token in a closed loop of `running` clients.
 
     Args:
-        step_s: mean time of a step, for the wait until a place is free.
+        request_s: of a request outside the steps; None for the engine's figure.
     """
-    engine, parts = model.engine, first_token_parts(model, requests, running, step_s)
-    return (
-        parts.alone_s
-        + engine.burst_frac * parts.burst_s
-        + engine.request_s
-        + engine.slot_frac * parts.turn_s
-    )
+    engine, parts = model.engine, first_token_parts(model, requests, running)
+    outside_s = engine.request_s if request_s is None else request_s
+    return parts.alone_s + engine.burst_frac * parts.burst_s + outside_s
 
 
-def first_token_parts(
-    model: StepModel, requests: Requests, running: float, step_s: float
-) -> FirstToken:
+def first_token_parts(model: StepModel, requests: Requests, running: float) -> FirstToken:
     """What the engine's constants multiply; a pass holds `max_batched_tokens`."""
     context = requests.isl + GENERATED_FRAC * requests.osl
     per_step = model.engine.max_batched_tokens / requests.isl
@@ -173,32 +166,4 @@ def first_token_parts(
     return FirstToken(
         alone_s=float(steps.time_s[0]) / 2 * (running > 1) + pass_s,
         burst_s=pass_s * max(running - 1.0, 0.0),
-        turn_s=requests.osl * step_s / max(running, 1.0),
     )
-
-
-def open_first_token_s(model: StepModel, requests: Requests, state: SteadyState) -> float:
-    """Mean time to the first token of a request that comes at random."""
-    parts = first_token_parts(model, requests, state.running, state.step_s)
-    # A prompt that comes while another is passed waits for the rest of that pass.
-    return parts.alone_s + state.prompt_share * state.prompt_step_s / 2
-
-
-def open_loop(model: StepModel, requests: Requests, per_s: float, most: float) -> SteadyState:
-    """Requests at a rate: b = rate x osl x step time (Little's law), at most `most`.
-
-    Saturation shows as `running == most`.
-    """
-    low, high = 1e-3, most
-    if steady_state(model, requests, most).tokens_per_s <= per_s * requests.osl:
-        return steady_state(model, requests, most)
-    for _ in range(ITERATIONS):
-        middle = math.sqrt(low * high)
-        state = steady_state(model, requests, middle)
-        if state.tokens_per_s > per_s * requests.osl:
-            high = middle
-        else:
-            low = middle
-        if high / low < 1.002:
-            break
-    return steady_state(model, requests, high)

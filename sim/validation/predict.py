@@ -19,12 +19,10 @@ from sim.hardware.node import NODES, load_node
 from sim.validation.load import (
     Requests,
     SteadyState,
-    first_token_parts,
     first_token_s,
-    open_first_token_s,
-    open_loop,
     steady_state,
 )
+from sim.validation.replay import model_tables, poisson_s, replay
 from sim.validation.rows import (
     CannotPredictError,
     MeasuredRow,
@@ -33,6 +31,7 @@ from sim.validation.rows import (
 )
 
 WORKLOADS: Final = "validation/workloads.yaml"
+MOST: Final = "trtllm.max_num_seqs"
 GREEDY: Final[Sampling] = "greedy"
 GREEDY_SETS: Final = ("silicon", "trtllm")
 """Sets whose load generators ask for no sampling (an assumption: they do not say)."""
@@ -46,6 +45,9 @@ def predict(row: MeasuredRow, configs: Path | None = None) -> dict[str, float]:
     """
     model = row_model(row, configs)
     requests = row_requests(row)
+    rate = re.search(r"QPS=([\d.]+|INF)", row.load)
+    if row.running is None and rate:
+        return _benchmark(model, requests, float(rate.group(1)))
     state, ttft_s = _state(row, model, requests)
     energy_j = state.power_w * model.layout.gpus / state.tokens_per_s
     found = {
@@ -56,6 +58,28 @@ def predict(row: MeasuredRow, configs: Path | None = None) -> dict[str, float]:
         "energy_j_per_output_token": energy_j,
     }
     return found if ttft_s is None else {**found, "ttft_ms": ttft_s * 1e3}
+
+
+def _benchmark(model: StepModel, requests: Requests, per_s: float) -> dict[str, float]:
+    """A benchmark that sends some hundred requests at a rate: every one is followed."""
+    figures, budget = data(WORKLOADS), int(model.engine.max_batched_tokens)
+    most = max(1, int(min(_most_running(model, requests), figures[MOST].value)))
+    count = int(figures["trtllm.online_requests"].value)
+    run = replay(
+        model_tables(model, most, budget),
+        poisson_s(count, per_s),
+        round(requests.isl),
+        max(2, round(requests.osl)),
+        most=most,
+        budget=budget,
+    )
+    return {
+        "ttft_ms": (run.first_token_s + figures["trtllm.request_s"].value) * 1e3,
+        "tpot_mean_ms": run.token_s * 1e3,
+        "out_tokens_per_s": run.tokens_per_s,
+        "power_w_per_gpu": run.power_w / model.layout.gpus,
+        "energy_j_per_output_token": run.power_w / run.tokens_per_s,
+    }
 
 
 def row_model(row: MeasuredRow, configs: Path | None) -> StepModel:
@@ -115,13 +139,10 @@ def _state(
 ) -> tuple[SteadyState, float | None]:
     """The steady state of the row's load, and the mean time to the first token [s]."""
     fit = _most_running(model, requests)
-    rate = re.search(r"QPS=([\d.]+|INF)", row.load)
     if row.running is not None:
         return _closed(row, model, requests, fit)
-    if rate and rate.group(1) != "INF":
-        return _open(model, requests, float(rate.group(1)), fit)
-    if rate or "max load" in row.load:
-        return _queued(model, requests, fit, timed=bool(rate))
+    if "max load" in row.load:
+        return steady_state(model, requests, max(1.0, min(fit, data(WORKLOADS)[MOST].value))), None
     raise CannotPredictError(f"the load {row.load!r} is not understood")
 
 
@@ -145,32 +166,5 @@ def _closed(
         return steady_state(model, requests, clients, context), None
     state = steady_state(model, requests, min(clients, fit), of_others=True)
     waiting_s = max(clients - fit, 0.0) * requests.osl / state.tokens_per_s
-    return state, waiting_s + first_token_s(model, requests, state.running, state.step_s)
-
-
-def _open(
-    model: StepModel, requests: Requests, per_s: float, fit: float
-) -> tuple[SteadyState, float | None]:
-    most = min(fit, data(WORKLOADS)["trtllm.max_num_seqs"].value)
-    state = open_loop(model, requests, per_s, most)
-    if state.running >= most:
-        return _queued(model, requests, fit, timed=True)
-    return state, open_first_token_s(model, requests, state)
-
-
-def _queued(
-    model: StepModel, requests: Requests, fit: float, *, timed: bool
-) -> tuple[SteadyState, float | None]:
-    """Everything waits at the start. The k-th request starts when a place is free."""
-    figures = data(WORKLOADS)
-    most = max(1.0, min(fit, figures["trtllm.max_num_seqs"].value))
-    state = steady_state(model, requests, most)
-    if not timed:
-        return state, None
-    count = figures["trtllm.online_requests"].value
-    first = min(most, count)
-    tokens = first * requests.isl
-    full = Requests(model.engine.max_batched_tokens, requests.osl)
-    wave_s = tokens / full.isl * first_token_parts(model, full, 0.0, 0.0).alone_s / 2
-    later_s = (count - first) / 2 * requests.osl / state.tokens_per_s
-    return state, wave_s + (count - first) / count * later_s
+    request_s = data(WORKLOADS)["trtllm.request_s"].value if row.set == "trtllm" else None
+    return state, waiting_s + first_token_s(model, requests, state.running, request_s)
