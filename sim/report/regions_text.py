@@ -67,8 +67,8 @@ def _year_lines(grid: Mapping[str, Any]) -> list[str]:
         (
             f"{grid['hours']:,} h of {grid['year']} (wind, sun, water of {grid['weather_year']}): "
             f"price {price['load_weighted']:.1f} USD/MWh (p99 {price['p99']:.0f}, most "
-            f"{price['max']:,.0f}), unserved {grid['unserved_mwh']:,.0f} MWh in {grid['unserved_h']} "
-            f"h, CO2 {grid['co2_t'] / 1e6:,.1f} Mt"
+            f"{price['max']:,.0f}), unserved {grid['unserved_mwh']:,.0f} MWh in "
+            f"{grid['unserved_h']} h, CO2 {grid['co2_t'] / 1e6:,.1f} Mt"
         )
     ]
     if change := grid.get("change"):

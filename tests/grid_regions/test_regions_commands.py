@@ -84,7 +84,7 @@ def test_headroom_command() -> None:
     found = commands.headroom("ERCOT", rates=(0.005,))
     assert round(found["areas"][0]["load_mw"] / 1e3, 1) == 10.0
     whole = commands.headroom(rates=(0.005,))
-    assert whole["regions"][0]["published_gw"] == (98.0, 100.0)
+    assert whole["country"][0]["published_gw"] == (98.0, 100.0)
     assert len(whole["areas"]) == 19
     json.dumps(whole)
 

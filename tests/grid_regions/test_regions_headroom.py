@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import InputError, UnknownNameError
-from sim.grid.regions.headroom import areas, from_hours, headroom, load_at
+from sim.grid.regions.headroom import areas, curtailment, from_hours, headroom, load_at
+from sim.grid.regions.national import national
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -30,6 +31,28 @@ def test_more_curtailment_makes_more_room_and_lasts_a_few_hours() -> None:
         0.005 * found[1].load_mw * 78912 / (78912 / 8766), rel=1e-6
     )
     assert {s.season for s in found[1].seasons} == {"summer", "winter"}
+
+
+def test_the_published_sum_lies_between_two_years_as_they_are_and_raised_to_nine() -> None:
+    """76, 98 to 100 and 126 GW at 0.25, 0.5 and 1 %."""
+    for rate, published in ((0.0025, 76.0), (0.005, 98.0), (0.01, 126.0)):
+        found = national(rate)
+        assert len(found.nine_years_gw) == 9
+        assert found.low_gw < published < found.high_gw
+        assert found.low_gw > 0.85 * published
+        assert found.two_over_nine_range[0] < found.two_over_nine < found.two_over_nine_range[1]
+    assert found.nine_years_gw["TEX"] == pytest.approx(headroom("ERCOT", 0.01).load_mw / 1e3)
+
+
+def test_the_curtailment_of_a_load_is_the_inverse_of_the_headroom() -> None:
+    for rate in (0.001, 0.02):
+        wanted = headroom("TVA", rate)
+        found = curtailment("TVA", wanted.load_mw)
+        assert found.curtailment_frac == pytest.approx(rate, rel=1e-6)
+        assert found.curtailed_h_per_y == pytest.approx(wanted.curtailed_h_per_y, abs=0.2)
+    assert curtailment("TVA", 0.001).curtailed_h_per_y < 2
+    with pytest.raises(InputError, match="load of 0 MW"):
+        curtailment("TVA", 0.0)
 
 
 def test_by_hand() -> None:

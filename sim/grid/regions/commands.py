@@ -36,6 +36,7 @@ from sim.grid.regions.headroom import (
 from sim.grid.regions.headroom import (
     headroom as one_headroom,
 )
+from sim.grid.regions.national import National, national
 from sim.grid.regions.seconds import EVENTS, frequency
 from sim.grid.regions.summary import energy_mwh, group_rows, line_rows, zone_rows
 from sim.grid.us_states import us_states
@@ -323,27 +324,30 @@ def headroom(
 
     Returns:
         `areas: [{area, curtailment_frac, load_mw, curtailed_h_per_y, ..., seasons}]`, and
-        `regions: [{curtailment_frac, sum_gw, published_gw}]` without an area.
+        `country: [{curtailment_frac, low_gw, high_gw, published_gw, ...}]` without an area.
     """
     if area is not None:
         return {"areas": [asdict(one_headroom(area, rate)) for rate in rates]}
     known = areas()
     names = [*known["2016-2024"], *(n for n in known["2023-2024"] if n not in known["2016-2024"])]
     rows = [one_headroom(name, rate) for name in names for rate in rates]
-    regions = []
-    for rate in rates:
-        inside = [r for r in rows if r.curtailment_frac == rate and r.area in known["2023-2024"]]
-        regions.append(
-            {
-                "curtailment_frac": rate,
-                "sum_gw": sum(row.load_mw for row in inside) / 1e3,
-                "published_gw": PUBLISHED_GW.get(rate),
-                "note": "13 regions, ten of them with two years of hours: an estimate; "
-                "the published sum is of 22 areas with nine years",
-            }
-        )
     return {
         "areas": [asdict(row) for row in rows],
-        "regions": regions,
+        "country": [_country(national(rate)) for rate in rates],
         "published_source": PUBLISHED_SOURCE,
+    }
+
+
+def _country(found: National) -> dict[str, Any]:
+    return {
+        "curtailment_frac": found.curtailment_frac,
+        "low_gw": found.low_gw,
+        "high_gw": found.high_gw,
+        "published_gw": PUBLISHED_GW.get(found.curtailment_frac),
+        "nine_years_gw": dict(found.nine_years_gw),
+        "two_years_gw": dict(found.two_years_gw),
+        "two_over_nine": found.two_over_nine,
+        "two_over_nine_range": found.two_over_nine_range,
+        "note": "low: nine areas as published (2016-2024), the rest of each region with the two "
+        "years that are known; high: those raised by what two years give of nine in the nine areas",
     }
