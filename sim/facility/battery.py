@@ -10,9 +10,7 @@ import math
 from dataclasses import dataclass
 
 from sim.errors import CapacityError
-from sim.units import MEGA, S_PER_H
-
-J_PER_MWH = 3.6e9
+from sim.units import J_PER_MWH, MEGA, S_PER_H
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ class _Program:
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
         lp.a_matrix_.start_, lp.a_matrix_.index_ = packed.indptr, packed.indices
         lp.a_matrix_.value_ = packed.data
-        highs = _QuietHighs()
+        highs = _QuietHighs()  # type: ignore[no-untyped-call]
         highs.setOptionValue("threads", 1)
         highs.passModel(lp)
         highs.run()

@@ -90,7 +90,8 @@ class RideThroughSettings:
     def __post_init__(self) -> None:
         if self.blocks < 1 or self.faults < 1 or not 0 <= self.without_ups_frac <= 1:
             raise InputError(
-                f"{self.blocks} blocks, {self.faults} faults, {self.without_ups_frac:g} without UPS",
+                f"{self.blocks} blocks, {self.faults} faults, {self.without_ups_frac:g} of the "
+                "load without UPS",
                 "give at least one block and one fault, and a fraction of 0 to 1",
             )
 

@@ -8,6 +8,7 @@ the swing too, but burns what it adds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,3 +93,31 @@ def _check(phases: Phases, store_j: float, floor_w: float) -> None:
         )
     if any(t < 0 or w < 0 for t, w in phases):
         raise InputError("a phase with a length or power below 0", "mend the phases")
+
+
+def filtered_swing_w(phases: Phases, time_constant_s: float, battery_w: float) -> float:
+    """Peak to peak of a repeated step behind a battery that smooths with a time constant.
+
+    The import follows the load as a first-order filter; its extremes lie at the ends of phases.
+    A battery can shift the load by its power up and down: what is beyond stays.
+
+    Raises:
+        InputError: no phases, a time constant or power that is not positive.
+    """
+    _check(phases, battery_w, 0.0)
+    if time_constant_s <= 0:
+        raise InputError(f"a time constant of {time_constant_s:g} s", "give one above 0")
+    whole_s = sum(t for t, _ in phases)
+    # The filter's value at the start of a cycle that repeats: x = a + b x.
+    reached = 0.0
+    for duration_s, power_w in phases:
+        kept = math.exp(-duration_s / time_constant_s)
+        reached = power_w + (reached - power_w) * kept
+    value = reached / -math.expm1(-whole_s / time_constant_s)
+    values = [value]
+    for duration_s, power_w in phases:
+        value = power_w + (value - power_w) * math.exp(-duration_s / time_constant_s)
+        values.append(value)
+    powers = [w for t, w in phases if t > 0]
+    left_w = max(powers) - min(powers) - 2 * battery_w
+    return max(max(values) - min(values), left_w, 0.0)

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,14 @@ from sim.hardware.node import NODES
 from sim.record.store import RunFolder, RunId
 from sim.record.timeline import to_table
 from sim.scenario.canonical import hash8, to_yaml
+from sim.scenario.facility_view import facility_assumptions, facility_json
 from sim.scenario.load import Document, load_tree, locate, validate
+from sim.scenario.override import Step
 from sim.scenario.requests_table import requests_table
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, TraceRequests, Workload
 from sim.scenario.simulate import Outcome, SiteOutcome, Tell, simulate
+from sim.scenario.sites import plain_plant, used_data, with_file_paths
 from sim.scenario.summary import Json, summarise
 from sim.scenario.uncertainty import Range, assumptions, meter_range_w
 from sim.scenario.views import grid_view
@@ -94,8 +98,16 @@ def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
                 workloads.append(workload.model_copy(update={"requests": requests}))
             else:
                 workloads.append(workload)
-        sites.append(site.model_copy(update={"workloads": workloads}))
+        here = partial(_folder, document, ("sites", s, "facility"))
+        facility = with_file_paths(site.facility, here)
+        sites.append(site.model_copy(update={"workloads": workloads, "facility": facility}))
     return scenario.model_copy(update={"sites": sites})
+
+
+def _folder(document: Document, base: Sequence[Step], steps: Sequence[Step]) -> Path:
+    """Folder of the file that says a value; the working folder for an option."""
+    named_in = document.place([*base, *steps]).file
+    return Path(named_in).parent if Path(named_in).is_file() else Path()
 
 
 def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> RunResult:
@@ -110,18 +122,28 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
     view = grid_view(outcome, ranges, seed, tell)
     summary = summarise(outcome, ranges, view.verdict, view.hosting, _sources(scenario))
     summary["grid"] |= view.grid
+    facility = facility_json(outcome, summary)
+    if facility:
+        summary["facility"] = facility
     found = {*summary["assumptions"], *_assumptions(outcome), *view.assumptions}
+    found |= set(facility_assumptions(outcome))
     summary["assumptions"] = sorted(found)
     return RunResult(outcome, view.verdict, view.hosting, summary, view.tables)
 
 
 def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
     """Range of a site's peak at the meter."""
-    plant = site.run.plant
+    window_s = outcome.simulation.scenario.grid.peak_window_s
+    peak_w = site.power["facility"].peaks[window_s]
+    plant = plain_plant(site.run.plant, peak_w)
     # The chain is linear, so the chip power at the meter's peak follows from the peak.
     standing_w = plant.parts(0.0).facility_w
     per_chip_w = plant.parts(1.0).facility_w - standing_w
-    return meter_range_w(plant, (outcome.peak_w(site) - standing_w) / per_chip_w, seed)
+    found = meter_range_w(plant, (peak_w - standing_w) / per_chip_w, seed)
+    taken_w = outcome.peak_w(site) - peak_w  # by what stands behind the meter
+    if not taken_w:
+        return found
+    return Range(max(0.0, found.low + taken_w), max(0.0, found.high + taken_w))
 
 
 def _assumptions(outcome: Outcome) -> list[str]:
@@ -197,7 +219,9 @@ def data_used(scenario: Scenario) -> dict[str, str]:
                 hashes[requests.file] = _file_hash(requests.file)
             elif isinstance(requests.lengths, EmpiricalLengthsSpec):
                 names.add(f"traces/{requests.lengths.name}.csv")
-    return hashes | {name: data_hash(name) for name in sorted(names)}
+    shipped, own = used_data(site.facility for site in scenario.sites)
+    hashes |= {name: _file_hash(name) for name in sorted(own)}
+    return hashes | {name: data_hash(name) for name in sorted(names | shipped)}
 
 
 def _file_hash(path: str) -> str:

@@ -18,6 +18,7 @@ from sim.scenario.desk import full_power_w
 from sim.scenario.loop import ControlLoop
 from sim.scenario.schema import Scenario
 from sim.scenario.schema.control import IntervalCoupling
+from sim.scenario.sites import job_swing_w
 from sim.signals import StepSignal
 from sim.units import PS_PER_H, to_s
 
@@ -270,14 +271,15 @@ def _check_totals(sites: list[SiteOutcome], total: dict[str, Measure]) -> None:
 
 
 def site_swing_w(site: SiteRun) -> float:
-    """Peak-to-peak swing of the meter within a training step, all jobs in step.
+    """Peak-to-peak swing of what the grid sees within a training step, all jobs in step.
 
-    Cooling follows heat too slowly to take part; everything else follows the chips.
+    Cooling follows heat too slowly to take part; everything else follows the chips, but for
+    what power supplies store and what a battery smooths.
     """
     chip_w = 0.0
     for job in site.jobs.values():
-        powers_w = [phase.gpu_power_w for phase in job.plan.step.phases]
-        chip_w += (max(powers_w) - min(powers_w)) * job.plan.step.gpus
+        phases = [(phase.time_s, phase.gpu_power_w) for phase in job.plan.step.phases]
+        chip_w += job_swing_w(site.spec.facility, phases, job.plan.step.gpus)
     low, high = site.plant.parts(0.0), site.plant.parts(chip_w)
     fast_w = (high.facility_w - high.cooling_w) - (low.facility_w - low.cooling_w)
     return max(0.0, fast_w)

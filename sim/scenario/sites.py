@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import simpy
 
 from sim.datum import Datum, data
@@ -35,14 +37,14 @@ from sim.facility.rules import (
 from sim.facility.series import read_profile
 from sim.facility.solar import pv_profile, wind_profile
 from sim.facility.supply import SiteSupply, Source, SupplyPlant
+from sim.facility.swing import filtered_swing_w, smooth_swing
 from sim.facility.weather import Weather, climate, climates, read_weather
 from sim.facility.year import overhead
 from sim.hardware.node import Node
 from sim.scenario.resolve import within
 from sim.scenario.schema.facility import BatterySpec, ChainSpec, Dispatch, Facility, GeneratorSpec
-from sim.units import MEGA, PS_PER_H, S_PER_H, to_ps
+from sim.units import J_PER_MWH, MEGA, PS_PER_H, S_PER_H, to_ps
 
-J_PER_MWH = 3.6e9
 GENERATORS = "facility/generators.yaml"
 FILE_SUFFIXES = (".epw", ".csv")
 
@@ -327,3 +329,73 @@ def used_data(facilities: Iterable[Facility]) -> tuple[set[str], set[str]]:
         if facility.carbon is not None:
             shipped.add("grid/regions/mix_2022.parquet")
     return shipped, own
+
+
+def is_plain(facility: Facility) -> bool:
+    """True if a facility says nothing but its design PUE."""
+    return facility == Facility(pue_design=facility.pue_design)
+
+
+def plain_plant(plant: SitePlant, facility_w: float) -> SitePlant:
+    """The same site with a design PUE in place of its weather: what it had at a meter power.
+
+    The warmest hour is taken. For the range of a peak, in which the weather is not drawn.
+    """
+    hourly = plant.building.hourly
+    if hourly is None:
+        return plant
+    time_s = float(np.argmax(hourly.cooling_share.hourly)) - hourly.cooling_share.start_h
+    time_s = time_s % hourly.cooling_share.hourly.size * S_PER_H
+    low, high = plant.parts(0.0, time_s), plant.parts(MEGA, time_s)
+    slope = (high.facility_w - low.facility_w) / (high.it_w - low.it_w)
+    it_w = low.it_w + (facility_w - low.facility_w) / slope
+    efficiency_frac = plant.building.power_train_efficiency_frac
+    pue = max(facility_w / it_w, 1 / efficiency_frac)
+    return replace(plant, building=Building(efficiency_frac, pue))
+
+
+Folder = Callable[[Sequence[str]], Path]
+
+
+def with_file_paths(facility: Facility, folder: Folder) -> Facility:
+    """Weather and profile files relative to the file that names them.
+
+    Args:
+        folder: folder of the file that says the value at a path within the facility.
+    """
+    changes: dict[str, object] = {}
+    for part in ("cooling", "pv", "wind"):
+        spec = getattr(facility, part)
+        if spec is None:
+            continue
+        found = {
+            name: os.path.normpath(folder([part, name]) / value)
+            for name in ("weather", "profile")
+            if (value := getattr(spec, name, None)) and is_file_name(value)
+        }
+        if found:
+            changes[part] = spec.model_copy(update=found)
+    study = facility.study
+    if study is not None and study.kind != "year" and any(map(is_file_name, study.climates)):
+        base = folder(["study", "climates"])
+        names = [os.path.normpath(base / n) if is_file_name(n) else n for n in study.climates]
+        changes["study"] = study.model_copy(update={"climates": names})
+    return facility.model_copy(update=changes) if changes else facility
+
+
+def job_swing_w(facility: Facility, phases: Sequence[tuple[float, float]], gpus: int) -> float:
+    """Swing of a job's GPUs within a step, behind power supplies and a smoothing battery.
+
+    Args:
+        phases: (duration [s], power of one GPU [W]).
+    """
+    powers_w = [w for t, w in phases if t > 0]
+    swing_w = max(powers_w) - min(powers_w)
+    if facility.swing.psu_j_per_gpu:
+        swing_w = smooth_swing(phases, facility.swing.psu_j_per_gpu).swing_w
+    battery = facility.battery
+    if battery is not None and battery.dispatch.kind == "smoothing":
+        battery_w = battery.power_mw * MEGA / gpus
+        filtered_w = filtered_swing_w(phases, battery.dispatch.time_constant_s, battery_w)
+        swing_w = min(swing_w, filtered_w)
+    return swing_w * gpus

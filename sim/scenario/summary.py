@@ -80,7 +80,7 @@ def site_json(outcome: Outcome, site: SiteOutcome, load: Range) -> Json:
         "zone": site.zone,
         "nodes": plant.nodes,
         "gpus": plant.nodes * plant.node.gpus,
-        "pue": plant.building.pue,
+        "pue": plant.building.pue if plant.building.hourly is None else _pue(site),
         "energy_j": {b: m.integral for b, m in site.power.items()},
         "power_w": {b: power_json(m) for b, m in site.power.items()},
         "causes_w": site.causes_w,
@@ -89,6 +89,11 @@ def site_json(outcome: Outcome, site: SiteOutcome, load: Range) -> Json:
         "peak_load_high_mw": load.high / MEGA,
         "swing_mw": site.swing_w / MEGA,
     }
+
+
+def _pue(site: SiteOutcome) -> float:
+    """Facility over IT energy of the run."""
+    return site.power["facility"].integral / site.power["it"].integral
 
 
 def training_json(outcome: Outcome, jobs: dict[str, TrainingJob]) -> Json:
