@@ -13,7 +13,20 @@ import sys
 from collections.abc import Sequence
 
 from sim import __version__
-from sim.cli import arch, bench, claims, cost, grid, plan, report, run, sweep, validate, whatif
+from sim.cli import (
+    arch,
+    bench,
+    calibrate,
+    claims,
+    cost,
+    grid,
+    plan,
+    report,
+    run,
+    sweep,
+    validate,
+    whatif,
+)
 from sim.errors import FlopgridError, InputError
 
 EXIT_CHECK_FAILED = 1
@@ -38,7 +51,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"flopgrid {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, whatif, sweep, claims, cost, plan, arch, grid, report, bench, validate):
+    for module in (
+        run,
+        whatif,
+        sweep,
+        claims,
+        cost,
+        plan,
+        arch,
+        grid,
+        report,
+        bench,
+        validate,
+        calibrate,
+    ):
         module.add_command(commands)
     return parser
 

@@ -30,6 +30,8 @@ MatmulDtype = Literal["bf16", "fp8", "fp8_block", "w4"]
 class Device:
     """One GPU. Efficiencies are achieved over peak, 0..1; `figures` holds the sources.
 
+    Peaks are those of the data sheet (`sheet`), scaled where the GPU was measured to reach
+    another share of them than the reference device (`at_reference_efficiency`).
     `calibrated`: times and powers were fitted on measurements of this GPU; else every answer
     says `basis`, the sentence on where they come from.
     """
@@ -80,6 +82,17 @@ class Device:
         """Power above static while a kernel runs, by class: `sim.cost.kernels.BUSY`."""
         return (self.gemm_w, self.block_gemm_w, self.mixture_w, self.attention_w)
 
+    def sheet(self, name: str) -> float:
+        """A figure as its source gives it: `peak.hbm_bytes_per_s`.
+
+        Raises:
+            UnknownNameError: the device has no such figure.
+        """
+        found = {figure.name: figure.value for figure in self.figures}
+        if name not in found:
+            raise UnknownNameError("figure", name, found)
+        return found[name]
+
     def matmul_flops(self, dtype: MatmulDtype) -> float:
         """Peak matrix FLOP/s for a precision."""
         return self.matmul_fp8_flops if dtype.startswith("fp8") else self.matmul_bf16_flops
@@ -113,7 +126,28 @@ def _shipped_device(name: str) -> Device:
 def _device(name: str) -> Device:
     head = device_head(name)
     device = build_device(device_label(name), device_figures(name))
+    if name != REFERENCE:
+        device = at_reference_efficiency(device, _shipped_device(REFERENCE))
     return replace(device, calibrated=head.calibrated, basis=head.basis)
+
+
+def at_reference_efficiency(device: Device, reference: Device) -> Device:
+    """The same achieved rates, as peaks at which the reference's kernels would reach them.
+
+    Kernel laws are shares of a peak that the reference reaches. A device that was measured to
+    reach another share of its data sheet's peak gets that peak scaled; `sheet` keeps it.
+    """
+    compute = device.matmul_frac / reference.matmul_frac
+    memory = device.hbm_frac / reference.hbm_frac
+    return replace(
+        device,
+        matmul_bf16_flops=device.matmul_bf16_flops * compute,
+        matmul_fp8_flops=device.matmul_fp8_flops * compute,
+        hbm_bytes_per_s=device.hbm_bytes_per_s * memory,
+        matmul_frac=reference.matmul_frac,
+        attention_frac=device.attention_frac / compute,
+        hbm_frac=reference.hbm_frac,
+    )
 
 
 def device_label(name: str) -> str:

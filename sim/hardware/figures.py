@@ -6,7 +6,8 @@ A file holds sections of figures, each `{value, unit, source, as_of}`, and one h
 
 Figures that a file does not give are those of `like`, by one rule of units (an assumption,
 with a range, in every answer): a power [W] keeps its share of the power limit, an energy per
-FLOP or byte the share that it takes of the limit at the peak rate, all else its value.
+FLOP or byte the share that it takes of the limit at the peak rate, all else its value. A chip
+with the same tensor peak and limit is the same chip: its power stays as it is.
 """
 
 from __future__ import annotations
@@ -187,6 +188,8 @@ def _ratios(own: Figures, base: Figures) -> dict[str, float]:
         return own[name].value / base[name].value
 
     limit = ratio("power.limit_w")
+    if limit == 1.0 and ratio("peak.matmul_bf16_flops") == 1.0:
+        return {}  # the same chip at the same limit: its power is known, whatever its memory
     return {
         "W": limit,
         "J/FLOP": limit / ratio("peak.matmul_bf16_flops"),

@@ -31,6 +31,8 @@ CONTEXTS = tuple(128 * 2**n for n in range(14))
 
 
 ONE_GPU = Layout()
+BF16_PEAK = "peak.matmul_bf16_flops"
+HBM_PEAK = "peak.hbm_bytes_per_s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +136,16 @@ def gpu_row(device: Device) -> Row:
         "name": device.name,
         "calibrated": device.calibrated,
         "basis": device.basis or "fitted on measured kernels and serving rows",
-        "matmul_bf16_flops": device.matmul_bf16_flops,
-        "matmul_fp8_flops": device.matmul_fp8_flops,
-        "hbm_bytes_per_s": device.hbm_bytes_per_s,
+        "matmul_bf16_flops": device.sheet(BF16_PEAK),
+        "matmul_fp8_flops": device.sheet("peak.matmul_fp8_flops"),
+        "hbm_bytes_per_s": device.sheet(HBM_PEAK),
         "memory_bytes": device.memory_bytes,
         "limit_w": device.limit_w,
     }
 
 
 def _totals(found: StepBreakdown, model: StepModel, asked: Question) -> Row:
-    gpus = asked.layout.gpus
+    gpus, device = asked.layout.gpus, model.node.device
     tokens = asked.batch * asked.new_tokens
     energy_j = found.energy_j * gpus
     price = _price(asked)
@@ -160,8 +162,8 @@ def _totals(found: StepBreakdown, model: StepModel, asked: Question) -> Row:
         "hbm_bytes": found.hbm_bytes * gpus,
         "link_bytes": found.link_bytes * gpus,
         "intensity_flop_per_byte": found.flops / found.hbm_bytes,
-        "mfu": found.flops / found.time_s / model.node.device.matmul_bf16_flops,
-        "hbm_utilisation": found.hbm_bytes / found.time_s / model.node.device.hbm_bytes_per_s,
+        "mfu": found.flops / found.time_s / device.sheet(BF16_PEAK),
+        "hbm_utilisation": found.hbm_bytes / found.time_s / device.sheet(HBM_PEAK),
         "usd_per_gpu_h": price,
         "usd_per_million_tokens": None
         if price is None
@@ -221,7 +223,7 @@ def sweep(asked: Question, what: str) -> list[Row]:
     steps = model.evaluate(features)
     tokens = batch * asked.new_tokens
     gpus = asked.layout.gpus
-    peak = model.node.device.matmul_bf16_flops
+    peak, bandwidth = (model.node.device.sheet(name) for name in (BF16_PEAK, HBM_PEAK))
     return [
         {
             "batch": int(batch[i]),
@@ -231,9 +233,7 @@ def sweep(asked: Question, what: str) -> list[Row]:
             "power_w_per_gpu": float(steps.power_w[i]),
             "energy_j_per_token": float(steps.energy_j[i] * gpus / tokens[i]),
             "mfu": float(steps.flops[i] / steps.time_s[i] / peak),
-            "hbm_utilisation": float(
-                steps.hbm_bytes[i] / steps.time_s[i] / model.node.device.hbm_bytes_per_s
-            ),
+            "hbm_utilisation": float(steps.hbm_bytes[i] / steps.time_s[i] / bandwidth),
             "clock_frac": float(steps.clock_frac[i]),
             "limit": _step_limit(steps, i),
         }

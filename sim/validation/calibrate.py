@@ -6,24 +6,29 @@ taken as in `sim.cost.steps`:
 
     P = static + what the kernel's class draws + J/FLOP x FLOP/s + J/B x HBM B/s
 
-The static power is that of a GPU that only launches empty kernels, the rest follows by least
-squares over kernels that stay below the power limit (the others run at a lower clock).
+The static power is that of a GPU that only launches empty kernels. The rest follows by least
+squares over kernels that stay below the power limit (the others run at a lower clock). Most of
+these are bound by memory and move bytes at one rate, so that what a class draws and what a byte
+costs cannot be told apart by them alone: each figure is held to the known device's, loosely.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear
 
 from sim.datum import Datum
 from sim.errors import InputError
 
 Kind = Literal["launch", "gemm", "copy", "attention", "decode_attention", "mixture", "scan", "sort"]
+Floats = NDArray[np.float64]
+COMPUTE_BOUND: Final = 400.0
+"""FLOPs per byte from which the time of a throttled kernel goes with the clock."""
 HOT_FRAC: Final = 0.93
 """Kernels above this share of the power limit are taken as throttled."""
 CLASSES: Final[dict[Kind, str]] = {
@@ -36,6 +41,8 @@ CLASSES: Final[dict[Kind, str]] = {
     "sort": "sampling_w",
 }
 """The figure that holds what a kind draws beyond its FLOPs and bytes (`sim.cost.kernels`)."""
+NOISE_FRAC, PRIOR_FRAC = 0.03, 0.5
+"""Spread of a measured power about the law, and of a figure about the known device's."""
 LARGE_ROWS, SMALL_ROWS, WIDE, LONG_TOKENS = 1024, 32, 4096, 4096
 """Which kernels the efficiencies are medians of, as in the reference device's file."""
 
@@ -187,32 +194,33 @@ def run_suite(
 
 def calibrate(
     measured: Sequence[Measurement],
+    known: Mapping[str, float],
     *,
-    matmul_peak_flops: float,
-    hbm_peak: float,
     limit_w: float,
     idle_w: float,
 ) -> Calibration:
     """Fit a device's efficiencies and power figures.
 
     Args:
-        matmul_peak_flops, hbm_peak: of the data sheet, FLOP/s and B/s.
+        known: figures of the device that it is like, by dotted name: the peaks of its data
+            sheet, and the powers that the fit starts from.
         idle_w: with a context and no work.
 
     Raises:
         InputError: too few kernels stay below the power limit, or a kind is missing.
     """
-    cold = [m for m in measured if m.power_w < HOT_FRAC * limit_w and m.kernel.kind in CLASSES]
+    nominal = [at_nominal_clock(m, measured, limit_w) for m in measured]
+    peak, bandwidth = known["peak.matmul_bf16_flops"], known["peak.hbm_bytes_per_s"]
     static_w = _median(measured, "launch", lambda m: m.power_w)
     figures = {
-        "matmul_frac": _median(measured, "gemm", _flops_per_s, _is_large) / matmul_peak_flops,
-        "attention_frac": _median(measured, "attention", _flops_per_s, _is_long)
-        / matmul_peak_flops,
-        "hbm_frac": _median(measured, "gemm", _bytes_per_s, _is_small) / hbm_peak,
+        "matmul_frac": _median(nominal, "gemm", _flops_per_s, _is_large) / peak,
+        "attention_frac": _median(nominal, "attention", _flops_per_s, _is_long) / peak,
+        "hbm_frac": _median(nominal, "gemm", _bytes_per_s, _is_small) / bandwidth,
         "limit_w": limit_w,
         "idle_w": idle_w,
         "static_w": static_w,
     }
+    cold = [m for m in measured if not _is_hot(m, limit_w) and m.kernel.kind in CLASSES]
     names = [*sorted({CLASSES[m.kernel.kind] for m in cold}), "flop_j", "hbm_byte_j"]
     if len(cold) < len(names):
         raise InputError(
@@ -222,10 +230,29 @@ def calibrate(
         )
     rates = np.array([_rates(m, names) for m in cold])
     power = np.array([m.power_w for m in cold])
-    found = _non_negative(rates, power - static_w, power)
+    prior = np.array([known[f"power.{name}"] for name in names])
+    found = _near(prior, rates, power - static_w, power)
     error = np.abs((static_w + rates @ found) / power - 1)
     figures |= dict(zip(names, found.tolist(), strict=True))
     return Calibration(figures, float(np.median(error)), len(cold), len(measured) - len(cold))
+
+
+def at_nominal_clock(
+    m: Measurement, measured: Sequence[Measurement], limit_w: float
+) -> Measurement:
+    """A throttled kernel bound by compute as it would run at the clock of the others.
+
+    Without it the slow-down would count twice: here, and when the power limit acts.
+    """
+    clocks = [other.clock_mhz for other in measured if other.clock_mhz is not None]
+    in_memory = m.kernel.flops < COMPUTE_BOUND * m.kernel.hbm_bytes
+    if m.clock_mhz is None or in_memory or not _is_hot(m, limit_w):
+        return m
+    return replace(m, time_s=m.time_s * min(1.0, m.clock_mhz / max(clocks)))
+
+
+def _is_hot(m: Measurement, limit_w: float) -> bool:
+    return m.power_w >= HOT_FRAC * limit_w
 
 
 def _rates(m: Measurement, names: Sequence[str]) -> list[float]:
@@ -255,14 +282,16 @@ def _is_long(kernel: Kernel) -> bool:
     return kernel.shape[1] >= LONG_TOKENS
 
 
-def _non_negative(
-    rates: NDArray[np.float64], power: NDArray[np.float64], weight: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Least squares of the error relative to `weight`, no coefficient below zero."""
-    scale = rates.max(axis=0)
-    scale[scale == 0] = 1.0
-    found, _ = nnls(rates / scale / weight[:, None], np.maximum(power, 0.0) / weight)
-    return np.asarray(found / scale)
+def _near(prior: Floats, rates: Floats, power: Floats, total: Floats) -> Floats:
+    """Least squares of the error relative to the total power, figures held to their prior.
+
+    Solved for figure / prior, none below zero.
+    """
+    matrix = np.vstack(
+        [rates * prior / total[:, None] / NOISE_FRAC, np.eye(len(prior)) / PRIOR_FRAC]
+    )
+    wanted = np.concatenate([power / total / NOISE_FRAC, np.ones(len(prior)) / PRIOR_FRAC])
+    return np.asarray(lsq_linear(matrix, wanted, bounds=(0.0, np.inf)).x * prior)
 
 
 def _median(

@@ -149,3 +149,54 @@ def test_files_that_are_not_there_or_empty(tmp_path: Path) -> None:
         load_device(written(tmp_path, ""))
     with pytest.raises(UnknownNameError, match="did you mean 'h200-sxm'"):
         node_of("h200-smx")
+
+
+def test_a_chip_with_other_memory_keeps_its_power() -> None:
+    h200 = load_device("h200-sxm")
+    assert (h200.static_w, h200.flop_j, h200.hbm_byte_j) == (
+        H100.static_w,
+        H100.flop_j,
+        H100.hbm_byte_j,
+    )
+
+
+def test_measured_efficiencies_scale_what_kernels_run_at(tmp_path: Path) -> None:
+    """Half of the reference's share of the peak is half of its rate, in every kernel law."""
+    slow = SHEET + (
+        'efficiency:\n  matmul_frac: {value: 0.4, unit: "1", source: m, as_of: 2026-01-01}\n'
+        '  hbm_frac: {value: 0.415, unit: "1", source: m, as_of: 2026-01-01}\n'
+    )
+    device = load_device(written(tmp_path, slow))
+    assert device.sheet("peak.matmul_bf16_flops") == 500e12
+    assert device.matmul_bf16_flops == pytest.approx(250e12)
+    assert device.hbm_bytes_per_s == pytest.approx(1e12)
+    achieved = device.matmul_bf16_flops * device.matmul_frac
+    assert achieved == pytest.approx(500e12 * 0.4)
+    assert device.matmul_bf16_flops * device.attention_frac == pytest.approx(
+        500e12 * H100.attention_frac
+    )
+    with pytest.raises(UnknownNameError, match=r"peak\.memory_bytes"):
+        device.sheet("peak.memory_byte")
+
+
+def test_the_h200_kernels_that_were_measured_follow_the_h100_laws(facts: Path) -> None:
+    """Median error of bf16 matrix products below the power limit: what the basis says, 7.7 %."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from sim.hardware.kernels import gemm_flops, joined, kernel_law
+
+    table = pq.read_table(
+        facts / "measured/kernels_h200_power/gemm_vllm_0.22.0_gemm_perf.parquet",
+        filters=[("gemm_dtype", "==", "bfloat16"), ("power", "<", 650.0), ("latency", ">", 0.02)],
+    )
+    m, n, k, ms = (table[name].to_numpy().astype(float) for name in ("m", "n", "k", "latency"))
+    device, law = load_device("h200-sxm"), kernel_law("vllm", "gemm")
+    memory_s = 2 * (m * k + n * k + m * n) / (law.memory_frac * device.hbm_bytes_per_s)
+    compute_s = gemm_flops(m, n, k, device.multiprocessors, law.half) / (
+        law.compute_frac * device.matmul_bf16_flops
+    )
+    predicted_s = law.fixed_s + joined(memory_s, compute_s, law.sharpness)
+    error = np.median(np.abs(predicted_s / (ms * 1e-3) - 1))
+    assert len(m) == 7_600
+    assert error == pytest.approx(0.077, abs=0.003)
