@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +14,17 @@ from sim.control.serving import BatchRules
 from sim.cost.tables import StepTables, TableCoster, build_tables
 from sim.errors import InputError
 from sim.randomness import stream
+from sim.units import PS_PER_S
 from sim.workload.requests import RequestTable
+
+if TYPE_CHECKING:
+    from sim.cluster.serving.cells import CellPlan
+    from sim.cluster.serving.compiled import Totals
 
 REFERENCE_REQUESTS = 2000
 RULES = BatchRules(max_num_seqs=256, max_num_batched_tokens=512)
 ROUTER = "power-of-two"
+DRAIN_PS = 10**16
 FEATURES = (
     "chunked prefill (512 tokens)",
     "KV blocks of 16 tokens",
@@ -29,7 +36,7 @@ FEATURES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Spent:
+class Spent:
     """What a run did and used."""
 
     requests: int
@@ -37,41 +44,62 @@ class _Spent:
     cpu_s: float
     steps: int
     running: float
+    turns: int
 
 
 def bench_serving(requests: int, rate: float, replicas: int) -> dict[str, dict[str, object]]:
     """Serve requests with both engines.
 
+    The compiled engine serves more than 125 replicas in cells, each with its own router.
+
     Args:
-        requests: for the compiled engine; the reference serves 2,000 of them at most.
+        requests: for the compiled engine; the reference serves 2,000 of them at most, at
+            the replicas of one cell.
         rate: requests per second at all replicas.
-        replicas: behind one router.
+        replicas: of the fleet.
 
     Returns:
-        The keys of DESIGN.md section 10, for `reference` and `compiled`. CPU time is of
-        this process, without drawing the requests and without compiling.
+        The keys of DESIGN.md section 10, for `reference` and `compiled`. Times are of this
+        process. Those of the compiled engine hold the drawing of the requests, but not the
+        compiling, which is `compile_s`.
 
     Raises:
         InputError: a number that is not positive.
     """
     for name, value in (("requests", requests), ("rate", rate), ("replicas", replicas)):
-        if value <= 0:
+        if not 0 < value < np.inf:
             raise InputError(f"{name} = {value}, must be positive", path=name)
-    tables = _tables()
-    table, draws = _draw(requests, rate)
-    began_s = time.perf_counter()
-    _compiled(tables, *_first(table, draws, 1), 1)
-    compile_s = time.perf_counter() - began_s
-    fast = _compiled(tables, table, draws, replicas)
+    plan = fleet_plan(requests, rate, replicas)
+    from sim.cluster.serving.compiled import warm_up
+
+    compile_s = warm_up()
+    fast = serve_compiled(plan, requests)
     fast_peak = _peak_rss_bytes()
-    slow = _reference(tables, _first(table, draws, REFERENCE_REQUESTS)[0], replicas)
+    slow = _reference(plan, min(requests, REFERENCE_REQUESTS))
     return {
         "reference": _report("reference", slow, _peak_rss_bytes(), 0.0),
         "compiled": _report("compiled", fast, fast_peak, compile_s),
     }
 
 
-def _report(name: str, spent: _Spent, peak: int, compile_s: float) -> dict[str, object]:
+def fleet_plan(requests: int, rate: float, replicas: int) -> CellPlan:
+    """Llama-3-70B on 4 H100 a replica, with the lengths of the Azure conversation trace."""
+    from sim.cluster.serving.cells import CellPlan
+    from sim.cluster.serving.source import Staircase
+    from sim.workload.lengths import trace_lengths
+
+    return CellPlan(
+        tables=_tables(),
+        replicas=replicas,
+        rates=Staircase(np.array([rate]), 60.0),
+        lengths=trace_lengths("azure-conv-2023"),
+        horizon_s=requests / rate + 1.0,
+        router=ROUTER,
+        rules=RULES,
+    )
+
+
+def _report(name: str, spent: Spent, peak: int, compile_s: float) -> dict[str, object]:
     return {
         "engine": name,
         "features": list(FEATURES),
@@ -96,54 +124,64 @@ def _tables() -> StepTables:
     return build_tables(cost, RULES.max_num_seqs, RULES.max_num_batched_tokens)
 
 
-def _draw(requests: int, rate: float) -> tuple[RequestTable, np.ndarray]:
-    from sim.workload.lengths import trace_lengths
+def serve_compiled(plan: CellPlan, requests: int) -> Spent:
+    """Serve exactly so many requests, from empty to empty."""
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    steps = sequences = turns = 0
+    end_s = 0.0
+    for cell in range(plan.cells):
+        share = requests * (cell + 1) // plan.cells - requests * cell // plan.cells
+        totals, last_s = _serve_cell(plan, cell, share)
+        steps, sequences = steps + totals.steps, sequences + totals.sequences
+        turns, end_s = turns + totals.turns, max(end_s, last_s)
+    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+    return Spent(requests, wall_s, cpu_s, steps, sequences / max(steps, 1), turns)
 
-    rng = stream(1, "bench")
-    arrival_ps = np.cumsum(rng.exponential(1e12 / rate, requests)).astype(np.int64)
-    tokens = trace_lengths("azure-conv-2023").sample(requests, rng)
-    return RequestTable(arrival_ps, *tokens), rng.random((requests, 2))
 
-
-def _first(table: RequestTable, draws: np.ndarray, count: int) -> tuple[RequestTable, np.ndarray]:
-    columns = (table.arrival_ps, table.input_tokens, table.output_tokens)
-    return RequestTable(*(column[:count] for column in columns)), draws[:count]
-
-
-def _compiled(tables: StepTables, table: RequestTable, draws: np.ndarray, replicas: int) -> _Spent:
+def _serve_cell(plan: CellPlan, cell: int, requests: int) -> tuple[Totals, float]:
+    """One cell; also the time of its last arrival."""
+    from sim.cluster.serving.cells import cell_source
     from sim.cluster.serving.compiled import CompiledReplicas
 
-    fleet = CompiledReplicas(tables, RULES, replicas, ROUTER)
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    fleet.bring(table, draws)
-    end_ps = int(table.arrival_ps[-1]) + 10**17
+    fleet = CompiledReplicas(plan.tables, plan.rules, plan.size(cell), plan.router)
+    source, left, last_ps = cell_source(plan, cell), requests, 0
+    while left > 0:
+        rows, draws = source.block()
+        fleet.submit(rows[:left], draws)
+        last_ps = int(rows[min(left, len(rows)) - 1, 0])
+        left -= len(rows)
+    end_ps = last_ps + DRAIN_PS
     fleet.settle(end_ps)
-    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    done = fleet.totals(end_ps)
-    return _Spent(len(table), wall_s, cpu_s, done.steps, done.sequences / max(done.steps, 1))
+    fleet.check_laws()
+    return fleet.totals(end_ps), last_ps / PS_PER_S
 
 
-def _reference(tables: StepTables, table: RequestTable, replicas: int) -> _Spent:
+def _reference(plan: CellPlan, requests: int) -> Spent:
+    """The same requests as those of the first cell."""
     import simpy
 
+    from sim.cluster.serving.cells import cell_source
     from sim.cluster.serving.records import ServingEvents
     from sim.cluster.serving.reference import ReferenceReplica
     from sim.cluster.serving.routing import RoutedReplicas, bring_requests
     from sim.control.serving import router
 
+    rows, _ = cell_source(plan, 0, requests).block()
+    table = RequestTable(*(np.ascontiguousarray(rows[:, i]) for i in range(3)))
     env, events = simpy.Environment(), ServingEvents()
     sizes: list[int] = []
     events.stepped.subscribe(lambda step: sizes.append(len(step.decode_contexts)))
     built = [
-        ReferenceReplica(env, f"r{i}", i, TableCoster(tables), RULES, events)
-        for i in range(replicas)
+        ReferenceReplica(env, f"r{i}", i, TableCoster(plan.tables), plan.rules, events)
+        for i in range(plan.size(0))
     ]
-    routed = RoutedReplicas(built, router(ROUTER), stream(1, "bench-router"))
+    routed = RoutedReplicas(built, router(plan.router), stream(1, "bench-router"))
     env.process(bring_requests(env, table, routed))
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     env.run()
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    return _Spent(len(table), wall_s, cpu_s, len(sizes), sum(sizes) / max(len(sizes), 1))
+    steps = len(sizes)
+    return Spent(len(table), wall_s, cpu_s, steps, sum(sizes) / max(steps, 1), steps)
 
 
 def _peak_rss_bytes() -> int:

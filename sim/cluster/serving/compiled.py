@@ -14,6 +14,7 @@ that end at or before an instant are ended, then requests arrive, then steps beg
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,6 +148,15 @@ class CompiledReplicas:
             The first request not submitted.
         """
         rows = requests if isinstance(requests, np.ndarray) else arrival_rows(requests)
+        done = self.submit(rows, draws, until_ps, begin)
+        if until_ps < at.NEVER:
+            self.settle(until_ps)
+        return done
+
+    def submit(
+        self, rows: IntArray, draws: FloatArray, until_ps: int = at.NEVER, begin: int = 0
+    ) -> int:
+        """Like `bring`, of rows as the kernels read them, without settling at the end."""
         done = begin
         while done < len(rows):
             done = bring(self.cell, rows, draws, done, len(rows), until_ps)
@@ -154,8 +164,6 @@ class CompiledReplicas:
                 if rows[done, at.A_TIME] >= until_ps:
                     break
                 self._make_room()
-        if until_ps < at.NEVER:
-            self.settle(until_ps)
         return done
 
     def settle(self, time_ps: int) -> None:
@@ -263,6 +271,25 @@ class CompiledReplicas:
             extra = np.concatenate([extra, np.zeros_like(extra)])
         rows = np.concatenate([cell.pool, _rows(held, held)])
         self.cell = cell._replace(pool=rows, extra=extra)
+
+
+def warm_up() -> float:
+    """Compile the kernels, or load them from the store; returns the seconds it took.
+
+    A fleet of parallel processes calls it once before they start, so that one compiles and
+    the others load.
+    """
+    began_s = time.perf_counter()
+    one = np.ones((6, 2, 1), dtype=np.int64)
+    flat, edge = np.ones(6, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    tables = StepTables(
+        edge, one, one, np.ones((6, 2), dtype=np.int64), flat, flat, flat, 1, 0.0, 64, 1
+    )
+    replicas = CompiledReplicas(tables, BatchRules(max_num_seqs=1, max_num_batched_tokens=1))
+    replicas.bring(arrival_rows(RequestTable(*(np.ones(1, dtype=np.int64),) * 3)), np.zeros((1, 2)))
+    replicas.set_costs(tables, 1)
+    replicas.totals(1)
+    return time.perf_counter() - began_s
 
 
 def histogram_quantile_s(counts: IntArray, level: float) -> float | None:
