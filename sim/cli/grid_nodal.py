@@ -62,7 +62,7 @@ def _add_hosting(verbs: Any) -> None:
     hosting.add_argument("--bus", default="", metavar="N,...", help="default: all buses")
     hosting.add_argument("--area", default="", metavar="N,...")
     hosting.add_argument("--zone", default="", metavar="N,...")
-    hosting.add_argument("--state", default="", metavar="TX,...", help="on synthetic-usa")
+    hosting.add_argument("--state", default="", metavar="Texas,...", help="on synthetic-usa")
     hosting.add_argument("--least-kv", type=float, default=0.0, metavar="KV")
     hosting.add_argument(
         "--joint",
@@ -103,11 +103,16 @@ def _add_states(verbs: Any) -> None:
     states.add_argument("--load", type=float, default=150.0, metavar="MW", help="asked for")
     states.add_argument("--least-kv", type=float, default=230.0, metavar="KV")
     states.add_argument("--buses", type=int, default=20, metavar="N", help="in each state")
-    states.add_argument("--state", default="", metavar="TX,...", help="default: all")
+    states.add_argument("--state", default="", metavar="Texas,...", help="default: all")
     _add_emergency(states, rating=False)
-    _add_least_effect(states)
+    states.add_argument(
+        "--least-effect",
+        type=float,
+        action="append",
+        metavar="FRAC",
+        help="leave out limits that feel less than this share of the load; may be given again",
+    )
     states.add_argument("--figures", type=Path, metavar="DIR", help="chart by state (SVG, CSV)")
-    states.add_argument("--workers", type=int, default=1, metavar="N")
     states.add_argument("--json", action="store_true", help="print JSON")
     states.set_defaults(handler=handle_states)
 
@@ -254,6 +259,7 @@ def handle_states(args: argparse.Namespace) -> int:
     """Hosting in every state."""
     from sim.grid.nodal import commands
 
+    args.least_effect = args.least_effect or [0.0]
     answer = commands.states(
         args.case,
         load_mw=args.load,
@@ -262,13 +268,13 @@ def handle_states(args: argparse.Namespace) -> int:
         state=_words(args.state),
         emergency_factor=args.emergency_factor,
         least_effect_frac=args.least_effect,
-        workers=args.workers,
     )
     if args.figures:
         from sim.report.nodal_figures import draw_states
 
         args.figures.mkdir(parents=True, exist_ok=True)
-        draw_states(answer["buses"], args.load, args.figures / "states.svg")
+        first = [r for r in answer["buses"] if r["least_effect_frac"] == min(args.least_effect)]
+        draw_states(first, args.load, args.figures / "states.svg")
         print(f"written: {args.figures / 'states.svg'}", file=sys.stderr)
     print(answer["label"], file=sys.stderr)
     return _print(answer, answer["states"], args, top=60)
@@ -360,7 +366,7 @@ def _numbers(text: str, option: str) -> list[int]:
 
 
 def _words(text: str) -> list[str]:
-    return [part.strip().upper() for part in text.split(",") if part.strip()]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _sets(texts: list[str]) -> dict[str, list[int]]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from nodal_cases import package_case
 
-from sim.errors import InputError
+from sim.errors import InputError, UnknownNameError
 from sim.grid.nodal import commands
+from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.states import buses_by_state, spread, state_of_area
 
 
@@ -86,5 +87,19 @@ def test_every_area_has_a_state_and_sites_spread_evenly() -> None:
     buses = np.arange(100)
     assert spread(buses, 20).tolist() == np.linspace(0, 99, 20).round().astype(int).tolist()
     assert len(spread(buses[:7], 20)) == 7
-    by_state = buses_by_state(package_case("case_ACTIVSg500"), 0)
-    assert sum(len(found) for found in by_state.values()) > 0
+    by_state = buses_by_state(load_case("activsg2000"), 0)
+    assert {state: len(buses) for state, buses in by_state.items()} == {"Texas": 2000}
+    with pytest.raises(InputError, match="areas of case case_ACTIVSg500 are not those"):
+        buses_by_state(package_case("case_ACTIVSg500"), 0)
+
+
+def test_states_are_a_plain_answer_for_each_cutoff() -> None:
+    answer = commands.states("activsg2000", buses_per_state=4, least_effect_frac=(0.0, 0.03))
+    plain(answer)
+    assert [row["least_effect_frac"] for row in answer["states"]] == [0.0, 0.03]
+    assert answer["states"][0]["median_n1_mw"] <= answer["states"][1]["median_n1_mw"]
+    assert len(answer["buses"]) == 8
+    with pytest.raises(UnknownNameError, match="state 'Oregon'"):
+        commands.states("activsg2000", state=["Oregon"])
+    with pytest.raises(InputError, match="above 0 MW"):
+        commands.states("activsg2000", load_mw=0.0)

@@ -79,11 +79,17 @@ class Cascader:
     Args:
         extra_load_mw: load on top of the case, by bus; generators in service pick it up in
             proportion to their headroom before the first outage.
+        output_mw: by generator, the dispatch before the first outage in place of that.
         rules: figures of the settling; default those of the data file.
     """
 
     def __init__(
-        self, study: Study, *, extra_load_mw: Floats | None = None, rules: Rules | None = None
+        self,
+        study: Study,
+        *,
+        extra_load_mw: Floats | None = None,
+        output_mw: Floats | None = None,
+        rules: Rules | None = None,
     ):
         self.study = study
         self.rules = rules or read_rules()
@@ -91,7 +97,7 @@ class Cascader:
         none = np.zeros(len(network.buses))
         self._extra = none if extra_load_mw is None else extra_load_mw
         self._demand = np.where(study.grid.island >= 0, demand_mw(network) + self._extra, 0.0)
-        self._setpoint = self._picked_up()
+        self._setpoint = self._picked_up() if output_mw is None else output_mw
         self._adjacent = self._branches_by_bus()
 
     def _picked_up(self) -> Floats:

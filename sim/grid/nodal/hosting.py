@@ -62,13 +62,18 @@ Site = Sequence[tuple[int, float]]
 
 
 class FixedDispatch:
-    """Answers hosting questions for one study with redispatch `none`."""
+    """Answers hosting questions for one study with redispatch `none`.
 
-    def __init__(self, study: Study):
+    Args:
+        least_effect_frac: in place of that of the settings.
+    """
+
+    def __init__(self, study: Study, *, least_effect_frac: float | None = None):
         self.study = study
         self._flow = study.base.flow_mw
         self._n1 = study.settings.security == "n1"
-        self._least = max(INSENSITIVE, study.settings.least_effect_frac)
+        least = study.settings.least_effect_frac if least_effect_frac is None else least_effect_frac
+        self._least = max(INSENSITIVE, least)
 
     def at_buses(self, buses: Ints) -> Iterator[Hosted]:
         """One answer for each bus, each alone."""

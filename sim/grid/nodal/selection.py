@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sim.errors import InputError, UnknownNameError
-from sim.grid.nodal.states import state_of_area
+from sim.grid.nodal.states import state_of_area, states_of_buses
 from sim.grid.nodal.tables import Ints, Network
 
 Region = Literal["area", "state", "zone", "kv"]
@@ -23,7 +23,7 @@ class Selection:
     Args:
         bus: numbers; the other conditions are not looked at if there are some.
         area, zone: numbers of the case.
-        state: postal codes, on cases with the areas of the synthetic USA.
+        state: names, on cases with the areas of the synthetic USA.
         least_kv: base voltage at or above.
     """
 
@@ -71,13 +71,13 @@ def _few(values: set[int] | set[float], most: int = 12) -> str:
     return text if len(ordered) <= most else f"{text} ... ({len(ordered)} in all)"
 
 
-def _states(network: Network, wanted: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    """State of each bus; "" where the area is none of the synthetic USA."""
-    known = state_of_area()
+def _states(network: Network, wanted: Sequence[str]) -> list[str]:
+    """State of each bus."""
+    known = set(state_of_area().values())
     for state in wanted:
-        if state not in known.values():
-            raise UnknownNameError("state", state, set(known.values()))
-    return np.array([known.get(area, "") for area in network.buses.area.tolist()])
+        if state not in known:
+            raise UnknownNameError("state", state, known)
+    return states_of_buses(network)
 
 
 def regions(network: Network, buses: Ints, by: Region) -> dict[str, Ints]:
@@ -85,14 +85,12 @@ def regions(network: Network, buses: Ints, by: Region) -> dict[str, Ints]:
 
     Raises:
         UnknownNameError: no such kind of region.
-        InputError: by state, and the case's areas are of no state.
+        InputError: by state, and the case's areas are not those of the synthetic USA.
     """
     if by not in REGIONS:
         raise UnknownNameError("kind of region", by, REGIONS)
     if by == "state":
-        keys: list[str] = _states(network, ()).tolist()
-        if not any(keys):
-            raise InputError(f"case {network.name} has no states", "group by area, zone or kv")
+        keys = states_of_buses(network)
         order = sorted(set(keys) - {""})
     else:
         column = {

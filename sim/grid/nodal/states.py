@@ -9,8 +9,8 @@ import numpy as np
 
 from sim.datum import read_table
 from sim.errors import InputError, UnknownNameError
-from sim.grid.nodal.batch import host_all, single
-from sim.grid.nodal.hosting import Hosted
+from sim.grid.nodal.batch import single
+from sim.grid.nodal.hosting import FixedDispatch, Hosted
 from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Ints, Network
@@ -27,12 +27,14 @@ class StateHosting:
     Args:
         base, n1: one answer for each bus looked at, in the same order.
         buses_there: buses at or above the voltage in the state.
+        least_effect_frac: the cutoff under which limits were left out.
     """
 
     state: str
     buses_there: int
     base: tuple[Hosted, ...]
     n1: tuple[Hosted, ...]
+    least_effect_frac: float = 0.0
 
     def share_that_hosts(self, load_mw: float, security: str) -> float:
         """Share of the buses looked at that host a load."""
@@ -46,21 +48,45 @@ def state_of_area() -> dict[int, str]:
     return {int(row["area"]): row["state"] for row in rows}
 
 
+AREA_OFFSETS = {
+    "case_SyntheticUSA": 0,
+    "case_ACTIVSg70k": 0,
+    "case_ACTIVSg10k": 200,
+    "case_ACTIVSg2000": 300,
+}
+"""What to add to a case's area numbers to get those of the synthetic USA, whose parts the other
+three are: with these, each area holds as many buses as in the whole (within 2 %)."""
+
+
+def states_of_buses(network: Network) -> list[str]:
+    """State of each bus; "" where the area is of none.
+
+    Raises:
+        InputError: the case's areas are not those of the synthetic USA.
+    """
+    if network.name not in AREA_OFFSETS:
+        raise InputError(
+            f"the areas of case {network.name} are not those of the synthetic USA",
+            f"states are known in {', '.join(AREA_OFFSETS)}",
+        )
+    states, offset = state_of_area(), AREA_OFFSETS[network.name]
+    return [states.get(area + offset, "") for area in network.buses.area.tolist()]
+
+
 def buses_by_state(network: Network, least_kv: float) -> dict[str, Ints]:
     """Indices of the buses at or above a voltage, by state.
 
     Raises:
-        InputError: none of the case's areas is known.
+        InputError: the case's areas are not those of the synthetic USA, or no bus is so high.
     """
-    states = state_of_area()
+    states = states_of_buses(network)
     found: dict[str, list[int]] = {}
     for i in np.flatnonzero(network.buses.base_kv >= least_kv).tolist():
-        state = states.get(int(network.buses.area[i]))
-        if state is not None:
-            found.setdefault(state, []).append(i)
+        if states[i]:
+            found.setdefault(states[i], []).append(i)
     if not found:
         raise InputError(
-            f"case {network.name} has no area of the synthetic USA", "use case synthetic-usa"
+            f"case {network.name} has no bus at {least_kv:g} kV or above", "ask for less"
         )
     return {state: np.array(buses, dtype=np.int64) for state, buses in sorted(found.items())}
 
@@ -79,33 +105,40 @@ def every_state(
     buses_per_state: int = 20,
     states: Sequence[str] = (),
     settings: Settings | None = None,
-    workers: int = 1,
+    cutoffs: Sequence[float] = (0.0,),
 ) -> list[StateHosting]:
     """Fixed-dispatch hosting, base and N-1, at some buses of each state.
+
+    One process: the index of outages is most of the work, and every process would need it.
 
     Args:
         states: only these; all if empty.
         settings: those of the N-1 answers (the base answers differ in the security only).
+        cutoffs: least effects; one set of answers for each, cutoff by cutoff.
 
     Raises:
         UnknownNameError: a state that the case does not hold at this voltage.
     """
-    there = {
-        state: buses
-        for state, buses in buses_by_state(network, least_kv).items()
+    there = buses_by_state(network, least_kv)
+    if unknown := sorted(set(states) - set(there)):
+        raise UnknownNameError("state", unknown[0], there)
+    chosen = {
+        state: spread(buses, buses_per_state)
+        for state, buses in there.items()
         if not states or state in states
     }
-    if unknown := sorted(set(states) - set(there)):
-        raise UnknownNameError("state", unknown[0], buses_by_state(network, least_kv))
-    chosen = {state: spread(buses, buses_per_state) for state, buses in there.items()}
-    every = np.concatenate(list(chosen.values()))
-    chosen_settings = settings or Settings(security="n1")
-    base_settings = replace(chosen_settings, security="base")
-    base = host_all(Study(network, base_settings), single(every))
-    n1 = host_all(Study(network, chosen_settings), single(every), workers=workers)
-    result, at = [], 0
-    for state, buses in chosen.items():
-        part = slice(at, at + len(buses))
-        result.append(StateHosting(state, len(there[state]), tuple(base[part]), tuple(n1[part])))
-        at += len(buses)
+    sites = single(np.concatenate(list(chosen.values())))
+    n1_settings = settings or Settings(security="n1")
+    studies = [Study(network, replace(n1_settings, security="base")), Study(network, n1_settings)]
+    result = []
+    for cutoff in cutoffs:
+        base, n1 = (
+            list(FixedDispatch(study, least_effect_frac=cutoff).at_sites(sites))
+            for study in studies
+        )
+        at = 0
+        for state, buses in chosen.items():
+            part, count = slice(at, at + len(buses)), len(there[state])
+            result.append(StateHosting(state, count, tuple(base[part]), tuple(n1[part]), cutoff))
+            at += len(buses)
     return result

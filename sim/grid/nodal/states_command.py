@@ -23,14 +23,13 @@ def states(
     buses_per_state: int = 20,
     state: Sequence[str] = (),
     emergency_factor: float = 1.0,
-    least_effect_frac: float = 0.0,
-    workers: int = 1,
+    least_effect_frac: Sequence[float] = (0.0,),
 ) -> Row:
     """Fixed-dispatch hosting, base and N-1, at buses of every state of the synthetic USA.
 
     Args:
         load_mw: the load whose share of buses is asked for.
-        least_effect_frac: see `Settings`.
+        least_effect_frac: see `Settings`; one set of answers for each.
         state: only these.
     """
     if not 0 < load_mw < np.inf or buses_per_state < 1:
@@ -39,8 +38,9 @@ def states(
             "give a load above 0 MW and 1 bus or more",
         )
     network = load_case(case)
+    cutoffs = sorted(set(least_effect_frac))
     settings = Settings(
-        security="n1", emergency_factor=emergency_factor, least_effect_frac=least_effect_frac
+        security="n1", emergency_factor=emergency_factor, least_effect_frac=cutoffs[0]
     )
     found = every_state(
         network,
@@ -48,13 +48,14 @@ def states(
         buses_per_state=buses_per_state,
         states=state,
         settings=settings,
-        workers=workers,
+        cutoffs=cutoffs,
     )
     return {
         "states": [_state(one, load_mw) for one in found],
         "buses": [
             {
                 "state": one.state,
+                "least_effect_frac": one.least_effect_frac,
                 "bus": int(network.buses.number[base.bus]),
                 "base_kv": float(network.buses.base_kv[base.bus]),
                 "base_mw": base.hosting_mw,
@@ -68,7 +69,7 @@ def states(
         "least_kv": least_kv,
         "buses_per_state": buses_per_state,
         "label": LABEL,
-        "conventions": settings.conventions(network),
+        "conventions": settings.conventions(network) | {"least_effect_frac": cutoffs},
     }
 
 
@@ -76,6 +77,7 @@ def _state(one: StateHosting, load_mw: float) -> Row:
     base, n1 = ([h.hosting_mw for h in answers] for answers in (one.base, one.n1))
     return {
         "state": one.state,
+        "least_effect_frac": one.least_effect_frac,
         "buses_at_voltage": one.buses_there,
         "buses_looked_at": len(one.base),
         "median_base_mw": float(np.median(base)),
