@@ -40,6 +40,8 @@ class SiteOrders:
         battery_w: discharge. generation_w: of the site's generators.
         expected_w: what the site will then take from the grid.
         missed_w: how far that lies above the limit.
+
+    Two orders are equal if they ask for the same; what is expected of them does not count.
     """
 
     limit_w: float | None = None
@@ -49,8 +51,13 @@ class SiteOrders:
     shift_frac: Mapping[str, float] = field(default_factory=dict)
     battery_w: float = 0.0
     generation_w: float = 0.0
-    expected_w: float = 0.0
-    missed_w: float = 0.0
+    expected_w: float = field(default=0.0, compare=False)
+    missed_w: float = field(default=0.0, compare=False)
+
+    @property
+    def hold_work(self) -> bool:
+        """True if a workload runs slower, waits, or refuses requests."""
+        return bool(self.caps_w or self.suspend or self.admit_frac or self.shift_frac)
 
 
 def combine(proposals: Iterable[Proposal]) -> Proposal:

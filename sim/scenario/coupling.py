@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sim.control.view import GridSignals
 from sim.errors import InputError
 from sim.grid.network import Network
+from sim.grid.regions.case import region_case
 from sim.grid.regions.interval import IntervalDispatch, IntervalResult
 from sim.grid.us_states import resolve_zone, us_states
 from sim.units import MEGA, S_PER_H
@@ -86,6 +87,7 @@ class CoupledGrid:
         self.epoch = epoch.astimezone(UTC)
         self._start = datetime(self.epoch.year, 1, 1, tzinfo=UTC)
         self._check_year(horizon_s)
+        self._check_zones(expected_w, weather_year)
         expected_mw = {zone: watts / MEGA for zone, watts in expected_w.items()}
         self.dispatch = IntervalDispatch.of_case(
             self.network.name,
@@ -94,12 +96,6 @@ class CoupledGrid:
             mixed_years=True,
             expected_mw=expected_mw,
         )
-        for zone in expected_w:
-            if zone not in self.dispatch.zones:
-                raise InputError(
-                    f"zone {zone} has no hourly load, so it cannot be dispatched",
-                    "choose a zone of the contiguous states, or coupling: {kind: none}",
-                )
         self.book = GridBook()
 
     def _check_year(self, horizon_s: float) -> None:
@@ -111,6 +107,16 @@ class CoupledGrid:
                 "give an earlier epoch or a shorter horizon_h",
                 path="epoch",
             )
+
+    def _check_zones(self, expected_w: Mapping[str, float], weather_year: int) -> None:
+        case = region_case(self.network.name, self.epoch.year, weather_year, mixed_years=True)
+        known = {zone.name for zone in case.zones}
+        for zone in expected_w:
+            if zone not in known:
+                raise InputError(
+                    f"zone {zone} has no hourly load, so it cannot be dispatched",
+                    "choose a zone of the contiguous states, or coupling: {kind: none}",
+                )
 
     def hour_index(self, time_s: float) -> int:
         """Hour of the year at a simulation time."""

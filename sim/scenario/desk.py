@@ -163,7 +163,8 @@ class SiteDesk:
         book.carbon_kg += metered_j / J_PER_MWH * self._told.carbon_kg_per_mwh
         if self._full_import_w - orders.expected_w > LEAST_W:
             book.restrained_h += hours
-            book.held_back_mwh += max(0.0, self._full_w * span_s - drawn_j) / J_PER_MWH
+            if orders.hold_work:
+                book.held_back_mwh += max(0.0, self._full_w * span_s - drawn_j) / J_PER_MWH
             full_j = self._full_import_w * span_s
             book.relief_mwh += max(0.0, full_j - metered_j) / J_PER_MWH
         if orders.limit_w is not None:
