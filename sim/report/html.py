@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sim.report.pages import template
+from sim.report.regions_text import view_caption, view_key_figures, view_tables
 from sim.report.verdict_text import answer_sentence, where_it_binds
 from sim.units import J_PER_MWH, MEGA, mw_text, si
 
@@ -37,7 +38,7 @@ def render_report(
             {"name": name, "svg": _inline(svg, name), "caption": caption(name, summary)}
             for name, svg in svgs.items()
         ],
-        tables=[*_work_tables(summary), *_hosting_tables(summary)],
+        tables=[*_work_tables(summary), *_hosting_tables(summary), *view_tables(summary)],
         assumptions=summary["assumptions"],
         sources=summary["sources"],
         omitted=summary["grid"]["omitted"],
@@ -58,6 +59,8 @@ def _inline(svg: str, name: str) -> str:
 
 def caption(name: str, summary: Mapping[str, Any]) -> str:
     """A sentence with the finding of a figure."""
+    if told := view_caption(name, summary):
+        return told
     power = summary["power_w"]
     if name == "power":
         chip, facility = power["chip"]["mean"] / MEGA, power["facility"]["mean"] / MEGA
@@ -81,6 +84,7 @@ def key_figures(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     energy_mwh = summary["energy_j"]["facility"] / J_PER_MWH
     rows.append(("energy at the meter", mw_text(energy_mwh), "MWh"))
     rows.append(("simulated time", f"{summary['horizon_s'] / 3600:g}", "h"))
+    rows = [*(rows if summary["sites"] else []), *view_key_figures(summary)]
     return [{"name": n, "value": v, "unit": u} for n, v, u in rows]
 
 

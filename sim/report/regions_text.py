@@ -92,11 +92,16 @@ def _change_line(change: Mapping[str, Any]) -> str:
 
 def _lole_line(rows: list[Mapping[str, Any]]) -> str:
     parts = [
-        f"{row['interconnection']} {row['lole_before_d_per_y']:.3g} to "
-        f"{row['lole_after_d_per_y']:.3g} ({row['verdict']})"
+        f"{row['interconnection']} {_days(row['lole_before_d_per_y'])} to "
+        f"{_days(row['lole_after_d_per_y'])} ({row['verdict']})"
         for row in rows
     ]
     return f"  LOLE d/y before and after, no limits inside: {', '.join(parts)}"
+
+
+def _days(lole: float) -> str:
+    """Below a day in a million years the figure says nothing."""
+    return f"{lole:.3g}" if lole >= 1e-6 else "<1e-6"
 
 
 def _curtailment_line(grid: Mapping[str, Any]) -> str:
@@ -165,3 +170,107 @@ def _seconds_answer(grid: Mapping[str, Any], summary: Mapping[str, Any]) -> str 
     }[found["verdict"]]
     worst = max(abs(grid["zenith_hz"] - 60), abs(60 - grid["nadir_hz"]))
     return f"{words}: {worst:.3f} Hz from 60 Hz, {found['margin_mw']:,.0f} MW of room."
+
+
+# -- for the report
+
+
+def view_caption(name: str, summary: Mapping[str, Any]) -> str | None:
+    """The finding of a figure of these views, None for another figure."""
+    grid = summary["grid"]
+    if name == "prices":
+        means = {z: sum(w) / len(w) for z, w in grid["weeks"]["price_usd_per_mwh"].items()}
+        dear, cheap = max(means, key=lambda z: means[z]), min(means, key=lambda z: means[z])
+        return (
+            f"Mean price from {means[cheap]:.1f} USD/MWh in {cheap} to {means[dear]:.1f} USD/MWh "
+            f"in {dear}."
+        )
+    if name == "congestion":
+        return f"{_congestion(grid)}."
+    if name == "frequency":
+        return _seconds_answer(grid, summary)
+    return None
+
+
+def view_key_figures(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, value and unit of what a reader takes away from these views."""
+    kind, grid = kind_of(summary), summary["grid"]
+    if kind == "regions":
+        price = grid["price_usd_per_mwh"]["load_weighted"]
+        return [
+            ("price, weighted by load", f"{price:.2f}", "USD/MWh"),
+            ("unserved energy", f"{grid['unserved_mwh']:,.0f}", "MWh"),
+            ("hours with unserved energy", f"{grid['unserved_h']:,}", "h"),
+            ("curtailed energy of the sites", f"{grid['site_curtailed_mwh']:,.0f}", "MWh"),
+            ("CO2 at the stack", f"{grid['co2_t'] / 1e6:,.1f}", "Mt"),
+        ]
+    if kind == "dynamic":
+        return [
+            ("highest frequency", f"{grid['zenith_hz']:.3f}", "Hz"),
+            ("lowest frequency", f"{grid['nadir_hz']:.3f}", "Hz"),
+            ("settled frequency", f"{grid['settled_hz']:.3f}", "Hz"),
+            ("rate of change of frequency", f"{grid['rocof_hz_per_s']:+.4f}", "Hz/s"),
+            ("load shed", f"{grid['ufls_mw']:,.0f}", "MW"),
+        ]
+    return []
+
+
+def view_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tables of these views; the figures that were not read from a primary source come last."""
+    kind, grid = kind_of(summary), summary["grid"]
+    if kind not in VIEWS:
+        return []
+    tables = _year_tables(grid) if kind == "regions" else []
+    marked = {
+        "title": "Figures without a primary source",
+        "header": ["figure"],
+        "rows": [[text] for text in grid["not_primary"]],
+    }
+    return [*tables, marked]
+
+
+def _year_tables(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
+    zones = [
+        [
+            row["zone"],
+            f"{row['load_mwh'] / 1e6:,.1f}",
+            f"{row['site_mw']:,.0f}",
+            f"{row['price_mean_usd_per_mwh']:.1f}",
+            f"{row['unserved_mwh']:,.0f}",
+            f"{row['net_import_mwh'] / 1e6:+,.1f}",
+            f"{row['co2_t'] / 1e6:,.1f}",
+            f"{row['co2_marginal_kg_per_mwh']:,.0f}",
+        ]
+        for row in grid["zones"]
+    ]
+    header = [
+        "zone",
+        "load [TWh]",
+        "sites [MW]",
+        "price [USD/MWh]",
+        "unserved [MWh]",
+        "net import [TWh]",
+        "CO2 [Mt]",
+        "marginal [kg/MWh]",
+    ]
+    tables = [{"title": f"Zones in {grid['year']}", "header": header, "rows": zones}]
+    if grid.get("adequacy"):
+        tables.append(_adequacy_table(grid["adequacy"]))
+    return tables
+
+
+def _adequacy_table(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "title": "Shortage by interconnection, no limits inside, independent outages",
+        "header": ["interconnection", "new load [MW]", "LOLE before", "LOLE after", "answer"],
+        "rows": [
+            [
+                row["interconnection"],
+                f"{row['load_mw']:,.0f}",
+                _days(row["lole_before_d_per_y"]),
+                _days(row["lole_after_d_per_y"]),
+                row["verdict"],
+            ]
+            for row in rows
+        ],
+    }

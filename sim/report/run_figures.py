@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from sim.report.frequency_figure import draw_frequency
 from sim.report.hosting_figure import draw_hosting
 from sim.report.power_figure import draw_power
+from sim.report.regions_figure import draw_congestion, draw_prices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +27,19 @@ def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
         asked[site["zone"]] += site["gpus"]
     if summary["grid"]["hosting"]:
         draw_hosting(summary["grid"]["hosting"], asked, figures / "hosting.svg")
+    _draw_view(summary["grid"], figures)
 
 
-FIGURES = ("power", "hosting")
+def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
+    """Figures of a view over a year, or over seconds."""
+    if grid.get("kind") == "regions":
+        draw_prices(grid, figures / "prices.svg")
+        draw_congestion(grid, figures / "congestion.svg")
+    elif grid.get("kind") == "dynamic":
+        draw_frequency(grid, figures / "frequency.svg")
+
+
+FIGURES = ("power", "hosting", "prices", "congestion", "frequency")
 """Figures of a run, in the order in which the report shows them."""
 
 

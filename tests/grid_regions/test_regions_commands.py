@@ -19,7 +19,7 @@ from sim.grid.regions.area_network import us_balancing_areas
 from sim.grid.regions.case import RegionCase, region_case
 from sim.grid.regions.claim import (
     _adequacy_verdict,
-    flexibility_row,
+    flexibility_rows,
     peak_rows,
     swing_row,
     trip_row,
@@ -228,7 +228,7 @@ def test_the_year_of_a_claim_has_all_parts(states: Network, case: RegionCase) ->
     assert found["no_hours"] == ["AK"]
     assert len(found["trip"]) == 2
     assert found["swing"][0]["tie_at_resonance_mw"] > 60
-    assert found["flexibility"][0]["curtailment_frac"] < 0.001
+    assert found["flexibility"][1]["curtailment_frac"] < 0.001
     json.dumps(found)
     with pytest.raises(InputError, match="no load is placed"):
         year_of_claim(states, case, {})
@@ -251,9 +251,9 @@ def test_adequacy_verdict_holds_only_with_room_to_spare() -> None:
 
 
 def test_flexibility_and_swing_say_what_they_lack(states: Network) -> None:
-    assert flexibility_row(states.zone("AK"), 5.0)["verdict"] == "not-assessed"
+    assert flexibility_rows(states, {"AK": 5.0})[0]["verdict"] == "not-assessed"
     assert swing_row(states, states.zone("HI"), 5.0, 0.5)["verdict"] == "not-assessed"
-    large = flexibility_row(states.zone("NY"), 4000.0)
+    large = flexibility_rows(states, {"NY": 4000.0})[0]
     assert large["curtailment_frac"] == pytest.approx(0.005, rel=0.06)
 
 

@@ -193,26 +193,34 @@ def swing_row(network: Network, zone: Zone, swing_mw: float, pulse_hz: float) ->
     }
 
 
-def flexibility_row(zone: Zone, load_mw: float) -> dict[str, Any]:
-    """What share of its energy the load would give up to fit under past peaks of its region."""
-    region = zone.region
-    if region not in areas()["2023-2024"]:
-        return {"zone": zone.name, "verdict": "not-assessed", "why": "no hourly demand is known"}
-    found = curtailment(region, load_mw)
-    return {
-        "zone": zone.name,
-        "region": region,
-        "load_mw": load_mw,
-        "curtailment_frac": found.curtailment_frac,
-        "curtailed_h_per_y": found.curtailed_h_per_y,
-        "mean_event_h": found.mean_event_h,
-        "longest_event_h": found.longest_event_h,
-        "deepest_mw": found.deepest_mw,
-        "notes": [
-            *found.notes,
-            "the whole region shares this room: other new load takes of it too",
-        ],
-    }
+def flexibility_rows(network: Network, loads_mw: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What share of its energy all new load of a region would give up to fit under past peaks."""
+    known = areas()["2023-2024"]
+    together: dict[str, dict[str, float]] = {}
+    rows: list[dict[str, Any]] = []
+    for name, mw in loads_mw.items():
+        region = network.zone(name).region
+        if region in known and mw > 0:
+            together.setdefault(region, {})[name] = mw
+        else:
+            why = "no hourly demand is known"
+            rows.append({"zones": [name], "verdict": "not-assessed", "why": why})
+    for region, inside in sorted(together.items()):
+        found = curtailment(region, sum(inside.values()))
+        rows.append(
+            {
+                "zones": list(inside),
+                "region": region,
+                "load_mw": found.load_mw,
+                "curtailment_frac": found.curtailment_frac,
+                "curtailed_h_per_y": found.curtailed_h_per_y,
+                "mean_event_h": found.mean_event_h,
+                "longest_event_h": found.longest_event_h,
+                "deepest_mw": found.deepest_mw,
+                "notes": [*found.notes, "all new load of the region together"],
+            }
+        )
+    return rows
 
 
 def year_of_claim(
@@ -254,6 +262,6 @@ def year_of_claim(
         "swing": [
             swing_row(network, z, swings[z.name], pulse_hz) for z in zones if z.name in swings
         ],
-        "flexibility": [flexibility_row(zone, loads[zone.name]) for zone in zones],
+        "flexibility": flexibility_rows(network, loads),
         "no_hours": sorted(set(loads) - set(placed)),
     }
