@@ -92,6 +92,10 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
     idle_gpus = (site.cluster.gpus or 0) - _busy_gpus(wiring)
     signals = [j.chip_w for j in wiring.jobs.values()]
     signals += [f.chip_w for f in wiring.fleets.values()]
+    floor_w = site.facility.swing.floor_frac * node.device.limit_w
+    for job in wiring.jobs.values():
+        if floor_w:
+            job.set_floor_w(floor_w)
     meter = SiteMeter(plant, idle_gpus, signals, supply)
     if needs_process(meter):
         env.process(keep_facility(env, meter, site.facility))

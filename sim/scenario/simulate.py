@@ -278,7 +278,8 @@ def site_swing_w(site: SiteRun) -> float:
     """
     chip_w = 0.0
     for job in site.jobs.values():
-        phases = [(phase.time_s, phase.gpu_power_w) for phase in job.plan.step.phases]
+        floor_w = job.floor_w
+        phases = [(p.time_s, max(p.gpu_power_w, floor_w)) for p in job.plan.step.phases]
         chip_w += job_swing_w(site.spec.facility, phases, job.plan.step.gpus)
     low, high = site.plant.parts(0.0), site.plant.parts(chip_w)
     fast_w = (high.facility_w - high.cooling_w) - (low.facility_w - low.cooling_w)

@@ -25,7 +25,7 @@ HOURS = 72
 def plants(draw: st.DrawFn) -> SupplyPlant:
     seed = draw(st.integers(0, 1000))
     shape = np.random.default_rng(seed).uniform(0, 1, 30)
-    power_mw = draw(st.floats(0, 80))
+    power_mw = draw(st.just(0.0) | st.floats(0.1, 80))
     return SupplyPlant(
         battery=Battery(
             power_mw * MW,

@@ -139,10 +139,12 @@ class ConnectionSpec(Strict):
 class SwingSpec(Strict):
     """What takes the swing of training steps off the meter, inside the servers.
 
-    `psu_j_per_gpu` is energy that power supplies store for each GPU.
+    `psu_j_per_gpu` is energy that power supplies store for each GPU; `floor_frac` is the power
+    that dummy work keeps working GPUs at, over their limit (it burns energy).
     """
 
     psu_j_per_gpu: float = Field(0.0, ge=0, le=100_000)
+    floor_frac: Fraction = 0.0
 
 
 class TariffSpec(Strict):
