@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from sim.cli.run import add_scenario_options, progress, seed
 from sim.cli.text import number
+
+EXIT_NOT_AS_EXPECTED = 1
 
 
 def add_command(commands: Any) -> None:
@@ -19,7 +22,9 @@ def add_command(commands: Any) -> None:
         epilog="policies that hold together are joined with ';'. "
         "flopgrid whatif --list says which policies there are and what their knobs mean.",
     )
-    parser.add_argument("scenario", metavar="SCENARIO", nargs="?", help="a scenario file (YAML)")
+    parser.add_argument(
+        "scenario", metavar="SCENARIO", nargs="?", help="a scenario or a study (YAML)"
+    )
     add_scenario_options(parser)
     parser.add_argument(
         "--seeds",
@@ -48,27 +53,36 @@ def handle(args: argparse.Namespace) -> int:
     from sim.errors import InputError
     from sim.policy import parse_policies
     from sim.policy.compare import compare
+    from sim.policy.study import Study, is_study
     from sim.scenario.run import load_scenario, located
 
     if args.list:
         return _list(args.json)
-    if not args.scenario or not args.policy:
+    study = Study(args.scenario) if args.scenario and is_study(args.scenario) else None
+    combinations = [*(study.combinations if study else ()), *map(parse_policies, args.policy)]
+    if not combinations:
         raise InputError(
             "a scenario and at least one policy are needed",
             "flopgrid whatif SCENARIO --policy KIND:key=value (see flopgrid whatif --list)",
         )
-    combinations = [parse_policies(text) for text in args.policy]
-    document, scenario = load_scenario(args.scenario, args.overrides)
-    seeds = args.seeds or [scenario.seeds[0] if args.seed is None else args.seed]
+    path = study.baseline if study else args.scenario
+    document, scenario = load_scenario(path, args.overrides)
+    seeds = args.seeds or ([args.seed] if args.seed is not None else None)
+    seeds = seeds or (study.file.seeds if study else scenario.seeds[:1])
     with located(document):
         found = compare(scenario, combinations, seeds, progress())
+    misses = study.misses(found) if study and not args.policy else []
+    if study:
+        found |= {"question": study.file.question, "misses": misses}
     if args.out:
         _write(found, args.out)
     if args.json:
         print(to_json(found))
     else:
         _print(found)
-    return 0
+    for line in misses:
+        print(f"not as expected: {line}", file=sys.stderr)
+    return EXIT_NOT_AS_EXPECTED if misses else 0
 
 
 def _list(as_json: bool) -> int:
@@ -126,6 +140,8 @@ def _write(found: dict[str, Any], folder: Path) -> None:
 def _print(found: dict[str, Any]) -> None:
     from sim.cli.text import table
 
+    if "question" in found:
+        print(found["question"])
     header = ["figure", "baseline", *(row["label"] for row in found["policies"])]
     rows = [
         [key, number(value), *(_changed(row, key) for row in found["policies"])]

@@ -90,7 +90,7 @@ def _events(outcome: Outcome, grid: DynamicGrid) -> tuple[Events, list[str]]:
     for number, event in enumerate(grid.events):
         path = f"grid.events[{number}]"
         if isinstance(event, TripEvent):
-            mw = _trip_mw(outcome, event, path)
+            mw = event.share_frac * _trip_mw(outcome, event, path)
             steps += trip_steps(
                 mw,
                 event.at_s,

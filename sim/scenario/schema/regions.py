@@ -46,6 +46,9 @@ class TripEvent(Strict):
     at_s: float = Field(1.0, ge=0, le=3600)
     mw: float | None = Field(None, gt=0, le=1e6)
     sites: list[Name] | None = Field(None, min_length=1)
+    share_frac: float = Field(
+        1.0, gt=0, le=1, description="of that load, what leaves; the rest rides through"
+    )
     blocks: Whole = Field(1, ge=1, le=1000)
     within_s: float = Field(0.0, ge=0, le=3600)
     returns_after_s: float | None = Field(None, gt=0, le=3600, description="after the last block")
