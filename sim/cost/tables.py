@@ -138,7 +138,9 @@ class TableCoster:
         return StepCost(time_s, energy_j, flops, hbm, weights, links, "table")
 
 
-def build_tables(coster: StepCoster, max_seqs: int, max_tokens: int) -> StepTables:
+def build_tables(
+    coster: StepCoster, max_seqs: int, max_tokens: int, like: StepTables | None = None
+) -> StepTables:
     """Sample a coster into tables.
 
     Between the sampled numbers of sequences and tokens the tables are linear; a mixed step
@@ -148,6 +150,8 @@ def build_tables(coster: StepCoster, max_seqs: int, max_tokens: int) -> StepTabl
         coster: any step coster.
         max_seqs: most decoding sequences.
         max_tokens: most new tokens of a step.
+        like: tables of the same work at another clock, whose segments are kept, so that an
+            engine can change from one to the other in the middle of a run.
 
     Raises:
         InputError: a limit below one.
@@ -160,7 +164,7 @@ def build_tables(coster: StepCoster, max_seqs: int, max_tokens: int) -> StepTabl
     sampled = _asked(coster, Points(counts, places, none, none, none))
     sampled = sampled.reshape(len(grid), len(contexts), len(QUANTITIES))
     values = _fill(np.moveaxis(sampled, 2, 0), grid, max_seqs)
-    edge, base, slope = _segments(values, contexts)
+    edge, base, slope = _segments(values, contexts, None if like is None else like.edge)
     pair, read = _chunk_prices(coster)
     sequence = _sequence_price(coster, pair)
     token = _token_table(coster, max_tokens, pair, sequence)
@@ -242,11 +246,13 @@ def _fill(sampled: FloatArray, grid: IntArray, most: int) -> FloatArray:
     return filled
 
 
-def _segments(values: FloatArray, contexts: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+def _segments(
+    values: FloatArray, contexts: IntArray, given: IntArray | None
+) -> tuple[IntArray, IntArray, IntArray]:
     """Edges, bases and slopes over the mean context; the last segment has no end."""
     kept = [0]
     for node in range(1, len(contexts) - 1):
-        if _bends(values, contexts, kept[-1], node):
+        if _bends(values, contexts, kept[-1], node) if given is None else contexts[node] in given:
             kept.append(node)
     kept.append(len(contexts) - 1)
     edge = contexts[kept[:-1]].copy()

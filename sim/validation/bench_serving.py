@@ -152,7 +152,7 @@ def _serve_cell(plan: CellPlan, cell: int, requests: int) -> tuple[Totals, float
         left -= len(rows)
     end_ps = last_ps + DRAIN_PS
     fleet.settle(end_ps)
-    fleet.check_laws()
+    fleet.check_laws(end_ps)
     return fleet.totals(end_ps), last_ps / PS_PER_S
 
 

@@ -69,7 +69,7 @@ def test_both_engines_tell_the_same(
         metered_j = sum(meter.at(until_ps) for meter in slow.meters)
         assert totals.energy_j == pytest.approx(metered_j, rel=1e-9)
         assert fast.cell.load.tolist() == [replica.load for replica in slow.replicas]
-        fast.check_laws()
+        fast.check_laws(until_ps)
     assert done == len(requests)
     counter = slow.counter
     assert (totals.arrived, totals.dropped, totals.completed, totals.preempted, totals.steps) == (

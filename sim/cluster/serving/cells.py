@@ -123,7 +123,7 @@ def run_cell(plan: CellPlan, cell: int) -> CellResult:
         if replicas.submit(rows, draws, end_ps) < len(rows):
             break
     replicas.settle(end_ps)
-    replicas.check_laws()
+    replicas.check_laws(end_ps)
     totals = replicas.totals(end_ps)
     power_w = bin_power_w(replicas.energy_bins(end_ps), plan, size)
     state = replicas.cell

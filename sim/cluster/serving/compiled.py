@@ -14,6 +14,7 @@ that end at or before an instant are ended, then requests arrive, then steps beg
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -127,6 +128,8 @@ class CompiledReplicas:
         self.watch = watch or Watch()
         self.cell = _cell(tables, rules, limits_row(self, rules, replicas, router), self.watch)
         self._logs: list[IntArray] = []
+        self._taken = (0, 0)
+        self._recosted = False
 
     def bring(
         self,
@@ -182,6 +185,7 @@ class CompiledReplicas:
         if own.base.shape != new.base.shape or not np.array_equal(own.edge, new.edge):
             raise InputError("step tables of a changed clock have other segments")
         cut(self.cell, time_ps)
+        self._recosted = True
         self.tables = tables
         price, token, part = _prices(tables)
         self.cell.price[:], self.cell.token[:], self.cell.part[:] = price, token, part
@@ -199,7 +203,7 @@ class CompiledReplicas:
     def totals(self, time_ps: int) -> Totals:
         """Sums up to an instant that the replicas were settled to."""
         cell, total = self.cell, self.cell.total
-        used = self.energy_bins(time_ps).sum(axis=0)
+        used = self.energy_bins(time_ps).sum(axis=0) + np.array(self._taken, dtype=object)
         busy_ps = int(used[1])
         idle_s = to_s(len(cell.due) * time_ps - busy_ps)
         tally = cell.tally.sum(axis=0)
@@ -224,17 +228,69 @@ class CompiledReplicas:
             hbm_bytes=values[HBM],
         )
 
-    def check_laws(self) -> None:
-        """Requests: arrived = completed + refused + in the system.
+    def check_laws(self, time_ps: int) -> None:
+        """Conservation and Little's law up to an instant that was settled to.
+
+        Requests: arrived = completed + refused + in the system. Little: the number in the
+        system over time is the sum of the times spent there, to the picosecond (modulo
+        2**64). Energy: what was put into bins turn by turn is the price of the counted
+        steps and of those under way.
 
         Raises:
-            LawViolation: a request was lost or made.
+            LawViolation: one of them fails.
         """
-        tally = self.cell.tally.sum(axis=0)
-        left, held = int(tally[at.ARRIVED]), int(self.cell.load.sum())
+        cell, tally = self.cell, self.cell.tally.sum(axis=0)
+        left, held = int(tally[at.ARRIVED]), int(cell.load.sum())
         gone = int(tally[at.COMPLETED] + tally[at.DROPPED] + tally[at.SHED])
         if left != gone + held:
             raise LawViolation(f"{left} requests arrived, {gone} are done with, {held} are held")
+        number = cell.rep[:, at.AREA] + cell.load * (time_ps - cell.rep[:, at.CHANGED])
+        stays = int(cell.total[at.STAYED]) + sum(time_ps - t for t in self.held_since_ps())
+        if (int(number.sum()) - stays) % 2**64:
+            raise LawViolation(f"{int(number.sum())} request-ps in the system, stays are {stays}")
+        self._check_energy(time_ps)
+
+    def held_since_ps(self) -> list[int]:
+        """Arrival times of the requests in the system."""
+        rows = np.concatenate([self.queue(r) for r in range(len(self.cell.due))])
+        return [int(t) for t in self.cell.pool[rows, at.ARRIVAL]]
+
+    def queue(self, r: int) -> IntArray:
+        """Rows of the requests at a replica: running by admission, then waiting by class."""
+        cell, rep = self.cell, self.cell.rep[r]
+        running = [int(key) & at.KEY_MASK for key in cell.run[r, : rep[at.D]]]
+        under_way = rep[at.PHASE] == at.STEP and rep[at.COUNT]
+        row = int(rep[at.FIRST] if under_way else rep[at.PART])
+        for _ in range(int(rep[at.COUNT]) if under_way else int(row >= 0)):
+            running.append(row)
+            row = int(cell.pool[row, at.NEXT])
+        running.sort(key=lambda row: int(cell.pool[row, at.ORDER]))
+        for kind in range(at.CLASSES):
+            row = int(rep[at.HEAD + kind])
+            while row >= 0:
+                running.append(row)
+                row = int(cell.pool[row, at.NEXT])
+        return np.array(running, dtype=np.int64)
+
+    def _check_energy(self, time_ps: int) -> None:
+        """Not after a change of costs: the counts do not tell which steps came before it."""
+        if self._recosted:
+            return
+        cell = self.cell
+        used = int(self.energy_bins(time_ps)[:, 0].sum()) + self._taken[0]
+        under_way = int(cell.rep[cell.rep[:, at.PHASE] == at.STEP, at.DONE].sum())
+        swapped = int(cell.total[at.SWAPPED] * cell.limits[at.SWAP_NJ])
+        priced = self._work()[ENERGY] + under_way + swapped
+        if not math.isclose(used, priced, rel_tol=1e-9, abs_tol=100.0):
+            raise LawViolation(f"{used} nJ in bins, but the counted steps cost {priced:.0f} nJ")
+
+    def take_energy(self, time_ps: int) -> tuple[int, int]:
+        """Energy (nJ) and busy time (ps) of steps since it was last taken."""
+        bins = self.energy_bins(time_ps)
+        energy_nj, busy_ps = (int(n) for n in bins.sum(axis=0))
+        bins[:] = 0
+        self._taken = (self._taken[0] + energy_nj, self._taken[1] + busy_ps)
+        return energy_nj, busy_ps
 
     def quantile_s(self, which: int, level: float) -> float | None:
         """A quantile of TTFT (0), TPOT (1) or E2E (2) in the window, within 0.4 %."""

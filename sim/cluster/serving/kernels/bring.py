@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sim.cluster.serving.jit import compiled, inlined
 from sim.cluster.serving.kernels.begin import begin_turn
-from sim.cluster.serving.kernels.finish import end_turn, write_log
+from sim.cluster.serving.kernels.finish import change_load, end_turn, write_log
 from sim.cluster.serving.kernels.layout import (
     A_CACHED,
     A_CLASS,
@@ -180,7 +180,7 @@ def count_arrival(c: Cell, kind: int, time_ps: int, reason: int) -> None:
 def enqueue(c: Cell, r: int, row: int, kind: int, time_ps: int) -> None:
     """Put a request at the end of its class's queue; a jump ends where it may enter."""
     rep = c.rep
-    c.load[r] += 1
+    change_load(c, r, time_ps, 1)
     rep[r, QUEUED] += c.pool[row, INPUT] + c.pool[row, GEN] - c.pool[row, ORDER]
     ahead = False
     for other in range(kind + 1):

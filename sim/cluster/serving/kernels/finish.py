@@ -10,9 +10,11 @@ from sim.cluster.serving.jit import inlined
 from sim.cluster.serving.kernels.layout import (
     ALL_PAIRS,
     ALL_READS,
+    AREA,
     ARRIVAL,
     BLOCK,
     CE,
+    CHANGED,
     CHUNKS,
     CLOCK,
     COMPLETED,
@@ -62,6 +64,7 @@ from sim.cluster.serving.kernels.layout import (
     SLO_TPOT_PS,
     SLO_TTFT_PS,
     START_PS,
+    STAYED,
     TOKENS_IN,
     TOKENS_OUT,
     TURNS,
@@ -105,12 +108,21 @@ def write_log(c: Cell, r: int, row: int, end_ps: int, reason: int) -> None:
 
 
 @inlined
+def change_load(c: Cell, r: int, now: int, more: int) -> None:
+    """One request more or less at a replica; its number over time is kept for Little's law."""
+    c.rep[r, AREA] += c.load[r] * (now - c.rep[r, CHANGED])
+    c.rep[r, CHANGED] = now
+    c.load[r] += more
+
+
+@inlined
 def complete(c: Cell, r: int, row: int, now: int) -> None:
     """A request's last token came: count it and forget it."""
     pool = c.pool
     tokens_in, output, first = pool[row, INPUT], pool[row, OUTPUT], pool[row, FIRST_PS]
     kind = pool[row, META] & ((1 << META_BITS) - 1)
-    c.load[r] -= 1
+    change_load(c, r, now, -1)
+    c.total[STAYED] += now - pool[row, ARRIVAL]
     c.tally[kind, COMPLETED] += 1
     c.tally[kind, TOKENS_IN] += tokens_in
     c.tally[kind, TOKENS_OUT] += output

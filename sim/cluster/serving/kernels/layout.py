@@ -29,6 +29,7 @@ PHASE, CLOCK, D, S, T0, K, T1, CD, E1, CE, SEG, DECODES = range(12)
 COUNT, FIRST, LAST_CACHED, LAST_NEW, LEFT, NEW, PAIRS, READS = range(12, 20)
 PART, PART_CACHED, QUEUED, EVICTED, BIN, BIN_END, AT, DONE = range(20, 28)
 HEAD, TAIL = 28, 28 + CLASSES
+AREA, CHANGED = 36, 37  # requests at the replica over time, up to its last change
 REP_COLUMNS = 40
 
 # Columns of `pool`. GEN is the finish step of a decoding sequence, else tokens generated.
@@ -52,7 +53,7 @@ ROUND_ROBIN, SHORTEST, CHOICE, RANDOM, LEAST_KV, STICKY = range(6)
 
 # Entries of `total`, and columns of `tally`, one row a class.
 FREE_ROW, ROUTED, ORDERED, TURNS, PREEMPTED, RECOMPUTED, SWAPPED = range(7)
-CHUNKS, ALL_PAIRS, ALL_READS, LOGGED = range(7, 11)
+CHUNKS, ALL_PAIRS, ALL_READS, LOGGED, STAYED = range(7, 12)
 TOTALS = 16
 ARRIVED, DROPPED, SHED, COMPLETED, TOKENS_IN, TOKENS_OUT = range(6)
 W_ARRIVED, W_DROPPED, W_SHED, W_COMPLETED, W_IN, W_OUT, W_MET = range(6, 13)
