@@ -28,8 +28,8 @@ def _storage(scenario: Scenario, values: Values) -> Scenario:
         dispatch: dict[str, Any] = {"kind": "peak-shaving", "target_mw": peak_mw * (1 - share)}
         if word(values, "rule") == "smoothing":
             dispatch = {"kind": "smoothing", "time_constant_s": number(values, "time_constant_s")}
-        elif word(values, "rule") == "ride-through":
-            dispatch = {"kind": "ride-through"}
+        elif word(values, "rule") != "peak-shaving":
+            dispatch = {"kind": word(values, "rule")}
         battery = {
             "power_mw": peak_mw * share,
             "energy_mwh": peak_mw * share * hours,
@@ -51,7 +51,7 @@ STORAGE = register(
             "rule": Parameter(
                 "what it is for",
                 default="ride-through",
-                choices=("ride-through", "peak-shaving", "smoothing"),
+                choices=("ride-through", "peak-shaving", "smoothing", "self-consumption"),
             ),
             "time_constant_s": Parameter("of smoothing", "s", 60.0, 0.1, 86_400),
         },

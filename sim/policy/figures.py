@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.policy.hosted import hosted_mw
 from sim.scenario.schema import Scenario
 from sim.scenario.summary import Json
-from sim.units import J_PER_MWH, MEGA
+from sim.units import J_PER_MWH, MEGA, S_PER_H
 
 
 def figures(summary: Json, scenario: Scenario | None = None) -> Json:
@@ -101,7 +101,9 @@ def _loop(summary: Json) -> Json:
     def total(key: str) -> float:
         return float(sum(site[key] for site in sites))
 
+    hours = summary["horizon_s"] / S_PER_H
     return {
+        "mean_import_mw": total("import_mwh") / hours,
         "restrained_h": max((site["restrained_h"] for site in sites), default=0.0),
         "held_back_mwh": total("held_back_mwh"),
         "relief_mwh": total("relief_mwh"),

@@ -31,6 +31,7 @@ class SiteBook:
     """What a site did in the loop so far.
 
     Attributes:
+        import_mwh: energy taken from the grid, exports deducted.
         restrained_h: hours with an order in force.
         held_back_mwh: in them, what the building did not draw of its full power: work that
             waits or is lost.
@@ -41,6 +42,7 @@ class SiteBook:
         largest_rise_mw: largest rise of the meter between two intervals.
     """
 
+    import_mwh: float = 0.0
     restrained_h: float = 0.0
     held_back_mwh: float = 0.0
     relief_mwh: float = 0.0
@@ -159,6 +161,7 @@ class SiteDesk:
             self.book.largest_rise_mw = max(self.book.largest_rise_mw, rise_mw)
         self._import_w = mean_w
         book, orders, hours = self.book, self.orders, span_s / S_PER_H
+        book.import_mwh += metered_j / J_PER_MWH
         book.cost_usd += metered_j / J_PER_MWH * self._told.price_usd_per_mwh
         book.carbon_kg += metered_j / J_PER_MWH * self._told.carbon_kg_per_mwh
         if self._full_import_w - orders.expected_w > LEAST_W:

@@ -1,0 +1,182 @@
+"""Every policy keeps the contract of its kind; combinations and wrong words are named."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.errors import FlopgridError, InputError
+from sim.policy import apply_all, parse_policies, parse_policy, policy_kinds, register
+from sim.policy.registry import Policy
+from sim.scenario.resolve import resolve
+from sim.scenario.schema import Scenario
+
+KINDS = policy_kinds()
+
+
+def training() -> Scenario:
+    return resolve(
+        Scenario.model_validate(
+            {
+                "name": "small",
+                "horizon_h": 1,
+                "grid": {"kind": "zonal", "samples": 8, "hosting": False},
+                "sites": [
+                    {
+                        "name": "campus",
+                        "at": {"zone": "VA"},
+                        "cluster": {"gpus": 1600},
+                        "workloads": [
+                            {
+                                "kind": "training",
+                                "name": "pretrain",
+                                "arch": "llama-3.1-8b",
+                                "tokens": 1e12,
+                                "gpus": 800,
+                                "layout": {"tp": 2, "zero": 1},
+                                "global_batch_tokens": 3_276_800,
+                            },
+                            {
+                                "kind": "serving",
+                                "name": "chat",
+                                "arch": "llama-3.1-8b",
+                                "fidelity": "fluid",
+                                "gpus": 800,
+                                "requests": {
+                                    "kind": "poisson",
+                                    "rate_per_s": 3000,
+                                    "lengths": {
+                                        "kind": "constant",
+                                        "input_tokens": 500,
+                                        "output_tokens": 100,
+                                    },
+                                },
+                                "warmup_s": 0,
+                            },
+                        ],
+                    }
+                ],
+            }
+        )
+    )
+
+
+def example(kind: str) -> str:
+    """A policy with every required knob given."""
+    given = {
+        "import-limit": "limit_mw=1",
+        "power-cap": "gpu_w=500",
+        "spread": "states=2",
+        "architecture": "arch=mamba-2.8b",
+        "siting": "zone=OH",
+    }
+    return f"{kind}:{given[kind]}" if kind in given else kind
+
+
+NOT_HERE = {"ride-through": "no fault", "water-limit": "no cooling plant"}
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - set(NOT_HERE)))
+def test_a_policy_is_a_pure_patch_to_a_valid_scenario(kind):
+    before = training()
+    plain = before.model_dump(mode="json")
+    policy = parse_policy(example(kind))
+    once, twice = policy.apply(before), policy.apply(before)
+    assert before.model_dump(mode="json") == plain
+    assert once == twice
+    assert Scenario.model_validate(once.model_dump(mode="python")) == once
+    assert once.model_dump(mode="json") != plain
+    resolve(once)
+
+
+@pytest.mark.parametrize("kind", sorted(NOT_HERE))
+def test_a_policy_that_does_not_fit_says_why(kind):
+    with pytest.raises(InputError, match=NOT_HERE[kind]):
+        parse_policy(kind).apply(training())
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_policy_says_what_it_models_and_what_to_look_at(kind):
+    found = KINDS[kind]
+    assert found.says
+    assert found.metric
+    for name, parameter in found.parameters.items():
+        assert parameter.says, name
+        assert parameter.describe()
+        if parameter.is_number:
+            assert parameter.low < parameter.high
+            if parameter.default is not None:
+                assert parameter.low <= parameter.default <= parameter.high
+    assert found.neutral.keys() <= found.parameters.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [(k, n) for k, found in KINDS.items() for n, p in found.parameters.items() if p.is_number],
+)
+def test_a_number_outside_its_limits_is_refused_by_name(kind, key):
+    low = KINDS[kind].parameters[key].low
+    with pytest.raises(InputError, match=key):
+        parse_policy(f"{kind}:{key}={low - 1}")
+    with pytest.raises(InputError, match="not a number"):
+        parse_policy(f"{kind}:{key}=much")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "unknown policy 'nonsense'"),
+        ("curtailment:depth=1", "unknown parameter of curtailment"),
+        ("curtailment:depth_frac", "not key=value"),
+        ("power-cap", "gpu_w is missing"),
+        ("storage:rule=magic", "unknown rule 'magic'"),
+        ("", "no policy is named"),
+        ("power-cap:gpu_w=500;power-cap:gpu_w=400", "contradicts"),
+    ],
+)
+def test_wrong_words_are_named(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_policies(text)
+
+
+def test_policies_combine_in_their_order():
+    both = parse_policies("power-cap:gpu_w=500;demand-response:depth_frac=0.1")
+    found = apply_all(training(), both)
+    assert found.control.power_cap.gpu_w == 500
+    assert [r.kind for r in found.control.rules] == ["demand-response"]
+    assert found.control.coupling.kind == "interval"
+
+
+def test_a_misfit_is_told_with_the_policy():
+    with pytest.raises(InputError) as caught:
+        apply_all(training(), parse_policies("ride-through"))
+    assert str(caught.value).startswith("--policy ride-through")
+
+
+def test_a_second_policy_of_the_same_name_is_a_defect():
+    with pytest.raises(FlopgridError, match="twice"):
+        register(KINDS["power-cap"])
+
+
+def test_a_label_reads_as_it_is_written():
+    text = "spread:zones=VA+OH"
+    policy = parse_policy(text)
+    assert isinstance(policy, Policy)
+    assert policy.label == text
+    assert parse_policy("power-cap:gpu_w=500").label == "power-cap:gpu_w=500"
+
+
+def test_oversubscription_keeps_the_power_of_before_as_the_limit():
+    before = training()
+    after = parse_policy("oversubscription:extra_frac=0.25").apply(before)
+    assert after.sites[0].cluster.nodes == 250
+    assert after.control.rules[0].kind == "import-limit"
+    fleet = after.sites[0].workloads[1]
+    assert fleet.requests.rate_per_s == 3750
+
+
+def test_less_data_needs_a_training_job():
+    only_serving = training()
+    site = only_serving.sites[0]
+    alone = site.model_copy(update={"workloads": site.workloads[1:]})
+    with pytest.raises(InputError, match="no training job"):
+        parse_policy("less-data").apply(only_serving.model_copy(update={"sites": [alone]}))
