@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sim.claims.base import Judgement, Numbers, claim
 
 if TYPE_CHECKING:
+    from sim.scenario.run import RunResult
     from sim.scenario.schema import Scenario
 
 GPUS: Final = 100_000
@@ -73,7 +74,20 @@ def measure_hosting() -> Numbers:
         numbers[f"{zone.zone}.low_mw"] = zone.hosting_mw if zone.low_mw is None else zone.low_mw
         numbers[f"{zone.zone}.high_mw"] = zone.hosting_mw if zone.high_mw is None else zone.high_mw
         numbers[f"{zone.zone}.first"] = LIMITS.index(zone.first)
-    return numbers
+    return numbers | _year(numbers, result)
+
+
+def _year(numbers: Numbers, result: RunResult) -> dict[str, float]:
+    """The year of the zone with the least room, which the numbers name by its place among them."""
+    from sim.claims.grid_year import measure_year
+    from sim.scenario.regions_view import pulse_hz
+
+    zones = _zones(numbers, ".hosting_mw")
+    tightest = min(zones, key=lambda zone: numbers[f"{zone}.hosting_mw"])
+    swing_mw = sum(site["swing_mw"] for site in result.summary["sites"].values())
+    hz = pulse_hz(result.outcome)
+    found = measure_year(tightest, numbers["load_mw"], swing_mw, 0.5 if hz is None else hz)
+    return found | {"year_zone": float(zones.index(tightest))}
 
 
 def _zones(numbers: Numbers, suffix: str) -> list[str]:
@@ -98,12 +112,14 @@ def _short(numbers: Numbers, suffix: str) -> list[str]:
 @claim(
     "A17",
     measure_hosting,
-    "one run of 100,000 H100 in training, its MW at the meter against the room in every zone",
+    "one run of 100,000 H100 in training, its MW at the meter against the room in every zone and "
+    "the peak weeks of a year in the tightest one",
     archs=("gpt6-class-moe",),
     references=(
         (
             "flopgrid's zonal grid model: EIA-930 loads, ReEDS interface limits, NERC margins and "
-            "frequency response (sources in sim/data/grid)"
+            "frequency response; hourly dispatch, adequacy and swing equation (sources in "
+            "sim/data/grid; many frequency figures are second-hand or assumed)"
         ),
     ),
 )
@@ -178,4 +194,11 @@ def _arithmetic(
             f"first limit {_limit(numbers, zone)}"
             for zone in tightest
         ),
+        *_year_lines(numbers, zones),
     )
+
+
+def _year_lines(numbers: Numbers, zones: list[str]) -> tuple[str, ...]:
+    from sim.claims.grid_year import year_lines
+
+    return year_lines(numbers, zones[round(numbers.get("year_zone", 0.0))])

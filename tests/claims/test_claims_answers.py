@@ -97,9 +97,15 @@ def test_the_run_covers_every_state_and_runs_once() -> None:
     numbers = measure_hosting()
     assert measure_hosting() is numbers
     assert 100 <= numbers["load_mw"] <= 200
-    zones = {name.split(".")[0] for name in numbers} - {"load_mw"}
+    zones = {name.split(".")[0] for name in numbers if "." in name}
     assert {"TX-ERCOT", "TX-other", "VA", "CA", "AK", "HI"} <= zones
     assert len(zones) == 52  # 50 states and DC, Texas twice
+    assert numbers["year_hours"] == 3 * 7 * 24
+    assert numbers["year_unserved_after_mwh"] >= numbers["year_unserved_before_mwh"] - 1e-3
+    assert 60.0 < numbers["year_zenith_hz"] < numbers["year_limit_hz"]
+    lines = judge_hosting(numbers).arithmetic
+    assert any("in the peak weeks of 2024" in line for line in lines)
+    assert any("mode and damping assumed" in line for line in lines)
 
 
 def invented(**rooms: tuple[float, float, float]) -> dict[str, float]:
