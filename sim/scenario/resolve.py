@@ -16,8 +16,10 @@ from sim.grid.us_states import resolve_zone
 from sim.hardware.node import load_node
 from sim.scenario.places import network_of, with_copies
 from sim.scenario.schema import (
+    At,
     Cluster,
     LayoutSpec,
+    NodalGrid,
     Scenario,
     ServingSpec,
     Site,
@@ -43,21 +45,37 @@ def resolve(scenario: Scenario) -> Scenario:
     Raises:
         InputError: with the dotted path of the field at fault.
     """
-    sites, network = [], network_of(scenario.grid)
+    has_zones = not isinstance(scenario.grid, NodalGrid)
+    sites, network = [], network_of(scenario.grid) if has_zones else None
     for number, site in with_copies(scenario):
         with within(f"sites[{number}]"):
             sites.append(_resolve_site(site, network))
     return scenario.model_copy(update={"sites": sites})
 
 
-def _resolve_site(site: Site, network: Network) -> Site:
-    with within("at.zone"):
-        zone = resolve_zone(network, site.at.zone).name
+def _resolve_site(site: Site, network: Network | None) -> Site:
+    at = _resolve_place(site, network)
     workloads = _sized_workloads(site)
     cluster = _resolve_cluster(site.cluster, workloads)
     workloads = _resolve_workloads(workloads, cluster.gpus or 0)
-    at = site.at.model_copy(update={"zone": zone})
     return site.model_copy(update={"at": at, "cluster": cluster, "workloads": workloads})
+
+
+def _resolve_place(site: Site, network: Network | None) -> At:
+    """A zone by its full name; a bus as it is (the view looks it up in the case)."""
+    if network is None:
+        if site.at.bus is None:
+            raise InputError(
+                f"zone {site.at.zone!r} on a grid of kind 'nodal'", "give a bus", path="at.zone"
+            )
+        return site.at
+    if site.at.bus is not None:
+        raise InputError(
+            f"bus {site.at.bus} on a grid of zones", "give a zone, or grid.kind: nodal",
+            path="at.bus",
+        )  # fmt: skip
+    with within("at.zone"):
+        return site.at.model_copy(update={"zone": resolve_zone(network, site.at.zone).name})
 
 
 def _sized_workloads(site: Site) -> list[Workload]:
@@ -146,10 +164,10 @@ def _resolve_workload(workload: Workload, gpus: int) -> Workload:
     if isinstance(workload, ServingSpec):
         replica_gpus = layout.tp * layout.pp * (layout.dp or 1)
         replicas = gpus // replica_gpus
-        if replicas < workload.representative_replicas:
+        if replicas < _simulated(workload):
             raise InputError(
                 f"{gpus} GPUs hold {replicas} replicas of {replica_gpus} GPUs, fewer than the "
-                f"{workload.representative_replicas} to simulate",
+                f"{_simulated(workload)} to simulate",
                 "give more GPUs or fewer representative_replicas",
                 path="representative_replicas",
             )
@@ -163,6 +181,11 @@ def _resolve_workload(workload: Workload, gpus: int) -> Workload:
             path="layout",
         )
     return workload.model_copy(update={"gpus": gpus, "layout": _filled(layout, dp)})
+
+
+def _simulated(workload: ServingSpec) -> int:
+    """Replicas that the fidelity simulates one by one."""
+    return 1 if workload.fidelity == "fluid" else workload.representative_replicas
 
 
 def _filled(layout: LayoutSpec, dp: int) -> LayoutSpec:

@@ -17,6 +17,7 @@ from sim import __version__, arch
 from sim.datum import data, data_file, data_hash, data_names
 from sim.errors import InputError
 from sim.grid.hosting import Hosting
+from sim.grid.nodal.cases import case_hashes
 from sim.grid.verdict import GridVerdict
 from sim.hardware.node import NODES
 from sim.record.store import RunFolder, RunId
@@ -27,7 +28,14 @@ from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.override import Step
 from sim.scenario.requests_table import requests_table
 from sim.scenario.resolve import resolve
-from sim.scenario.schema import EmpiricalLengthsSpec, Scenario, ServingSpec, TraceRequests, Workload
+from sim.scenario.schema import (
+    EmpiricalLengthsSpec,
+    NodalGrid,
+    Scenario,
+    ServingSpec,
+    TraceRequests,
+    Workload,
+)
 from sim.scenario.simulate import Outcome, SiteOutcome, Tell, simulate
 from sim.scenario.sites import plain_plant, used_data, with_file_paths
 from sim.scenario.summary import Json, summarise
@@ -38,8 +46,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": ".yaml", "grid": ""}
-REGION_FOLDERS = {"grid/regions": ""}
-"""Read by the views over a year and over seconds."""
+KIND_FOLDERS = {
+    "nodal": {"grid/nodal": ""},
+    "regions": {"grid/regions": ""},
+    "dynamic": {"grid/regions": ""},
+}
+"""Read by the views other than the zonal one, by kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +210,14 @@ def run_id(scenario: Scenario, seed: int) -> RunId:
 
 def data_used(scenario: Scenario) -> dict[str, str]:
     """SHA-256 of every data file that the run reads, by name."""
-    folders = DATA_FOLDERS | ({} if scenario.grid.kind == "zonal" else REGION_FOLDERS)
+    folders = DATA_FOLDERS | KIND_FOLDERS.get(scenario.grid.kind, {})
     names = {
         f"{folder}/{name}{suffix}"
         for folder, suffix in folders.items()
         for name in data_names(folder, suffix)
         if data_file(f"{folder}/{name}{suffix}").is_file()
     }
-    hashes = {}
+    hashes = _case_hash(scenario)
     for site in scenario.sites:
         for workload in site.workloads:
             if data_file(f"zoo/{workload.arch}.yaml").is_file():
@@ -222,6 +234,13 @@ def data_used(scenario: Scenario) -> dict[str, str]:
     shipped, own = used_data(site.facility for site in scenario.sites)
     hashes |= {name: _file_hash(name) for name in sorted(own)}
     return hashes | {name: data_hash(name) for name in sorted(names | shipped)}
+
+
+def _case_hash(scenario: Scenario) -> dict[str, str]:
+    """SHA-256 of the case file of a nodal grid; none for the case that is built in."""
+    if not isinstance(scenario.grid, NodalGrid):
+        return {}
+    return case_hashes(scenario.grid.case)
 
 
 def _file_hash(path: str) -> str:

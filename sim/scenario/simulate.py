@@ -57,7 +57,7 @@ class SiteOutcome:
     @property
     def zone(self) -> str:
         """The zone in which it stands."""
-        return self.run.spec.at.zone
+        return self.run.spec.at.place
 
 
 @dataclass(frozen=True, slots=True)

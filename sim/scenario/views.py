@@ -10,8 +10,10 @@ from sim.grid.us_states import us_states
 from sim.grid.verdict import assess
 from sim.scenario.dynamic_view import dynamic_view
 from sim.scenario.grid_view import GridView, PlacedLoad
+from sim.scenario.nodal_view import nodal_view
 from sim.scenario.regions_view import regions_view
 from sim.scenario.schema.grid import ZonalGrid
+from sim.scenario.schema.nodal import NodalGrid
 from sim.scenario.schema.regions import DynamicGrid, RegionsGrid
 from sim.scenario.simulate import Outcome, SiteOutcome, Tell
 from sim.scenario.uncertainty import Range
@@ -46,6 +48,8 @@ def grid_view(
         return regions_view(outcome, grid, placed, seed, tell)
     if isinstance(grid, DynamicGrid):
         return dynamic_view(outcome, grid, placed, seed, tell)
+    if isinstance(grid, NodalGrid):
+        return nodal_view(outcome, grid, placed, seed, tell)
     return _zonal_view(grid, placed, seed)
 
 

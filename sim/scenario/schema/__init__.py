@@ -8,6 +8,7 @@ from sim.scenario.schema.control import Control, NoCap, StaticCap
 from sim.scenario.schema.facility import Facility
 from sim.scenario.schema.grid import ZonalGrid
 from sim.scenario.schema.layout import LayoutSpec
+from sim.scenario.schema.nodal import NodalGrid
 from sim.scenario.schema.regions import DynamicGrid, PulseEvent, RegionsGrid, TripEvent
 from sim.scenario.schema.scenario import At, Cluster, Record, Scenario, Site, Workload
 from sim.scenario.schema.serving import (
@@ -47,6 +48,7 @@ __all__ = [
     "Name",
     "NoCap",
     "NoFailures",
+    "NodalGrid",
     "OnOffRequests",
     "PoissonFailures",
     "PoissonRequests",

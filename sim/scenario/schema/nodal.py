@@ -12,6 +12,21 @@ Redispatch = Literal["none", "dc-opf", "n1-secure"]
 Security = Literal["base", "n1"]
 
 
+def refuse_contradiction(redispatch: str, security: str) -> None:
+    """Refuse pairs that say nothing.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    if redispatch == "dc-opf" and security == "n1":
+        raise ValueError(
+            "redispatch dc-opf with security n1: a dispatch chosen for the base case says nothing "
+            "about outages; give n1-secure, or security base"
+        )
+    if redispatch == "n1-secure" and security == "base":
+        raise ValueError("redispatch n1-secure survives outages; give security n1")
+
+
 class Ask(Strict):
     """One way to ask: who redispatches, and what the wires must survive."""
 
@@ -110,18 +125,3 @@ class NodalGrid(Strict):
         if self.least_effect_frac and self.redispatch != "none":
             raise ValueError("least_effect_frac needs redispatch none: free generators move flows")
         return self
-
-
-def refuse_contradiction(redispatch: str, security: str) -> None:
-    """Refuse pairs that say nothing.
-
-    Raises:
-        ValueError: with the reason.
-    """
-    if redispatch == "dc-opf" and security == "n1":
-        raise ValueError(
-            "redispatch dc-opf with security n1: a dispatch chosen for the base case says nothing "
-            "about outages; give n1-secure, or security base"
-        )
-    if redispatch == "n1-secure" and security == "base":
-        raise ValueError("redispatch n1-secure survives outages; give security n1")

@@ -11,17 +11,35 @@ from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
 from sim.scenario.schema.control import Control
 from sim.scenario.schema.facility import Facility
 from sim.scenario.schema.grid import ZonalGrid
+from sim.scenario.schema.nodal import NodalGrid
 from sim.scenario.schema.regions import DynamicGrid, RegionsGrid
 from sim.scenario.schema.serving import ServingSpec
 from sim.scenario.schema.training import TrainingSpec
 
 
 class At(Strict):
-    """Where a site connects."""
+    """Where a site connects: in a zone, or (on a nodal grid) at a bus."""
 
     zone: str = Field(
-        description="zone of the grid case, for example TX-ERCOT or VA; each: one in every zone"
+        "",
+        description="zone of the grid case, for example TX-ERCOT or VA; each: one in every zone",
     )
+    bus: Whole | None = Field(None, ge=0, description="bus number, on a grid of kind nodal")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.zone and self.bus is not None:
+            raise ValueError("zone and bus are both given; give one of them")
+        if not self.zone and self.bus is None:
+            raise ValidationError.from_exception_data(
+                "At", [{"type": "missing", "loc": ("zone",), "input": {}}]
+            )
+        return self
+
+    @property
+    def place(self) -> str:
+        """The zone, or the bus, in words."""
+        return self.zone or f"bus {self.bus}"
 
 
 class Cluster(Strict):
@@ -56,7 +74,7 @@ def _zonal_by_default(value: object) -> object:
 
 
 Grid = Annotated[
-    Annotated[ZonalGrid | RegionsGrid | DynamicGrid, Field(discriminator="kind")],
+    Annotated[ZonalGrid | RegionsGrid | DynamicGrid | NodalGrid, Field(discriminator="kind")],
     BeforeValidator(_zonal_by_default),
 ]
 WITHOUT_SITES = ("regions", "dynamic")
@@ -85,7 +103,8 @@ class Scenario(Strict):
 
     @model_validator(mode="after")
     def _has_sites(self) -> Self:
-        if not self.sites and self.grid.kind not in WITHOUT_SITES:
+        studied = isinstance(self.grid, NodalGrid) and self.grid.study is not None
+        if not self.sites and not studied and self.grid.kind not in WITHOUT_SITES:
             detail = {"field_type": "List", "min_length": 1, "actual_length": 0}
             raise ValidationError.from_exception_data(
                 "Scenario",
