@@ -3,50 +3,98 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 
 def add_command(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser("validate", help="predicted against measured serving rows")
+    parser = commands.add_parser(
+        "validate",
+        help="predicted against measured serving rows",
+        description="Errors of the cost model on measured rows, the worst ten first. Without "
+        "--rows: the published sample that ships, and a gate: exit code 1 where a score is "
+        "worse than the committed one by more than 10 %.",
+    )
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="measured rows")
     parser.add_argument("--configs", type=Path, metavar="DIR", help="model configs of the rows")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="write scatter figures there")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=handle_validate)
 
 
 def handle_validate(args: argparse.Namespace) -> int:
     """Compare and print: the given rows, or the sample that ships."""
-    from sim.cli.text import table, to_json
+    from sim.cli.text import to_json
     from sim.validation.rows import read_rows, shipped_rows
-    from sim.validation.score import compare
+    from sim.validation.score import committed, compare, gate
 
-    rows = shipped_rows() if args.rows is None else read_rows(args.rows)
+    is_shipped = args.rows is None
+    rows = shipped_rows() if is_shipped else read_rows(args.rows)
     found = compare(rows, args.configs)
+    found["gate"] = gate(found["summary"], committed("shipped")) if is_shipped else []
+    if args.figures is not None:
+        from sim.report.validation_figure import scatter_figures
+
+        for path in scatter_figures(found, args.figures):
+            print(f"wrote {path}", file=sys.stderr)
     if args.json:
         print(to_json(found))
-        return 0
-    lines = [
-        [name, measure, *(_cell(value) for value in values.values())]
+    else:
+        _print(found, is_shipped=is_shipped)
+    return 1 if found["gate"] else 0
+
+
+def _print(found: dict[str, Any], *, is_shipped: bool) -> None:
+    print("Worst ten rows:")
+    _table(found["worst"], ("set", "id", "model", "measure", "measured", "predicted", "error_frac"))
+    print("\nErrors by set; model medians is the score (the median of the models' medians):")
+    rows = [
+        {"set": name, "measure": measure, **values}
         for name, measures in found["summary"].items()
         for measure, values in measures.items()
     ]
-    head = ["set", "measure", "n", "models", "coverage", "median", "model medians", "p90", "bias"]
-    print(table(head, lines))
-    print(f"{len(found['skipped'])} measures skipped; --json says which and why")
-    print("The constants were fitted on rows such as these. Errors on models left out of the fit:")
-    head = ["set", "measure", "in the fit", "left out", "aim"]
-    print(table(head, _left_out(found["left_out"])))
-    return 0
+    _table(rows, tuple(rows[0]))
+    print("\nErrors by model:")
+    _table(found["models"], tuple(found["models"][0]) if found["models"] else ())
+    reasons = Counter(entry["why"] for entry in found["skipped"])
+    print(f"\n{len(found['skipped'])} measures skipped" + (":" if reasons else ""))
+    for why, count in reasons.most_common():
+        print(f"  {count}  {why}")
+    if found["sensitivity"]:
+        print("\nChange of the prediction at both ends of prompt lengths that are not published:")
+        _table(found["sensitivity"], ("measure", "rows", "at_low_frac", "at_high_frac"))
+    print(
+        "\nThe constants were fitted on rows such as these. Errors on models left out of the fit:"
+    )
+    _table(found["left_out"], tuple(found["left_out"][0]))
+    if is_shipped:
+        print("\nGate (committed scores + 10 %):", "; ".join(found["gate"]) or "kept")
 
 
-def _cell(value: object) -> str:
+HEADS = {
+    "median_abs_error_frac": "median", "median_of_model_medians": "model medians",
+    "p90_abs_error_frac": "p90", "bias_frac": "bias", "error_frac": "error",
+    "coverage_frac": "coverage", "in_sample": "in the fit", "left_out": "left out",
+    "left_out_p90": "p90", "left_out_bias": "bias", "at_low_frac": "shortest",
+    "at_high_frac": "longest",
+}  # fmt: skip
+SHARES = {*HEADS, "aim"}
+
+
+def _table(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> None:
+    from sim.cli.text import table
+
+    if rows:
+        lines = [[_cell(key, row[key]) for key in keys] for row in rows]
+        print(table([HEADS.get(key, key) for key in keys], lines))
+
+
+def _cell(key: str, value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.1%}" if isinstance(value, float) else str(value)
-
-
-def _left_out(scores: list[dict[str, Any]]) -> list[list[str]]:
-    keys = ("in_sample", "left_out", "aim")
-    return [[s["set"], s["measure"], *(f"{s[key]:.1%}" for key in keys)] for s in scores]
+    if isinstance(value, float):
+        return f"{value:.1%}" if key in SHARES else f"{value:.4g}"
+    return str(value)

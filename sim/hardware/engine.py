@@ -35,6 +35,8 @@ class Engine:
             inside a node: the first, and the second times x / (x + half) for x bytes.
         routing_frac: how independently tokens of a batch choose experts, 0..1.
         max_batched_tokens: new tokens of a step.
+        held_output_frac: share of its output for which a running request holds cache, on
+            average: 0.5 where blocks are taken as tokens come, 1 where all is reserved.
         figures: the same with their sources.
     """
 
@@ -53,6 +55,7 @@ class Engine:
     all_reduce_half_bytes: float
     routing_frac: float
     max_batched_tokens: float
+    held_output_frac: float
     figures: tuple[Datum, ...]
 
     def sampling_s_per_logit(self, sampling: Sampling) -> float:

@@ -1,6 +1,7 @@
 """What a load makes of a replica: throughput, times and power of a steady state.
 
-Two kinds of load: a closed loop of n clients, and everything queued at once. Each comes down
+Three kinds of load: a closed loop of n clients, everything queued at once, and an open loop
+at a rate that goes on. Each comes down
 to one fixed point: b sequences run, each for `osl` steps, so that b / osl prompts arrive per
 step; a step with prompts takes longer than one without. A step's time is averaged over the
 Poisson number of prompts in it (0, or the mean of the rest).
@@ -19,6 +20,7 @@ from sim.cost.steps import EnergyTerms, StepModel, Steps
 from sim.flops.features import BATCH_FEATURES, batch_feature
 
 Floats = NDArray[np.float64]
+ITERATIONS: Final = 40
 GENERATED_FRAC: Final = 0.5
 """Mean position of a running sequence in its output."""
 
@@ -167,3 +169,30 @@ def first_token_parts(model: StepModel, requests: Requests, running: float) -> F
         alone_s=float(steps.time_s[0]) / 2 * (running > 1) + pass_s,
         burst_s=pass_s * max(running - 1.0, 0.0),
     )
+
+
+def open_first_token_s(model: StepModel, requests: Requests, state: SteadyState) -> float:
+    """Mean time to the first token of a request that comes at random."""
+    parts = first_token_parts(model, requests, state.running)
+    # A prompt that comes while another is passed waits for the rest of that pass.
+    return parts.alone_s + state.prompt_share * state.prompt_step_s / 2
+
+
+def open_loop(model: StepModel, requests: Requests, per_s: float, most: float) -> SteadyState:
+    """Requests at a rate: b = rate x osl x step time (Little's law), at most `most`.
+
+    Saturation shows as `running == most`.
+    """
+    low, high = 1e-3, most
+    if steady_state(model, requests, most).tokens_per_s <= per_s * requests.osl:
+        return steady_state(model, requests, most)
+    for _ in range(ITERATIONS):
+        middle = math.sqrt(low * high)
+        state = steady_state(model, requests, middle)
+        if state.tokens_per_s > per_s * requests.osl:
+            high = middle
+        else:
+            low = middle
+        if high / low < 1.002:
+            break
+    return steady_state(model, requests, high)

@@ -147,12 +147,13 @@ def _state(
 
 
 def _most_running(model: StepModel, requests: Requests) -> float:
-    """Sequences that the cache holds at their mean length."""
+    """Sequences that the cache holds, as the engine admits them."""
     try:
         tokens = cache_tokens(model.program, model.layout, model.node.device, 1)
     except CapacityError as error:
         raise CannotPredictError(str(error)) from error
-    return float(min(tokens, UNBOUNDED_TOKENS)) / (requests.isl + requests.osl)
+    held = requests.isl + model.engine.held_output_frac * requests.osl
+    return float(min(tokens, UNBOUNDED_TOKENS)) / held
 
 
 def _closed(
@@ -161,7 +162,8 @@ def _closed(
     """N clients that each wait for their answer. ml.energy gives the running batch itself."""
     clients = row.running or 1.0
     if row.set == "ml.energy":
-        per_sequence = fit * (requests.isl + requests.osl) / clients
+        held = requests.isl + model.engine.held_output_frac * requests.osl
+        per_sequence = fit * held / clients
         context = min(requests.isl + 0.5 * requests.osl, per_sequence)
         return steady_state(model, requests, clients, context), None
     state = steady_state(model, requests, min(clients, fit), of_others=True)

@@ -1,18 +1,26 @@
-"""Predicted against measured: rows, what was skipped and why, and the errors of each set."""
+"""Predicted against measured: rows, what was skipped and why, and the errors of each set.
+
+The score of a measure is the median over models of their median absolute errors: a pooled
+median belongs to the model with most rows. `gate` holds scores to the committed ones + 10 %.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from sim.datum import read_table
-from sim.validation.predict import predict
+from sim.datum import data, read_table
+from sim.validation.predict import WORKLOADS, predict
 from sim.validation.rows import MEASURES, CannotPredictError, MeasuredRow
 
 SCORES: Final = "validation/scores.csv"
+COMMITTED: Final = "validation/committed.csv"
+GATE_FRAC: Final = 0.10
+WORST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,22 @@ class Point:
 
 def compare(rows: list[MeasuredRow], configs: Path | None = None) -> dict[str, Any]:
     """Rows, skipped and summary, in the form that `flopgrid validate --json` prints."""
+    points, skipped = predicted_points(rows, configs)
+    return {
+        "rows": [_shown(point) for point in points],
+        "worst": [_shown(point) for point in worst(points)],
+        "skipped": skipped,
+        "summary": summary(points, rows),
+        "models": by_model(points),
+        "left_out": left_out(),
+        "sensitivity": sensitivity(rows, configs),
+    }
+
+
+def predicted_points(
+    rows: list[MeasuredRow], configs: Path | None
+) -> tuple[list[Point], list[dict[str, str]]]:
+    """Every measure that could be predicted, and what was skipped and why."""
     points: list[Point] = []
     skipped: list[dict[str, str]] = []
     for row in rows:
@@ -44,19 +68,92 @@ def compare(rows: list[MeasuredRow], configs: Path | None = None) -> dict[str, A
             else:
                 reason = why or "the load does not define this measure"
                 skipped.append({"id": row.id, "measure": measure, "why": reason})
+    return points, skipped
+
+
+def worst(points: list[Point], count: int = WORST) -> list[Point]:
+    """The largest errors: of times and rates by their factor, so that halves and doubles tie."""
+    return sorted(points, key=lambda p: -abs(math.log(p.predicted / p.measured)))[:count]
+
+
+def by_model(points: list[Point]) -> list[dict[str, Any]]:
+    """Errors of each set, model and measure."""
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for point in points:
+        groups.setdefault((point.set, point.model, point.measure), []).append(point.error_frac)
+    return [
+        {
+            "set": key[0], "model": key[1], "measure": key[2], "n": len(values),
+            "median_abs_error_frac": float(np.median(np.abs(values))),
+            "p90_abs_error_frac": float(np.quantile(np.abs(values), 0.9)),
+            "bias_frac": float(np.median(values)),
+        }
+        for key, values in sorted(groups.items())
+    ]  # fmt: skip
+
+
+def sensitivity(rows: list[MeasuredRow], configs: Path | None) -> list[dict[str, Any]]:
+    """What prompt lengths that were not published move: predictions at both ends of the range.
+
+    Per measure the median change of the prediction, over rows with an assumed length.
+    """
+    known = data(WORKLOADS)
+    changes: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        length = known.get(f"{row.task}.prompt_tokens")
+        if not row.isl_is_assumed or length is None or length.low is None or length.high is None:
+            continue
+        middle, _ = _predicted(row, configs)
+        for end, tokens in (("low", length.low), ("high", length.high)):
+            found, _ = _predicted(replace(row, isl=tokens, isl_is_assumed=False), configs)
+            for measure in row.measured.keys() & middle.keys() & found.keys():
+                change = found[measure] / middle[measure] - 1
+                changes.setdefault((measure, end), []).append(change)
+    return [
+        {
+            "measure": measure,
+            "rows": len(changes[measure, "low"]),
+            "at_low_frac": float(np.median(changes[measure, "low"])),
+            "at_high_frac": float(np.median(changes[measure, "high"])),
+        }
+        for measure in MEASURES
+        if (measure, "low") in changes
+    ]
+
+
+def committed(rows: str) -> dict[tuple[str, str], float]:
+    """Committed scores by set and measure.
+
+    Args:
+        rows: `shipped` for the sample of the product, `reference` for all rows of the facts.
+    """
     return {
-        "rows": [_shown(point) for point in points],
-        "skipped": skipped,
-        "summary": summary(points, rows),
-        "left_out": left_out(),
+        (row["set"], row["measure"]): float(row["score"])
+        for row in read_table(COMMITTED)
+        if row["rows"] == rows
     }
+
+
+def gate(found: dict[str, dict[str, Any]], limits: dict[tuple[str, str], float]) -> list[str]:
+    """Scores that are worse than the committed ones by more than 10 %, in words.
+
+    Args:
+        found: the summary of `compare`. limits: `committed`.
+    """
+    missed = []
+    for (name, measure), limit in limits.items():
+        score = found.get(name, {}).get(measure, {}).get("median_of_model_medians")
+        if score is None or score > limit * (1 + GATE_FRAC):
+            shown = "nothing predicted" if score is None else f"{score:.1%}"
+            missed.append(f"{name} {measure}: {shown}, committed {limit:.1%}")
+    return missed
 
 
 def left_out() -> list[dict[str, Any]]:
     """Errors on models left out of the fits, as committed with them (tools/fit_serving.py)."""
-    numbers = ("rows", "models", "in_sample", "left_out", "aim")
+    words = ("set", "measure")
     return [
-        {key: float(value) if key in numbers else value for key, value in row.items()}
+        {key: value if key in words else float(value) for key, value in row.items()}
         for row in read_table(SCORES)
     ]
 
@@ -72,6 +169,7 @@ def _shown(point: Point) -> dict[str, Any]:
     return {
         "id": point.id,
         "set": point.set,
+        "model": point.model,
         "measure": point.measure,
         "measured": point.measured,
         "predicted": point.predicted,
