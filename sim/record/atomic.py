@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,16 +94,26 @@ def clean_files(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, wait_s: float = 0.0) -> Iterator[int]:
     """Be the only holder of a folder, until the block or the process ends.
+
+    Args:
+        wait_s: how long to wait for a holder that is about to end.
+
+    Yields:
+        the descriptor that holds the lock; a process that inherits it shares the lock.
 
     Raises:
         BlockingIOError: somebody else holds it.
     """
     descriptor = os.open(folder, os.O_RDONLY)
+    until_s = time.monotonic() + wait_s
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        while not _try_lock(descriptor):
+            if time.monotonic() >= until_s:
+                raise BlockingIOError(errno.EWOULDBLOCK, f"{folder} is held by somebody else")
+            time.sleep(0.02)
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sim.errors import InputError
 from sim.scenario.override import parse_override
-from sim.sweep.expand import MAX_POINTS, Point, load_sweep
+from sim.sweep.expand import MAX_POINTS, load_sweep
+from sim.sweep.point import Point
 
 GOOD = """\
 name: study

@@ -1,0 +1,384 @@
+"""Figures of a sweep, one for each entry of `show` in its file; numbers beside each as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sim.errors import InputError
+from sim.report.style import new_figure, save
+from sim.results.analysis import (
+    Curve,
+    Effect,
+    Index,
+    Probability,
+    heat_map,
+    main_effects,
+    numbers,
+    pareto_front,
+    probabilities,
+    response_curves,
+    sobol_indices,
+)
+from sim.results.store import Columns, SweepResults
+from sim.sweep.condition import full_name
+from sim.sweep.schema import (
+    Boundary,
+    Effects,
+    HeatMap,
+    Pareto,
+    Response,
+    SweepFile,
+    Verdict,
+)
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MOST_BARS: Final = 15
+MOST_LABELS: Final = 12
+FIGURE: Final = "figure:"
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an entry of `show` came to.
+
+    Args:
+        text: the answer in a line or a few, empty where the figure says it.
+        file: the figure, below `figures/`; empty where there is nothing to draw.
+    """
+
+    kind: str
+    title: str
+    text: str = ""
+    file: str = ""
+    rows: Rows = field(default_factory=list)
+
+
+def draw_shown(
+    file: SweepFile, found: SweepResults, boundaries: Rows, first: int = 1
+) -> list[Answer]:
+    """Draw every entry of `show`.
+
+    Args:
+        boundaries: what the searches found. first: number of the first figure.
+
+    Raises:
+        InputError: an entry names a column that is not there, or is not what it needs.
+    """
+    folder = found.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    columns = found.columns()
+    draws: dict[str, Callable[[Any, Path], Answer]] = {
+        "response": lambda shown, path: draw_response(shown, columns, path),
+        "heat-map": lambda shown, path: draw_heat_map(shown, columns, path),
+        "pareto": lambda shown, path: draw_pareto(shown, columns, found.varied, path),
+        "effects": lambda shown, path: draw_effects(shown, found, columns, file, path),
+        "verdict": lambda shown, path: draw_verdict(shown, found, columns, path),
+        "boundary": lambda shown, path: draw_boundary(shown, boundaries, file, path),
+    }
+    return [
+        draws[shown.kind](shown, folder / f"{number:02d}-{shown.kind}.svg")
+        for number, shown in enumerate(file.show, first)
+    ]
+
+
+def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
+    """Curves with a band: the 95 % interval over seeds and samples."""
+    curves = response_curves(columns, shown.value, shown.x, shown.by)
+    figure = new_figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    for curve, colour in zip(curves, _colours(len(curves)), strict=True):
+        places, labels = _places(curve.x)
+        axes.plot(places, curve.mean, marker="o", markersize=3.5, color=colour, label=curve.name)
+        axes.fill_between(places, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        if labels:
+            axes.set_xticks(places, labels)
+    if _wide([x for curve in curves for x in curve.x]):
+        axes.set_xscale("log")
+    axes.set_xlabel(axis_label(shown.x))
+    axes.set_ylabel(axis_label(shown.value))
+    if shown.by:
+        axes.legend(title=_short(shown.by), fontsize=8)
+    rows = [row for curve in curves for row in _curve_rows(curve, shown)]
+    return _saved(figure, path, "response", f"{_short(shown.value)} over {_short(shown.x)}", rows)
+
+
+def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
+    """Cells coloured by their mean, with the number in each while there is room."""
+    across, down, cells = heat_map(columns, shown.value, shown.x, shown.y)
+    figure = new_figure(max(4.5, 1.6 + 0.75 * len(across)), max(2.5, 1.2 + 0.42 * len(down)))
+    axes = figure.add_subplot()
+    image = axes.imshow(cells, cmap="cividis", aspect="auto")
+    axes.set_xticks(range(len(across)), [_level(x) for x in across], rotation=30, ha="right")
+    axes.set_yticks(range(len(down)), [_level(y) for y in down])
+    if len(across) <= MOST_LABELS:
+        middle = float(np.nanmean(cells)) if np.isfinite(cells).any() else 0.0
+        for (j, i), value in np.ndenumerate(cells):
+            if np.isfinite(value):
+                colour = "white" if value < middle else "black"
+                axes.text(i, j, f"{value:.3g}", ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, label=axis_label(shown.value))
+    axes.set_xlabel(axis_label(shown.x))
+    axes.set_ylabel(axis_label(shown.y))
+    rows = [
+        {shown.x: x, shown.y: y, shown.value: None if np.isnan(cells[j, i]) else cells[j, i]}
+        for j, y in enumerate(down)
+        for i, x in enumerate(across)
+    ]
+    return _saved(figure, path, "heat-map", _short(shown.value), rows)
+
+
+def draw_pareto(shown: Pareto, columns: Columns, varied: Sequence[str], path: Path) -> Answer:
+    """All runs over the first two figures, those of the front joined."""
+    names = [*shown.minimise, *shown.maximise]
+    front = pareto_front(columns, shown.minimise, shown.maximise)
+    x, y = numbers(columns, names[0]), numbers(columns, names[1])
+    figure = new_figure(6.0, 4.2)
+    axes = figure.add_subplot()
+    groups = [str(v) for v in columns[full_name(shown.by, columns)]] if shown.by else [""] * len(x)
+    kinds = list(dict.fromkeys(groups))
+    for kind, colour in zip(kinds, _colours(len(kinds)), strict=True):
+        mine = np.array([group == kind for group in groups])
+        axes.scatter(x[mine], y[mine], s=16, color=colour, alpha=0.7, label=kind or None)
+    order = np.flatnonzero(front)[np.argsort(x[front], kind="stable")]
+    axes.plot(x[order], y[order], color="black", linewidth=1.0, label="front")
+    axes.set_xlabel(axis_label(names[0]))
+    axes.set_ylabel(axis_label(names[1]))
+    axes.legend(fontsize=8, title=_short(shown.by) if shown.by else None)
+    rows = [
+        {
+            **{n: columns[n][k] for n in varied},
+            **_named(names, columns, k),
+            "on front": int(front[k]),
+        }
+        for k in np.argsort(x, kind="stable")
+        if np.isfinite(x[k]) and np.isfinite(y[k])
+    ]
+    text = f"{int(front.sum())} of {len(front)} runs are on the front"
+    return _saved(figure, path, "pareto", " against ".join(map(_short, names)), rows, text)
+
+
+def draw_effects(
+    shown: Effects, found: SweepResults, columns: Columns, file: SweepFile, path: Path
+) -> Answer:
+    """Bars: Sobol indices where columns are sampled, else shares of variance of the axes."""
+    title = f"what moves {_short(shown.value)}"
+    if found.sampled:
+        saltelli = file.samples is not None and file.samples.method == "saltelli"
+        indices = sobol_indices(columns, shown.value, found.sampled, saltelli=saltelli)
+        return _draw_indices(indices, path, title)
+    effects = main_effects(columns, shown.value, found.axes)
+    return _draw_main_effects(effects, path, title)
+
+
+def draw_verdict(shown: Verdict, found: SweepResults, columns: Columns, path: Path) -> Answer:
+    """Probability that a condition holds, group by group, and what decides it."""
+    told = probabilities(columns, shown.holds, found.sampled, shown.margin, shown.by)
+    says = shown.says or shown.holds
+    figure = new_figure(6.4, 1.2 + 0.3 * len(told))
+    axes = figure.add_subplot()
+    places = np.arange(len(told))[::-1]
+    chance = np.array([one.probability for one in told])
+    ends = np.array([[one.probability - one.low, one.high - one.probability] for one in told]).T
+    axes.barh(places, chance, color=COLOURS[0], alpha=0.75)
+    axes.errorbar(chance, places, xerr=np.clip(ends, 0, None), fmt="none", color="black", capsize=2)
+    axes.set_yticks(places, [one.group or "all" for one in told])
+    axes.set_xlim(0, 1)
+    axes.set_xlabel(f"probability that it holds: {says}", fontsize=8)
+    rows = [_probability_row(one) for one in told]
+    text = "\n".join(verdict_text(says, one) for one in told)
+    return _saved(figure, path, "verdict", says, rows, text)
+
+
+def draw_boundary(shown: Boundary, boundaries: Rows, file: SweepFile, path: Path) -> Answer:
+    """The largest value that holds, for each value of a column."""
+    if not boundaries:
+        raise InputError("there is no search to show", "give `refine`, or leave `boundary` out")
+    key = full_name(shown.by, boundaries[0])
+    rows = sorted(boundaries, key=lambda row: -(row["holds_at"] or 0))
+    figure = new_figure(6.4, 1.0 + 0.19 * len(rows))
+    axes = figure.add_subplot()
+    places = np.arange(len(rows))[::-1]
+    axes.barh(places, [row["holds_at"] or 0 for row in rows], color=COLOURS[0])
+    axes.set_yticks(places, [_level(row[key]) for row in rows], fontsize=7)
+    axes.set_ylim(-0.8, len(rows) - 0.2)
+    if _wide([row["holds_at"] for row in rows]):
+        axes.set_xscale("log")
+    path_name = file.refine.path if file.refine else ""
+    axes.set_xlabel(f"largest {_short(path_name)} for which it holds")
+    open_end = sum(row["fails_at"] is None and row["holds_at"] is not None for row in rows)
+    none = sum(row["holds_at"] is None for row in rows)
+    text = f"{len(rows)} edges found" + (f", {open_end} beyond the range" if open_end else "")
+    text += f", {none} hold nowhere in it" if none else ""
+    return _saved(
+        figure, path, "boundary", f"where {file.refine.holds if file.refine else ''}", rows, text
+    )
+
+
+def verdict_text(says: str, one: Probability) -> str:
+    """A verdict in words: its probability, and what decides it."""
+    where = f"{one.group}: " if one.group else ""
+    text = (
+        f"{where}{says}: probability {one.probability:.2f} "
+        f"({one.low:.2f} to {one.high:.2f}; {one.holds} of {one.runs} runs)"
+    )
+    if one.decided_by is None:
+        return f"{text}; no single assumption stands out"
+    others = ", ".join(f"{plain_name(name)} ({rank:+.2f})" for name, rank in one.next_by)
+    rest = f", then {others}" if others else ""
+    return (
+        f"{text}; decided by {plain_name(one.decided_by)} (rank correlation {one.rank:+.2f}){rest}"
+    )
+
+
+def plain_name(column: str) -> str:
+    """A column's name without what marks it as a figure of the data."""
+    return column.removeprefix(FIGURE)
+
+
+def axis_label(column: str) -> str:
+    """`quantity [unit]` from a column's name."""
+    name = _short(column)
+    for suffix, unit in _UNITS.items():
+        if name.endswith(suffix):
+            return f"{column.removesuffix(suffix)} [{unit}]"
+    for suffix, unit in _UNITS.items():
+        if f"{suffix}." in column:
+            return f"{column} [{unit}]"
+    return column
+
+
+_UNITS: Final = {
+    "_j_per_output_token": "J/token", "_j_per_token": "J/token", "_tokens_per_s": "tokens/s",
+    "_usd_per_mwh": "USD/MWh", "_mwh": "MWh", "_mw": "MW", "_w": "W", "_j": "J", "_h": "h",
+    "_s": "s", "_hz": "Hz", "_frac": "fraction", "_bytes": "bytes", "_tokens": "tokens",
+}  # fmt: skip
+
+
+def _draw_indices(indices: Sequence[Index], path: Path, title: str) -> Answer:
+    top = list(indices)[:MOST_BARS]
+    figure = new_figure(7.0, 1.2 + 0.28 * len(top))
+    axes = figure.add_subplot()
+    places = np.arange(len(top))[::-1]
+    totals = [index.total for index in top]
+    if all(total is not None for total in totals):
+        axes.barh(places, [t or 0 for t in totals], color=COLOURS[5], label="total")
+    axes.barh(places, [max(0.0, i.first) for i in top], 0.45, color=COLOURS[0], label="first order")
+    axes.set_yticks(places, [plain_name(index.factor) for index in top], fontsize=7)
+    axes.set_xlabel("Sobol index (share of variance)")
+    axes.legend(fontsize=8)
+    rows = [
+        {
+            "factor": plain_name(i.factor),
+            "first": i.first,
+            "first_range": i.first_range,
+            "total": i.total,
+            "total_range": i.total_range,
+            "rank_correlation": i.rank,
+            "chance": i.chance,
+        }
+        for i in indices
+    ]
+    largest = indices[0]
+    index = largest.first if largest.total is None else largest.total
+    text = f"{title}: most by {plain_name(largest.factor)} (index {index:.2f})"
+    return _saved(figure, path, "effects", title, rows, text)
+
+
+def _draw_main_effects(effects: Sequence[Effect], path: Path, title: str) -> Answer:
+    if not effects:
+        return Answer("effects", title, f"{title}: nothing is varied")
+    figure = new_figure(6.4, 1.2 + 0.3 * len(effects))
+    axes = figure.add_subplot()
+    places = np.arange(len(effects))[::-1]
+    axes.barh(places, [effect.share_frac for effect in effects], color=COLOURS[0])
+    axes.set_yticks(places, [_short(effect.factor) for effect in effects])
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of the variance [fraction]")
+    rows = [
+        {
+            "factor": e.factor,
+            "share_frac": e.share_frac,
+            "low": e.low,
+            "low_at": e.low_at,
+            "high": e.high,
+            "high_at": e.high_at,
+        }
+        for e in effects
+    ]
+    text = f"{title}: most by {effects[0].factor} ({effects[0].share_frac:.0%} of the variance)"
+    return _saved(figure, path, "effects", title, rows, text)
+
+
+def _saved(figure: Figure, path: Path, kind: str, title: str, rows: Rows, text: str = "") -> Answer:
+    if not rows:
+        return Answer(kind, title, text or "no run to show")
+    save(figure, path, rows)
+    return Answer(kind, title, text, path.name, rows)
+
+
+def _curve_rows(curve: Curve, shown: Response) -> Rows:
+    group = {shown.by: curve.name} if shown.by else {}
+    return [
+        {**group, shown.x: x, "mean": m, "low": low, "high": high, "runs": n}
+        for x, m, low, high, n in zip(
+            curve.x, curve.mean, curve.low, curve.high, curve.runs, strict=True
+        )
+    ]
+
+
+def _probability_row(one: Probability) -> dict[str, Any]:
+    return {
+        "group": one.group,
+        "probability": one.probability,
+        "low": one.low,
+        "high": one.high,
+        "runs": one.runs,
+        "decided_by": plain_name(one.decided_by or ""),
+        "rank_correlation": one.rank,
+    }
+
+
+def _named(names: Sequence[str], columns: Columns, k: int) -> Mapping[str, Any]:
+    return {name: columns[full_name(name, columns)][k] for name in names}
+
+
+def _places(x: Sequence[Any]) -> tuple[list[float], list[str]]:
+    """Where points stand: at their numbers, or side by side with their names."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in x):
+        return [float(value) for value in x], []
+    return [float(n) for n in range(len(x))], [_level(value) for value in x]
+
+
+def _wide(values: Sequence[Any]) -> bool:
+    """True for positive numbers over more than a factor of 20."""
+    found = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return (
+        len(found) == len(values)
+        and bool(found)
+        and min(found) > 0
+        and max(found) > 20 * min(found)
+    )
+
+
+def _level(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(column: str) -> str:
+    return (
+        plain_name(column).rpartition(".")[2]
+        if not column.startswith(FIGURE)
+        else plain_name(column)
+    )
+
+
+def _colours(count: int) -> list[str]:
+    return [COLOURS[k % len(COLOURS)] for k in range(count)]
