@@ -61,6 +61,8 @@ def self_supply_json(site: SiteOutcome, study: SelfSupplyStudy) -> list[Json]:
             facility_w = constant_year(site.power["facility"].mean)
         else:
             facility_w = year_in(plant, facility, kind, name, load_w).facility_w[0]
+        if study.load_mw is not None:
+            facility_w = facility_w * (study.load_mw * MEGA / float(facility_w.mean()))
         sun = weather.utc(pv_profile(weather, study.mounting))
         found = size_self_supply(facility_w, sun, tuple(study.targets_frac))
         rows += [_sizing_json(name, facility_w, sun, sizing) for sizing in found]

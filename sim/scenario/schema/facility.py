@@ -202,6 +202,9 @@ class SelfSupplyStudy(Strict):
     climates: list[str] = Field(min_length=1, max_length=16)
     targets_frac: list[Annotated[float, Field(gt=0, lt=1)]] = Field(min_length=1, max_length=8)
     mounting: Literal["fixed", "tracking"] = "tracking"
+    load_mw: float | None = Field(
+        None, gt=0, le=1_000_000, description="mean load at the meter; default: the run's"
+    )
 
 
 Study = Annotated[YearStudy | ClimatesStudy | SelfSupplyStudy, Field(discriminator="kind")]
