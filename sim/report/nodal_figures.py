@@ -175,11 +175,14 @@ def draw_joint(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) ->
     save(figure, path, rows)
 
 
-def draw_states(buses: Sequence[Row], load_mw: float, path: Path) -> None:
+def draw_states(
+    buses: Sequence[Row], load_mw: float, path: Path, *, cutoff_frac: float = 0.0
+) -> None:
     """Hosting of single buses by state, N-1 as dots and the median of the base case as a bar.
 
     Args:
         buses: rows `state, bus, base_mw, n1_mw`.
+        cutoff_frac: limits that feel less of the load were left out.
     """
     by: dict[str, list[Row]] = {}
     for row in buses:
@@ -199,8 +202,10 @@ def draw_states(buses: Sequence[Row], load_mw: float, path: Path) -> None:
     axes.set_ylim(-0.8, len(order) + 0.4)
     axes.set_yticks(range(len(order)), order, fontsize=7)
     axes.set_xlabel(f"hosting capacity of a bus [MW] (under {AT_ZERO_MW:g} MW drawn there)")
+    left_out = f"\nlimits that feel under {cutoff_frac:.0%} of the load left out"
     axes.set_title(
-        "Synthetic grid: buses in each state, N-1 (dots; black: median), base case (red: median)"
+        "Synthetic grid, buses in each state: N-1 (dots, black: median), base case (red: median)"
+        + (left_out if cutoff_frac else "")
     )
     save(figure, path, buses)
 

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sim.report.nodal_text import (
+    nodal_answer,
+    nodal_basis,
+    nodal_caption,
+    nodal_key_figures,
+    nodal_lines,
+    nodal_tables,
+    nodal_where,
+)
+
 VIEWS: Final = ("regions", "dynamic")
 
 
@@ -15,6 +25,8 @@ def kind_of(summary: Mapping[str, Any]) -> str:
 
 def view_lines(summary: Mapping[str, Any]) -> list[str]:
     """Lines for the terminal; none for a view of peak hours."""
+    if kind_of(summary) == "nodal":
+        return nodal_lines(summary["grid"])
     kind, grid = kind_of(summary), summary["grid"]
     if kind == "regions":
         return _year_lines(grid)
@@ -23,6 +35,8 @@ def view_lines(summary: Mapping[str, Any]) -> list[str]:
 
 def view_answer(summary: Mapping[str, Any]) -> str | None:
     """The answer where there is no site to judge, None where the readings answer."""
+    if kind_of(summary) == "nodal":
+        return nodal_answer(summary["grid"], bool(summary["sites"]))
     kind, grid = kind_of(summary), summary["grid"]
     if kind == "regions" and not summary["sites"]:
         return (
@@ -36,6 +50,8 @@ def view_answer(summary: Mapping[str, Any]) -> str | None:
 
 def view_basis(summary: Mapping[str, Any]) -> str | None:
     """What the figures rest on, None for a view of peak hours."""
+    if kind_of(summary) == "nodal":
+        return nodal_basis(summary["grid"], len(summary["assumptions"]))
     kind, grid = kind_of(summary), summary["grid"]
     if kind not in VIEWS:
         return None
@@ -47,6 +63,8 @@ def view_basis(summary: Mapping[str, Any]) -> str | None:
 
 def view_where(summary: Mapping[str, Any]) -> str | None:
     """The line that says where it binds, None for a view of peak hours."""
+    if kind_of(summary) == "nodal":
+        return nodal_where(summary["grid"])
     kind, grid = kind_of(summary), summary["grid"]
     if kind == "regions":
         return _congestion(grid)
@@ -177,6 +195,8 @@ def _seconds_answer(grid: Mapping[str, Any], summary: Mapping[str, Any]) -> str 
 
 def view_caption(name: str, summary: Mapping[str, Any]) -> str | None:
     """The finding of a figure of these views, None for another figure."""
+    if kind_of(summary) == "nodal":
+        return nodal_caption(name, summary["grid"])
     grid = summary["grid"]
     if name == "prices":
         means = {z: sum(w) / len(w) for z, w in grid["weeks"]["price_usd_per_mwh"].items()}
@@ -194,6 +214,8 @@ def view_caption(name: str, summary: Mapping[str, Any]) -> str | None:
 
 def view_key_figures(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Name, value and unit of what a reader takes away from these views."""
+    if kind_of(summary) == "nodal":
+        return nodal_key_figures(summary["grid"])
     kind, grid = kind_of(summary), summary["grid"]
     if kind == "regions":
         price = grid["price_usd_per_mwh"]["load_weighted"]
@@ -217,6 +239,8 @@ def view_key_figures(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def view_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Tables of these views; the figures that were not read from a primary source come last."""
+    if kind_of(summary) == "nodal":
+        return nodal_tables(summary["grid"])
     kind, grid = kind_of(summary), summary["grid"]
     if kind not in VIEWS:
         return []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from sim.report.facility_figure import draw_facility
 from sim.report.frequency_figure import draw_frequency
 from sim.report.hosting_figure import draw_hosting
+from sim.report.nodal_run_figures import draw_nodal, nodal_figure_names
 from sim.report.power_figure import draw_power
 from sim.report.regions_figure import draw_congestion, draw_prices
 
@@ -28,6 +30,9 @@ def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
     if summary["grid"]["hosting"]:
         draw_hosting(summary["grid"]["hosting"], asked, figures / "hosting.svg")
     _draw_view(summary["grid"], figures)
+    if summary["grid"].get("kind") == "nodal":
+        draw_nodal(summary["grid"], folder)
+    draw_facility(summary.get("facility", {}), figures)
 
 
 def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
@@ -39,11 +44,22 @@ def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
         draw_frequency(grid, figures / "frequency.svg")
 
 
-FIGURES = ("power", "hosting", "prices", "congestion", "frequency")
+FIGURES = (
+    "power",
+    "facility_year",
+    "pue_by_climate",
+    "self_supply",
+    "power_chain",
+    "hosting",
+    "prices",
+    "congestion",
+    "frequency",
+)
 """Figures of a run, in the order in which the report shows them."""
 
 
 def figure_texts(folder: Path) -> dict[str, str]:
     """The SVG text of each figure of a run folder."""
-    paths = {name: folder / "figures" / f"{name}.svg" for name in FIGURES}
+    names = [*FIGURES, *nodal_figure_names(folder)]
+    paths = {name: folder / "figures" / f"{name}.svg" for name in names}
     return {name: path.read_text("utf-8") for name, path in paths.items() if path.is_file()}
