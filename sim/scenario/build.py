@@ -11,7 +11,7 @@ from sim.facility.meter import SiteMeter, SitePlant
 from sim.hardware.node import load_node
 from sim.randomness import stream
 from sim.scenario.fleets import Fleet, build_fleet
-from sim.scenario.jobs import plan_job
+from sim.scenario.jobs import plan_job, stream_name
 from sim.scenario.resolve import within
 from sim.scenario.schema import Control, Scenario, ServingSpec, Site
 from sim.scenario.sites import keep_facility, needs_process, site_building, site_supply
@@ -86,8 +86,9 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
                     env, name, workload, node, horizon_s, cap_w, seed
                 )
             else:
-                plan = plan_job(name, workload, node, gpu_cap_w(scenario.control))
-                rng = stream(seed, "failures", name)
+                horizon_s = scenario.horizon_h * S_PER_H
+                plan = plan_job(name, workload, node, gpu_cap_w(scenario.control), horizon_s)
+                rng = stream(seed, "failures", stream_name(name, workload))
                 wiring.jobs[workload.name] = TrainingJob(env, plan, rng)
     idle_gpus = (site.cluster.gpus or 0) - _busy_gpus(wiring)
     signals = [j.chip_w for j in wiring.jobs.values()]

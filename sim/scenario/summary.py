@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sim.cluster.serving.estimate import Distribution, Estimate
 from sim.cluster.serving.fleet_result import FleetResult
-from sim.cluster.training import TrainingJob, expected_time_s
 from sim.grid.hosting import Hosting
 from sim.grid.verdict import GridVerdict, Reading
 from sim.record.integral import Measure
 from sim.scenario.fleets import Fleet
 from sim.scenario.loop_summary import grid_book_json, loop_json
-from sim.scenario.schema import TrainingSpec
 from sim.scenario.simulate import Outcome, SiteOutcome
+from sim.scenario.training_summary import training_json
 from sim.scenario.uncertainty import Range
 from sim.units import MEGA
 
@@ -94,85 +92,6 @@ def site_json(outcome: Outcome, site: SiteOutcome, load: Range) -> Json:
 def _pue(site: SiteOutcome) -> float:
     """Facility over IT energy of the run."""
     return site.power["facility"].integral / site.power["it"].integral
-
-
-def training_json(outcome: Outcome, jobs: dict[str, TrainingJob]) -> Json:
-    """Training over all jobs, and each of them."""
-    each = {name: job_json(outcome, name, job) for name, job in jobs.items()}
-    gpus = sum(j["gpus"] for j in each.values())
-    return {
-        "steps": sum(j["steps"] for j in each.values()),
-        "tokens": sum(j["tokens"] for j in each.values()),
-        "model_flops": sum(j["model_flops"] for j in each.values()),
-        "gpus": gpus,
-        "mfu": sum(j["mfu"] * j["gpus"] for j in each.values()) / gpus,
-        "goodput_frac": sum(j["goodput_frac"] * j["gpus"] for j in each.values()) / gpus,
-        "energy_j_per_token": _per_token(outcome, sum(j["tokens"] for j in each.values())),
-        "jobs": each,
-    }
-
-
-def _per_token(outcome: Outcome, tokens: float) -> Json | None:
-    """Energy of everything over the trained tokens, by boundary; None without a step."""
-    if not tokens:
-        return None
-    return {b: m.integral / tokens for b, m in outcome.total.items()}
-
-
-def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
-    """One training job. Goodput: time in steps over the time until it was done."""
-    step = job.plan.step
-    site, _, workload = name.rpartition(".")
-    spec = next(
-        w
-        for s in outcome.sites
-        if s.name == site
-        for w in s.run.spec.workloads
-        if w.name == workload and isinstance(w, TrainingSpec)
-    )
-    failures = job.plan.failures
-    until_s = outcome.duration_s if job.done_at_ps is None else job.done_at_ps / 1e12
-    return {
-        "arch": spec.arch,
-        "gpus": step.gpus,
-        "layout": spec.layout.model_dump(),
-        "steps": job.steps_done,
-        "steps_planned": job.plan.steps,
-        "tokens": job.steps_done * step.tokens,
-        "model_flops": job.steps_done * step.model_flops,
-        "step_time_s": step.time_s,
-        "step_tokens": step.tokens,
-        "mfu": step.mfu,
-        "goodput_frac": job.steps_done * step.time_s / until_s if until_s else 0.0,
-        "clock_frac": step.clock_frac,
-        "checkpoints": job.checkpoints_done,
-        "checkpoint_interval_s": job.plan.checkpoint_interval_s,
-        "checkpoint_s": job.plan.checkpoint.time_s,
-        "failures": job.failures_seen,
-        "failures_per_day": failures.rate_per_s * 86_400 if failures else 0.0,
-        "steps_lost": job.lost_steps,
-        "days_to_finish": _days_to_finish(job),
-        "goodput_expected_frac": job.plan.steps * step.time_s / 86_400 / _days_to_finish(job),
-        "gpu_memory_bytes": step.gpu_memory_bytes,
-        "step_parts": [
-            {
-                "name": part.name,
-                "phase": part.phase,
-                "time_s": part.time_s,
-                "gpu_power_w": part.gpu_power_w,
-                "gpu_energy_j": part.energy_j,
-            }
-            for part in step.parts
-        ],
-    }
-
-
-def _days_to_finish(job: TrainingJob) -> float:
-    """Expected time of all steps, saved after each interval, with the plan's failures."""
-    plan, step_s = job.plan, job.plan.step.time_s
-    interval_s = max(1, math.ceil(plan.checkpoint_interval_s / step_s)) * step_s
-    work_s = plan.steps * step_s
-    return expected_time_s(work_s, interval_s, plan.checkpoint.time_s, plan.failures) / 86_400
 
 
 def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:

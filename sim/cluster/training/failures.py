@@ -12,6 +12,22 @@ from sim.cost.training import Phase
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """A kind of interruption.
+
+    Args:
+        rate_per_s: of the whole job, per second of work.
+        restart: detecting it, replacing what failed, starting the processes.
+        takes_node: the node goes to repair; otherwise it starts again itself.
+    """
+
+    name: str
+    rate_per_s: float
+    restart: Phase
+    takes_node: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Failures:
     """Interruptions of a job that loses everything since its last checkpoint.
 
@@ -23,6 +39,7 @@ class Failures:
         reload: reading the checkpoint.
         spare_nodes: nodes that stand in for failed ones.
         repair_s: time until a failed node is back.
+        causes: kinds of interruptions, whose rates sum to `rate_per_s`; empty: one kind.
     """
 
     rate_per_s: float
@@ -30,15 +47,37 @@ class Failures:
     reload: Phase
     spare_nodes: int
     repair_s: float
+    causes: tuple[Cause, ...] = ()
 
     @property
     def recovery_s(self) -> float:
-        """Time from an interruption to work, with a spare at hand."""
-        return self.restart.time_s + self.reload.time_s
+        """Mean time from an interruption to work, with a spare at hand."""
+        if not self.causes:
+            return self.restart.time_s + self.reload.time_s
+        weighted_s = sum(c.rate_per_s * c.restart.time_s for c in self.causes)
+        return weighted_s / self.rate_per_s + self.reload.time_s
 
     def next_after_s(self, rng: np.random.Generator) -> float:
         """Work until the next interruption."""
         return float(rng.exponential(1 / self.rate_per_s))
+
+    def draw_cause(self, rng: np.random.Generator) -> Cause:
+        """What an interruption is."""
+        if not self.causes:
+            return Cause("failure", self.rate_per_s, self.restart)
+        edges = np.cumsum([c.rate_per_s for c in self.causes])
+        place = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
+        return self.causes[min(place, len(self.causes) - 1)]
+
+
+def by_cause(
+    causes: tuple[Cause, ...], reload: Phase, spare_nodes: int, repair_s: float
+) -> Failures:
+    """Failures of several kinds at once."""
+    rate = math.fsum(c.rate_per_s for c in causes)
+    mean_s = math.fsum(c.rate_per_s * c.restart.time_s for c in causes) / rate
+    restart = Phase("restart", mean_s, causes[0].restart.gpu_power_w)
+    return Failures(rate, restart, reload, spare_nodes, repair_s, causes)
 
 
 class SpareNodes:

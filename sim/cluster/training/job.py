@@ -12,70 +12,38 @@ plan, and the step that an event cuts, are walked phase by phase in both.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import simpy
 
-from sim.cluster.training.failures import Failures, SpareNodes
+from sim.cluster.training.failures import Cause, SpareNodes
 from sim.cluster.training.ledger import Ledger, Pace
-from sim.cost.training import Phase, TrainingStepCost
+from sim.cluster.training.plan import NEVER_PS, JobPlan
+from sim.cost.training import Part, Phase, TrainingStepCost
 from sim.errors import InputError
 from sim.signals import Hook, StepSignal
-from sim.units import to_ps
+from sim.units import to_ps, to_s
 
 Steps = Generator[simpy.Event, None, None]
-Fidelity = Literal["interval", "step"]
-NEVER_PS: Final = 2**62
 CUT_STEP: Final = "cut step"
-
-
-@dataclass(frozen=True, slots=True)
-class JobPlan:
-    """What a job does: how many steps of which cost, and how it saves its state.
-
-    Args:
-        steps: steps until the job is done.
-        checkpoint: the phase that writes a checkpoint.
-        checkpoint_interval_s: least time between two checkpoints, counted from the end of one.
-        idle_gpu_w: power of one GPU when the job is done.
-        limit_gpu_w: most that a GPU can draw.
-        failures: what interrupts it; None for nothing.
-        step_under: cost of a step under a power cap of each GPU; None: the job takes no cap.
-        cap_w: the cap that `step` was computed for.
-        fidelity: `step` walks each step, `interval` only those that something disturbs.
-        windows_ps: stretches of the clock in which every step is walked.
-        until_ps: where the run ends: the step that this cuts is walked.
-    """
-
-    name: str
-    step: TrainingStepCost
-    steps: int
-    checkpoint: Phase
-    checkpoint_interval_s: float
-    idle_gpu_w: float
-    failures: Failures | None = None
-    step_under: Callable[[float | None], TrainingStepCost] | None = None
-    cap_w: float | None = None
-    limit_gpu_w: float = math.inf
-    fidelity: Fidelity = "interval"
-    windows_ps: tuple[tuple[int, int], ...] = ()
-    until_ps: int = NEVER_PS
-
-    @property
-    def reload(self) -> Phase:
-        """Reading a checkpoint; without failures as long as writing it."""
-        if self.failures:
-            return self.failures.reload
-        return replace(self.checkpoint, name="reload")
+STAIRS: Final = 8
 
 
 class _FailedError(Exception):
     """The job was interrupted by a failure; caught by the job itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint: the steps in it, and from when on it counts."""
+
+    steps: int
+    since_ps: int
 
 
 class TrainingJob:
@@ -87,11 +55,13 @@ class TrainingJob:
     edge of a step; while the job saves or recovers, afterwards.
 
     Args:
-        rng: draws the interruptions; needed if the plan has any.
+        rng: draws the interruptions and slow nodes; needed if the plan has any.
 
     Attributes:
         lost_steps: steps that were thrown away. ledger: time and energy by use.
+        failures_by_cause: how many interruptions of each kind.
         done_at_ps: when the last step was saved; None before.
+        events: (time, what, steps done) of everything but steps and checkpoints.
     """
 
     def __init__(
@@ -105,28 +75,42 @@ class TrainingJob:
         self.on_failure: Hook[int] = Hook()
         self.ledger = Ledger()
         self.lost_steps = 0
+        self.most_lost_steps = 0
         self.checkpoints_done = 0
         self.failures_seen = 0
+        self.failures_by_cause: Counter[str] = Counter()
         self.suspensions = 0
+        self.stragglers_seen = 0
+        self.maintenances = 0
         self.done_at_ps: int | None = None
         self.open_stretch: tuple[str, float, int] | None = None
+        self.events: list[tuple[int, str, int]] = []
         self.cap_w = plan.cap_w
-        self.floor_w = 0.0
+        self.floor_w = plan.floor_w
         self._steps_done = 0
         self._walked: list[tuple[float, int]] = []
         self._forward_since_ps: int | None = None
-        self._saved_at_ps = 0
-        self._saved_steps = 0
+        self._saved = Saved(0, 0)
+        self._writing: Saved | None = None
+        self._save_clock_ps = 0
+        self._save_after_ps = to_ps(_first_save_s(plan))
         self._save_first: bool | None = None
         self._woken = False
         self._resumed: simpy.Event | None = None
-        self._rng = rng if plan.failures else None
-        self._fails_at_ps = NEVER_PS
+        self._rng = rng
+        self._fails_at_ps = self._straggles_at_ps = NEVER_PS
+        self._slow_until_ps: int | None = None
+        self._maintained_at_ps = (
+            to_ps(plan.maintenance.interval_s) if plan.maintenance else NEVER_PS
+        )
         self._cost_of = cache(self._cost_under)
         self._new_pace()
         self._draw_failure()
-        if plan.failures:
-            self._spares = SpareNodes(plan.failures.spare_nodes, to_ps(plan.failures.repair_s))
+        self._draw_straggler()
+        failures = plan.failures
+        self._spares = SpareNodes(
+            failures.spare_nodes if failures else 0, to_ps(failures.repair_s if failures else 0.0)
+        )
         self.process = env.process(self.train_until_done())
 
     # What an observer may ask
@@ -162,11 +146,11 @@ class TrainingJob:
         """Booked picoseconds and J of one GPU up to now, with what is under way."""
         time_ps, energy_j = self.ledger.total_ps, self.ledger.energy_j()
         for power_w, ps in self._walked:
-            time_ps, energy_j = time_ps + ps, energy_j + power_w * ps / 1e12
+            time_ps, energy_j = time_ps + ps, energy_j + power_w * to_s(ps)
         if self.open_stretch:
             _, power_w, since_ps = self.open_stretch
             time_ps += end_ps - since_ps
-            energy_j += power_w * (end_ps - since_ps) / 1e12
+            energy_j += power_w * to_s(end_ps - since_ps)
         return time_ps, energy_j
 
     # Orders from a control loop
@@ -199,7 +183,7 @@ class TrainingJob:
         """
         caps_w = [cap for cap in (cap_w, self.plan.cap_w) if cap is not None]
         wanted_w = min(caps_w, default=None)
-        self._cost_of(wanted_w)
+        self._cost_of(wanted_w, slow=False)
         self.cap_w = wanted_w
         self._wake()
 
@@ -224,24 +208,33 @@ class TrainingJob:
 
     def train_until_done(self) -> Steps:
         """The life of the job."""
+        yield from self.climb(self.plan.ramps.start_s)
         while self._steps_done < self.plan.steps:
             try:
                 yield from self.obey_orders()
+                yield from self.look_after_nodes()
                 yield from self.run_steps()
-                if self.checkpoint_due():
-                    yield from self.write_checkpoint()
+                yield from self.do_what_is_due()
             except _FailedError:
                 yield from self.recover()
         self.done_at_ps = self.now_ps
+        yield from self.fall("done")
         self.rest("done")
 
     def obey_orders(self) -> Steps:
         """Stop if told to, then work at the pace that is in force."""
         while self._save_first is not None:
             yield from self.stand_still(self._save_first)
-        cost = self._cost_of(self.cap_w)
-        if self.pace.cost is not cost or self.pace.floor_w != self._floor_in_force_w():
-            self._new_pace()
+        self._set_pace()
+
+    def look_after_nodes(self) -> Steps:
+        """Planned maintenance; slow nodes found and replaced, new ones suffered."""
+        if self.now_ps >= self._maintained_at_ps:
+            yield from self.maintain()
+        if self._slow_until_ps is not None and self.now_ps >= self._slow_until_ps:
+            yield from self.replace_slow_node()
+        elif self._slow_until_ps is None and self.now_ps >= self._straggles_at_ps:
+            self._slow_down()
 
     def run_steps(self) -> Steps:
         """Whole steps until something is due, as one stretch; or one step, phase by phase."""
@@ -251,6 +244,16 @@ class TrainingJob:
         else:
             yield from self.walk_step()
         self.on_step.emit(self.steps_done)
+
+    def do_what_is_due(self) -> Steps:
+        """Pauses after so many steps, then a checkpoint."""
+        for pause in self.plan.pauses:
+            if self._steps_done % pause.every_steps == 0:
+                phase = pause.phase
+                power_w = max(phase.gpu_power_w, self._floor_in_force_w())
+                yield from self.hold(phase.name, power_w, to_ps(phase.time_s))
+        if self.checkpoint_due():
+            yield from self.write_checkpoint()
 
     def walk_step(self) -> Steps:
         """One step, phase by phase."""
@@ -280,56 +283,122 @@ class TrainingJob:
         pace.steps += count
         self._steps_done += count
 
-    def write_checkpoint(self) -> Steps:
-        """Save the state while all GPUs wait."""
+    def write_checkpoint(self, *, whole: bool = False) -> Steps:
+        """Save the state while all GPUs wait; what is written beside the steps counts later.
+
+        Args:
+            whole: wait for all of it.
+        """
         phase = self.plan.checkpoint
         power_w = max(phase.gpu_power_w, self._floor_in_force_w())
         yield from self.hold(phase.name, power_w, to_ps(phase.time_s))
-        self._saved_at_ps, self._saved_steps = self.now_ps, self._steps_done
+        background_ps = to_ps(self.plan.background_s)
+        if whole and background_ps:
+            yield from self.hold(phase.name, power_w, background_ps)
+            background_ps = 0
+        self._settle_saving()
+        written = Saved(self._steps_done, self.now_ps + background_ps)
+        if background_ps and self._steps_done < self.plan.steps:
+            self._writing = written
+        else:
+            self._saved, self._writing = written, None
+        self._restart_save_clock()
         self.checkpoints_done += 1
         self.on_checkpoint.emit(self.checkpoints_done)
 
     def stand_still(self, save: bool) -> Steps:
         """Idle until told to go on."""
-        if save and self._saved_steps < self._steps_done:
-            yield from self.write_checkpoint()
+        if save and self._saved.steps < self._steps_done:
+            yield from self.write_checkpoint(whole=True)
         self.suspensions += 1
+        self._note("suspended")
         self._resumed = self.env.event()
         since_ps = self.now_ps
+        yield from self.fall("suspended")
         if self._save_first is not None:
             self.rest("suspended")
             yield self._resumed
             self._close()
-        waited_ps = self.now_ps - since_ps
-        if save and waited_ps:
+        self._note("resumed")
+        if save and self.now_ps > since_ps:
             reload = self.plan.reload
             yield from self.hold(reload.name, reload.gpu_power_w, to_ps(reload.time_s), safe=True)
-        stopped_ps = self.now_ps - since_ps
-        self._saved_at_ps += stopped_ps
-        if self._fails_at_ps != NEVER_PS:
-            self._fails_at_ps += stopped_ps
+        yield from self.climb()
+        self._shift_clocks(self.now_ps - since_ps)
+
+    def maintain(self) -> Steps:
+        """Save, stand still for the work that was planned, and start again."""
+        plan = self.plan.maintenance
+        assert plan is not None  # noqa: S101 - only then is there a time for it
+        yield from self.write_checkpoint(whole=True)
+        since_ps = self.now_ps
+        self.maintenances += 1
+        self._note("maintenance")
+        yield from self.pause("maintenance", self.plan.idle_gpu_w, to_ps(plan.duration_s))
+        yield from self.start_again(self._restart_phase())
+        self._slow_until_ps = None
+        self._shift_clocks(self.now_ps - since_ps)
+        self._maintained_at_ps = self.now_ps + to_ps(plan.interval_s)
+
+    def replace_slow_node(self) -> Steps:
+        """Save, put a spare in place of the slow node, and start again."""
+        yield from self.write_checkpoint(whole=True)
+        since_ps = self.now_ps
+        self._note("slow node replaced")
+        yield from self.wait_for_node()
+        yield from self.start_again(self._restart_phase())
+        self._slow_until_ps = None
+        self._shift_clocks(self.now_ps - since_ps)
+        self._draw_straggler()
+        self._set_pace()
 
     def recover(self) -> Steps:
-        """Back to the last checkpoint, with a new node."""
-        failures = self.plan.failures
-        assert failures is not None  # noqa: S101 - only a plan with failures is interrupted
-        self.note_failure()
-        wait_ps = self._spares.take(self.now_ps)
-        yield from self.hold("wait for a node", self.plan.idle_gpu_w, wait_ps, safe=True)
-        for phase in (failures.restart, failures.reload):
-            yield from self.hold(phase.name, phase.gpu_power_w, to_ps(phase.time_s), safe=True)
-        self._saved_at_ps = self.now_ps
+        """Back to the last checkpoint, with a new node if one was lost."""
+        cause = self.note_failure()
+        since_ps = self.now_ps
+        if cause.takes_node:
+            yield from self.wait_for_node()
+        yield from self.start_again(cause.restart)
+        self._restart_save_clock()
+        if self._slow_until_ps is not None:
+            self._slow_until_ps = None
+            self._draw_straggler()
+        self._shift_clocks(self.now_ps - since_ps)
         self._draw_failure()
 
-    def note_failure(self) -> None:
+    def note_failure(self) -> Cause:
         """Count what is lost."""
+        failures, rng = self.plan.failures, self._rng
+        assert failures is not None  # noqa: S101 - only a plan with failures is interrupted
+        assert rng is not None  # noqa: S101
+        cause = failures.draw_cause(rng)
         for power_w, ps in self._walked:
             self.ledger.add(CUT_STEP, power_w, ps)
         self._walked.clear()
-        self.lost_steps += self._steps_done - self._saved_steps
-        self._steps_done = self._saved_steps
+        self._settle_saving()
+        self._writing = None
+        lost = self._steps_done - self._saved.steps
+        self.lost_steps += lost
+        self.most_lost_steps = max(self.most_lost_steps, lost)
+        self._steps_done = self._saved.steps
         self.failures_seen += 1
+        self.failures_by_cause[cause.name] += 1
+        self._note(cause.name)
         self.on_failure.emit(self.failures_seen)
+        return cause
+
+    def wait_for_node(self) -> Steps:
+        """Idle until a spare is at hand."""
+        wait_ps = self._spares.take(self.now_ps)
+        yield from self.pause("wait for a node", self.plan.idle_gpu_w, wait_ps, rises=False)
+
+    def start_again(self, restart: Phase) -> Steps:
+        """Start the processes and read the checkpoint."""
+        reload = self.plan.reload
+        yield from self.pause(restart.name, restart.gpu_power_w, to_ps(restart.time_s), rises=False)
+        yield from self.pause(reload.name, reload.gpu_power_w, to_ps(reload.time_s))
+
+    # Stretches of constant power
 
     def hold(self, what: str, gpu_power_w: float, time_ps: int, *, safe: bool = False) -> Steps:
         """Draw a power for a time; a failure cuts it, unless the job is `safe` from it.
@@ -352,36 +421,76 @@ class TrainingJob:
         if left_ps < time_ps:
             raise _FailedError
 
+    def pause(self, what: str, gpu_power_w: float, time_ps: int, *, rises: bool = True) -> Steps:
+        """A stretch without work, safe from failures; dummy work keeps the ramp limit in it."""
+        down = self._stairs(self._gpu_w(), gpu_power_w)
+        up = self._stairs(gpu_power_w, self.pace.mean_w) if rises else []
+        for name, power_w, stair_ps in _fit(what, down, gpu_power_w, up, time_ps):
+            yield from self.hold(name, power_w, stair_ps, safe=True)
+
+    def climb(self, least_s: float = 0.0) -> Steps:
+        """Raise the power to that of the steps within the ramp limit, before work begins."""
+        for power_w, stair_ps in self._stairs(self._gpu_w(), self.pace.mean_w, least_s):
+            yield from self.hold("ramp up", power_w, stair_ps, safe=True)
+
+    def fall(self, what: str) -> Steps:
+        """Let the power fall within the ramp limit."""
+        for power_w, stair_ps in self._stairs(self._gpu_w(), self.plan.idle_gpu_w):
+            yield from self.hold(what, power_w, stair_ps, safe=True)
+
     def rest(self, what: str) -> None:
         """The GPUs idle from now on."""
         self._draw(self.plan.idle_gpu_w)
         self.open_stretch = (what, self.plan.idle_gpu_w, self.now_ps)
 
+    def _stairs(
+        self, start_w: float, end_w: float, least_s: float = 0.0
+    ) -> list[tuple[float, int]]:
+        """(W of a GPU, ps) of a change of power; empty where it may happen at once."""
+        time_s = max(abs(end_w - start_w) / self.plan.ramps.gpu_w_per_s, least_s)
+        if time_s <= 0 or start_w == end_w:
+            return []
+        each_ps = max(1, to_ps(time_s / STAIRS))
+        return [(start_w + (end_w - start_w) * (k + 0.5) / STAIRS, each_ps) for k in range(STAIRS)]
+
     # Small parts
 
     def checkpoint_due(self) -> bool:
         """True when the interval since the last checkpoint has passed, or the job is done."""
-        last = self._steps_done == self.plan.steps
-        return last or self.now_ps - self._saved_at_ps >= to_ps(self.plan.checkpoint_interval_s)
+        if self._steps_done == self.plan.steps:
+            return True
+        return self.now_ps >= self._save_due_ps()
+
+    def _save_due_ps(self) -> int:
+        due_ps = self._save_clock_ps + self._save_after_ps
+        return max(due_ps, self._writing.since_ps) if self._writing else due_ps
+
+    def _restart_save_clock(self) -> None:
+        self._save_clock_ps = self.now_ps
+        self._save_after_ps = to_ps(self.plan.checkpoint_interval_s)
+
+    def _settle_saving(self) -> None:
+        """A checkpoint whose writing has ended counts."""
+        if self._writing and self._writing.since_ps <= self.now_ps:
+            self._saved, self._writing = self._writing, None
 
     def _undisturbed_steps(self) -> int:
         """Whole steps until the next thing that this job knows of; 0 where each is walked."""
-        if self.plan.fidelity == "step" or self._orders_waiting():
+        if self.plan.fidelity == "step" or self._save_first is not None:
             return 0
         step_ps, now_ps = self.pace.step_ps, self.now_ps
-        due_ps = self._saved_at_ps + to_ps(self.plan.checkpoint_interval_s)
-        until_due = max(1, -((now_ps - due_ps) // step_ps))  # rounded up
+        slow_ps = self._straggles_at_ps if self._slow_until_ps is None else self._slow_until_ps
+        noticed_ps = min(self._save_due_ps(), slow_ps, self._maintained_at_ps)
+        until_noticed = max(1, -((now_ps - noticed_ps) // step_ps))  # rounded up
         edge_ps = min(self._fails_at_ps, self.plan.until_ps, self._next_window_ps())
         left = self.plan.steps - self._steps_done
-        return min(until_due, left, max(0, edge_ps - now_ps) // step_ps)
+        pauses = [p.every_steps - self._steps_done % p.every_steps for p in self.plan.pauses]
+        return min(until_noticed, left, max(0, edge_ps - now_ps) // step_ps, *pauses)
 
     def _next_window_ps(self) -> int:
         """Start of the next window; now, if the job is in one."""
         ahead = [max(a, self.now_ps) for a, b in self.plan.windows_ps if b > self.now_ps]
         return min(ahead, default=NEVER_PS)
-
-    def _orders_waiting(self) -> bool:
-        return self._save_first is not None
 
     def _wake(self) -> None:
         """End a forward stretch at its next step edge."""
@@ -389,7 +498,10 @@ class TrainingJob:
             self._woken = True
             self.process.interrupt()
 
-    def _cost_under(self, cap_w: float | None) -> TrainingStepCost:
+    def _cost_under(self, cap_w: float | None, *, slow: bool) -> TrainingStepCost:
+        if slow and self.plan.stragglers:
+            cost = self._cost_of(cap_w, slow=False)
+            return slowed(cost, self.plan.stragglers.slow_frac, self.plan.wait_w)
         if cap_w == self.plan.cap_w:
             return self.plan.step
         if self.plan.step_under is None:
@@ -399,18 +511,56 @@ class TrainingJob:
             )
         return self.plan.step_under(cap_w)
 
+    def _set_pace(self) -> None:
+        cost = self._cost_of(self.cap_w, slow=self._slow_until_ps is not None)
+        if self.pace.cost is not cost or self.pace.floor_w != self._floor_in_force_w():
+            self._new_pace()
+
     def _new_pace(self) -> None:
-        self.ledger.paces.append(Pace(self._cost_of(self.cap_w), self._floor_in_force_w()))
+        cost = self._cost_of(self.cap_w, slow=self._slow_until_ps is not None)
+        limit = self.plan.ramps.gpu_w_per_s
+        self.ledger.paces.append(Pace(cost, self._floor_in_force_w(), limit))
 
     def _floor_in_force_w(self) -> float:
         return self.floor_w if self.cap_w is None else min(self.floor_w, self.cap_w)
+
+    def _restart_phase(self) -> Phase:
+        failures = self.plan.failures
+        return failures.restart if failures else Phase("restart", 0.0, self.plan.idle_gpu_w)
 
     def _draw_failure(self) -> None:
         if self.plan.failures and self._rng:
             self._fails_at_ps = self.now_ps + to_ps(self.plan.failures.next_after_s(self._rng))
 
+    def _draw_straggler(self) -> None:
+        self._straggles_at_ps = NEVER_PS
+        if self.plan.stragglers and self._rng:
+            after_s = float(self._rng.exponential(1 / self.plan.stragglers.rate_per_s))
+            self._straggles_at_ps = self.now_ps + to_ps(after_s)
+
+    def _slow_down(self) -> None:
+        assert self.plan.stragglers is not None  # noqa: S101 - only then is one drawn
+        self.stragglers_seen += 1
+        self._note("slow node")
+        self._slow_until_ps = self.now_ps + to_ps(self.plan.stragglers.detect_s)
+        self._set_pace()
+
+    def _shift_clocks(self, stopped_ps: int) -> None:
+        """Nothing fails, slows down or falls due while the job stands."""
+        self._save_clock_ps = min(self.now_ps, self._save_clock_ps + stopped_ps)
+        for name in ("_fails_at_ps", "_straggles_at_ps", "_slow_until_ps"):
+            at_ps = getattr(self, name)
+            if at_ps is not None and at_ps != NEVER_PS:
+                setattr(self, name, at_ps + stopped_ps)
+
+    def _gpu_w(self) -> float:
+        return self.chip_w.value / self.plan.step.gpus
+
     def _draw(self, gpu_power_w: float) -> None:
         self.chip_w.set(self.now_ps, self.plan.step.gpus * gpu_power_w)
+
+    def _note(self, what: str) -> None:
+        self.events.append((self.now_ps, what, self._steps_done))
 
     def _close(self) -> None:
         """Book the open stretch."""
@@ -418,3 +568,46 @@ class TrainingJob:
             what, power_w, since_ps = self.open_stretch
             self.ledger.add(what, power_w, self.now_ps - since_ps)
             self.open_stretch = None
+
+
+def slowed(cost: TrainingStepCost, slow_frac: float, wait_w: float) -> TrainingStepCost:
+    """A step in which all GPUs wait for one whose pipeline phases take longer by a share."""
+    pipeline_s = sum(p.time_s for p in cost.parts if p.phase == "pipeline")
+    wait = Part("slow node", "pipeline", slow_frac * pipeline_s, wait_w)
+    return replace(cost, parts=(*cost.parts, wait))
+
+
+def _first_save_s(plan: JobPlan) -> float:
+    first_s = plan.first_save_after_s
+    return plan.checkpoint_interval_s if first_s is None else first_s
+
+
+def _fit(
+    what: str,
+    down: list[tuple[float, int]],
+    flat_w: float,
+    up: list[tuple[float, int]],
+    time_ps: int,
+) -> list[tuple[str, float, int]]:
+    """Stairs down, a flat stretch and stairs up in a given time.
+
+    A pause too short for both goes to the higher of the two at each moment; stairs up that do
+    not fit come after it, and delay the work.
+    """
+    down_ps, up_ps = sum(ps for _, ps in down), sum(ps for _, ps in up)
+    fitting, left_ps = [], time_ps
+    for power_w, ps in down:
+        taken_ps = min(ps, left_ps)
+        fitting.append((what, power_w, taken_ps))
+        left_ps -= taken_ps
+    flat_ps = max(0, time_ps - down_ps - up_ps)
+    if flat_ps:
+        fitting.append((what, flat_w, flat_ps))
+        left_ps -= flat_ps
+    for power_w, ps in up:
+        inside_ps = min(ps, left_ps)
+        fitting += [(what, power_w, inside_ps), ("ramp up", power_w, ps - inside_ps)]
+        left_ps -= inside_ps
+    if left_ps:
+        fitting.append((what, flat_w, left_ps))
+    return [piece for piece in fitting if piece[2]]

@@ -6,18 +6,28 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sim.cost.training_network import Fabric, RegionMode, Regions
 from sim.scenario.schema.base import Name, Strict, Whole
 from sim.scenario.schema.layout import LayoutSpec
 
 
 class Checkpointing(Strict):
-    """When a training job saves its state.
+    """When and how a training job saves its state.
 
-    `young-daly` saves as often as loses least under the job's failures.
+    `young-daly` saves as often as loses least under the job's failures. `synchronous`: all
+    GPUs wait until it is written. `asynchronous`: they wait for the copy to their hosts, and
+    the writing goes on beside the steps.
     """
 
     rule: Literal["fixed", "young-daly"] = "fixed"
     interval_s: float = Field(1800.0, gt=0, le=604_800)
+    mode: Literal["synchronous", "asynchronous"] = "synchronous"
+    storage_bytes_per_s: float | None = Field(
+        None, gt=0, le=1e16, description="default: the share of the storage that belongs to the job"
+    )
+    first_after_s: float | None = Field(
+        None, ge=0, le=604_800, description="shifts the checkpoints of a job against another's"
+    )
 
 
 class NoFailures(Strict):
@@ -39,7 +49,100 @@ class PoissonFailures(Strict):
     repair_h: float | None = Field(None, ge=0, le=1e5)
 
 
-FailuresSpec = Annotated[NoFailures | PoissonFailures, Field(discriminator="kind")]
+class FailuresByCause(Strict):
+    """Interruptions by cause, at the rates of the published Llama-3 run: per GPU or per node.
+
+    Detection, a spare node where hardware failed, start of the processes and reading the
+    checkpoint each take their time. `rate_factor` scales all rates.
+    """
+
+    kind: Literal["by-cause"]
+    rate_factor: float = Field(1.0, gt=0, le=1000)
+    detect_s: float | None = Field(None, ge=0, le=1e6)
+    swap_s: float | None = Field(None, ge=0, le=1e6)
+    start_s: float | None = Field(None, ge=0, le=1e6)
+    repair_h: float | None = Field(None, ge=0, le=1e5)
+
+
+FailuresSpec = Annotated[
+    NoFailures | PoissonFailures | FailuresByCause, Field(discriminator="kind")
+]
+
+
+class StragglersSpec(Strict):
+    """Slow nodes, each of which slows the whole job until it is replaced by a spare."""
+
+    node_mtbf_h: float | None = Field(None, gt=0, le=1e9)
+    slow_frac: float | None = Field(None, gt=0, le=10)
+    detect_s: float | None = Field(None, gt=0, le=1e7)
+
+
+class MaintenanceSpec(Strict):
+    """Planned interruptions, saved before; default: as often as in the published Llama-3 run."""
+
+    interval_h: float | None = Field(None, gt=0, le=10_000)
+    duration_s: float | None = Field(None, ge=0, le=1e6)
+
+
+class EvaluationSpec(Strict):
+    """After so many steps all GPUs evaluate the model for a time, at the power of forward."""
+
+    every_steps: Whole = Field(ge=1, le=10_000_000)
+    time_s: float = Field(gt=0, le=1e6)
+
+
+class NetworkSpec(Strict):
+    """The fat tree between nodes."""
+
+    pod_gpus: Whole = Field(3072, ge=8, le=1_000_000)
+    oversubscription: float = Field(1.0, ge=1.0, le=100.0)
+    rail_optimised: bool = True
+
+    def to_fabric(self) -> Fabric:
+        """The same for the cost model."""
+        return Fabric(self.pod_gpus, self.oversubscription, self.rail_optimised)
+
+
+class RegionsSpec(Strict):
+    """Sites that share the job, each with an equal part of its replicas.
+
+    Give `count` sites a training workload of the same name, with these settings and the GPUs
+    and the layout of one part; `tokens` or `budget_flops` and `global_batch_tokens` are those
+    of the whole job. All parts step, fail and recover together.
+    """
+
+    count: Whole = Field(ge=2, le=64)
+    link_bytes_per_s: float = Field(gt=0, le=1e15, description="of a site, each direction")
+    latency_s: float = Field(0.02, ge=0, le=1.0, description="one way between two sites")
+    mode: RegionMode = "hierarchical"
+    local_steps: Whole = Field(100, ge=1, le=100_000)
+
+    def to_regions(self) -> Regions:
+        """The same for the cost model."""
+        return Regions(
+            self.count, self.link_bytes_per_s, self.latency_s, self.mode, self.local_steps
+        )
+
+
+class Smoothing(Strict):
+    """What keeps the job's power steady: dummy work, which costs energy.
+
+    Args:
+        floor_gpu_w: least power of a GPU while the job works.
+        ramp_gpu_w_per_s: fastest change of a GPU's power, within steps and around pauses.
+        start_s: time over which a cold start is spread.
+    """
+
+    floor_gpu_w: float = Field(0.0, ge=0, le=2000)
+    ramp_gpu_w_per_s: float | None = Field(None, gt=0, le=1e6)
+    start_s: float = Field(0.0, ge=0, le=86_400)
+
+
+class WindowSpec(Strict):
+    """A stretch of the run in which every phase of every step is recorded."""
+
+    from_s: float = Field(ge=0, le=1e9)
+    to_s: float = Field(gt=0, le=1e9)
 
 
 class TrainingSpec(Strict):
@@ -52,13 +155,23 @@ class TrainingSpec(Strict):
     tokens: float | None = Field(None, gt=0, le=1e18)
     gpus: Whole | None = Field(None, ge=1, description="default: all GPUs of the site left over")
     layout: LayoutSpec = LayoutSpec()
-    precision: Literal["bf16"] = "bf16"
+    precision: Literal["bf16", "fp8"] = "bf16"
     sequence_tokens: Whole = Field(8192, ge=1, le=10_000_000)
     global_batch_tokens: Whole = Field(16_777_216, ge=1, le=10_000_000_000)
     micro_batch_sequences: Whole = Field(1, ge=1, le=4096)
     recompute: Literal["none", "selective", "full"] = "selective"
+    context_parallel: Whole = Field(1, ge=1, le=1024, description="GPUs that share a sequence")
+    schedule: Literal["1f1b", "dualpipe"] = "1f1b"
+    network: NetworkSpec = NetworkSpec()
+    regions: RegionsSpec | None = None
     checkpoint: Checkpointing = Checkpointing()
     failures: FailuresSpec = NoFailures(kind="none")
+    stragglers: StragglersSpec | None = None
+    maintenance: MaintenanceSpec | None = None
+    evaluation: EvaluationSpec | None = None
+    smoothing: Smoothing = Smoothing()
+    fidelity: Literal["interval", "step"] = "interval"
+    windows: list[WindowSpec] = Field([WindowSpec(from_s=0.0, to_s=60.0)], max_length=32)
 
     @model_validator(mode="after")
     def _young_daly_needs_failures(self) -> Self:
@@ -70,4 +183,14 @@ class TrainingSpec(Strict):
     def _one_amount(self) -> Self:
         if (self.budget_flops is None) == (self.tokens is None):
             raise ValueError("a training job needs one amount; give either budget_flops or tokens")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_have_a_length(self) -> Self:
+        for window in self.windows:
+            if window.to_s <= window.from_s:
+                raise ValueError(
+                    f"window from {window.from_s:g} s to {window.to_s:g} s is empty; "
+                    "give to_s above from_s"
+                )
         return self
