@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from sim.cost.steps import StepModel
+from sim.datum import data
 from sim.validation import load
 from sim.validation.predict import measured_state, row_model, row_requests
 from sim.validation.rows import CannotPredictError, MeasuredRow, read_rows, shipped_rows
@@ -377,6 +378,14 @@ def committed_lines(rows: list[MeasuredRow], configs: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def copy_to_sglang() -> None:
+    """SGLang has no measured rows: vLLM's fitted figures, as assumptions."""
+    figures = {key: f.value for key, f in data("hardware/engines/vllm.yaml").items()}
+    names = (*VLLM_NAMES, "request_s", "burst_frac")
+    source = "assumption: no measured row of SGLang; vLLM's figure"
+    write(DATA / "engines/sglang.yaml", {name: figures[name] for name in names}, source)
+
+
 PARTS = ("steps", "first", "scores")
 
 
@@ -393,6 +402,9 @@ def main() -> None:
         return
     for found in fits(options.part, rows, options.facts / "arch" / "configs"):
         found.run(keep=options.write)
+    if options.write:
+        data.cache_clear()
+        copy_to_sglang()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from sim.errors import CapacityError
@@ -19,10 +20,13 @@ UNBOUNDED_TOKENS: Final = 2**62
 
 
 def weight_bytes_per_gpu(arch: Architecture, layout: Layout, precision: Precision) -> float:
-    """Weights of the fullest GPU: experts over tp x dp x pp GPUs, all else over tp x pp."""
+    """Weights of the fullest GPU: experts over tp x dp x pp GPUs, all else over tp x pp.
+
+    Where the layers do not divide by pp, the fullest stage has one more than the others.
+    """
     held = memory(arch, precision).weight_bytes
     experts = parameters(arch).routed_experts * precision.weights.element_bytes
-    stages = layout.tp * layout.pp
+    stages = layout.tp * layout.pp / _fullest(arch, layout)
     return (held - experts) / stages + experts / (stages * layout.dp)
 
 
@@ -49,8 +53,13 @@ def cache_tokens(program: StepProgram, layout: Layout, device: Device, max_seque
         )
     if held.kv_bytes_per_token == 0:
         return UNBOUNDED_TOKENS
-    ways = _cache_ways(program, layout) * layout.pp * layout.dp
+    ways = _cache_ways(program, layout) * layout.pp * layout.dp / _fullest(arch, layout)
     return int(free_bytes / (held.kv_bytes_per_token / ways))
+
+
+def _fullest(arch: Architecture, layout: Layout) -> float:
+    """Layers of the fullest stage over the mean."""
+    return math.ceil(arch.n_layers / layout.pp) * layout.pp / arch.n_layers
 
 
 def _cache_ways(program: StepProgram, layout: Layout) -> int:

@@ -47,6 +47,7 @@ class Work:
         energy_flops: FLOPs that cost energy, in units of bf16: an fp8 FLOP for a half, (n,).
         busy_s: time of the kernels of each class of `BUSY`, nominal clock, shape (n, 4).
         hbm_bytes, weight_bytes: shape (n,).
+        head_s: the part of the kernels' time in the output head, nominal clock, shape (n,).
     """
 
     fixed_s: Floats
@@ -61,6 +62,7 @@ class Work:
     busy_s: Floats
     hbm_bytes: Floats
     weight_bytes: Floats
+    head_s: Floats
 
     def rows_s(self, clock_frac: float | Floats = 1.0) -> Floats:
         """Time of one invocation of each kernel less its launch, shape (n, n_rows).
@@ -132,6 +134,7 @@ class StepKernels:
             [(0.5 if row.dtype.startswith("fp8") else 1.0) * row.tensor for row in self.rows]
         )
         self._classes = self.layers[:, None] * np.array([busy_class(row) for row in self.rows])
+        self._head = self.layers * np.array([_is_head(row, program) for row in self.rows])
         self._linear = np.array([f.kind not in BATCH_FEATURES for f in program.features])
         self._token_columns = [
             i
@@ -176,6 +179,7 @@ class StepKernels:
             busy_s=((fixed_s + nominal_s) * ratio) @ self._classes,
             hbm_bytes=moved @ self.layers,
             weight_bytes=weights @ self.layers,
+            head_s=((fixed_s + nominal_s) * ratio) @ self._head,
         )
 
     def _rank_features(self, features: Floats) -> Floats:
@@ -190,10 +194,14 @@ class StepKernels:
         tokens = self._tokens(features)
         if layout.dp == layout.pp == 1:
             return self._with_experts(features.copy(), tokens)
-        micro = np.minimum(layout.pp, np.maximum(tokens, 1.0))
+        micro = self.micro_batches(features)
         ranks = micro * np.minimum(layout.dp, np.maximum(tokens / micro, 1.0))
         shared = np.where(self._linear, features / ranks[:, None], features)
         return self._with_experts(shared, tokens / micro)
+
+    def micro_batches(self, features: Floats) -> Floats:
+        """Parts in which a batch goes through the stages: one per stage, if it has the tokens."""
+        return np.minimum(float(self._layout.pp), np.maximum(self._tokens(features), 1.0))
 
     def _with_experts(self, shared: Floats, each: Floats) -> Floats:
         """Set the experts that `each` tokens of a micro-batch touch."""
@@ -204,6 +212,12 @@ class StepKernels:
 
     def _tokens(self, features: Floats) -> Floats:
         return np.asarray(features[:, self._token_columns].sum(axis=1))
+
+
+def _is_head(row: Row, program: StepProgram) -> bool:
+    """Whether a row works on the tokens whose logits are asked for, and on nothing else."""
+    used = [f.kind for f, flops in zip(program.features, row.flops, strict=True) if flops]
+    return bool(used) and set(used) == {"logits"}
 
 
 def busy_class(row: Row) -> list[float]:

@@ -8,6 +8,7 @@ the compute-bound part takes longer. Values are per GPU unless said otherwise.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,7 +81,7 @@ class Steps:
 
     Attributes:
         time_s, power_w: at the clock that keeps the limit. clock_frac: that clock.
-        kernel_s, link_s, host_s: the parts of the time.
+        kernel_s, link_s, host_s: the parts of the time; the rest, in a pipeline, is bubbles.
         flops: on tensor cores. hbm_bytes, weight_bytes, link_bytes: moved.
         compute_share: share of the kernels' time that compute binds.
     """
@@ -171,7 +172,8 @@ class StepModel:
         link_s, link_bytes = self._links(prompt + features[:, self._decode], features)
         sampling_s = self._sequence_s * sequences / (self.layout.dp * self.layout.pp)
         host_s = self._engine_s(prompt) + sampling_s
-        return self._at_clock(work, link_s, link_bytes, host_s, sampling_s)
+        busy = self.kernels.micro_batches(features) / self.layout.pp
+        return self._at_clock(work, link_s, link_bytes, host_s, sampling_s, busy)
 
     def _engine_s(self, prompt_tokens: Floats) -> Floats:
         engine = self.engine
@@ -213,20 +215,50 @@ class StepModel:
         one = all_to_all(1.0, self.layout.ep, Link(link.bytes_per_s, 0.0))
         return time_s + calls * link.latency_s + total * one.time_s, sent + total * one.link_bytes
 
+    def _time_s(
+        self, work: Work, kernel_s: Floats, link_s: Floats, host_s: Floats, sampling_s: Floats
+    ) -> Floats:
+        """Time in which every sequence gets its token.
+
+        In a pipeline each of pp parts of the batch goes through all stages, while the others
+        fill them. So a token takes the path of one part, or pp turns of the slowest stage
+        where that is longer: stages of ceil(layers / pp) layers, or the last one, which also
+        has the head and samples. The rest of the time is bubbles. (Narayanan et al. 2021,
+        arXiv 2104.04473: a pipeline runs at the pace of its slowest stage.)
+        """
+        path_s = kernel_s + link_s + host_s
+        stages = self.layout.pp
+        if stages == 1:
+            return path_s
+        body_s = kernel_s - work.head_s + link_s
+        uneven = math.ceil(self.arch.n_layers / stages) * stages / self.arch.n_layers
+        last_s = body_s + stages * (work.head_s + sampling_s)
+        return np.asarray(np.maximum(path_s, np.maximum(body_s * uneven, last_s)))
+
     def _at_clock(
-        self, work: Work, link_s: Floats, link_bytes: Floats, host_s: Floats, sampling_s: Floats
+        self,
+        work: Work,
+        link_s: Floats,
+        link_bytes: Floats,
+        host_s: Floats,
+        sampling_s: Floats,
+        busy: Floats,
     ) -> Steps:
-        """Lower the clock where the power would pass the cap."""
+        """Lower the clock where the power would pass the cap.
+
+        Args:
+            busy: share of the pipeline's parts that the batch fills, 1 without a pipeline.
+        """
         device = self.node.device
         rows_s = work.rows_s()
         kernel_s = work.kernel_s(rows_s)
-        time_s = kernel_s + link_s + host_s
+        time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s)
         energy = EnergyTerms(
-            flops=work.energy_flops,
-            hbm_bytes=work.hbm_bytes,
-            link_bytes=link_bytes,
-            sampling_s=sampling_s,
-            busy_s=work.busy_s,
+            flops=work.energy_flops * busy,
+            hbm_bytes=work.hbm_bytes * busy,
+            link_bytes=link_bytes * busy,
+            sampling_s=sampling_s * busy,
+            busy_s=work.busy_s * busy[:, None],
         )
         active_w = device.static_w + energy.energy_j(device) / time_s
         power_w = active_w * (1 + device.model_error_frac)
@@ -234,7 +266,7 @@ class StepModel:
         if bool((power_w > self.cap_w).any()):
             clock = clock_under_cap(device, power_w, self.cap_w)
             kernel_s = work.kernel_s(work.rows_s(clock))
-            time_s = kernel_s + link_s + host_s
+            time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s)
             power_w = np.minimum(power_w, self.cap_w)
         return Steps(
             time_s=time_s,
@@ -243,10 +275,10 @@ class StepModel:
             kernel_s=kernel_s,
             link_s=link_s,
             host_s=host_s,
-            flops=work.matmul_flops,
-            hbm_bytes=work.hbm_bytes,
-            weight_bytes=work.weight_bytes,
-            link_bytes=link_bytes,
+            flops=work.matmul_flops * busy,
+            hbm_bytes=energy.hbm_bytes,
+            weight_bytes=work.weight_bytes * busy,
+            link_bytes=energy.link_bytes,
             compute_share=work.compute_share(rows_s),
             energy=energy,
         )
