@@ -153,8 +153,9 @@ def _print(found: dict[str, Any]) -> None:
     for row in found["policies"]:
         if row["why"]:
             print(f"no effect: {row['why']}")
-        for line in row["assumes"]:
-            print(f"assumed for {row['kind']}: {line}")
+    told = {line: row["kind"] for row in reversed(found["policies"]) for line in row["assumes"]}
+    for line, kind in reversed(told.items()):
+        print(f"assumed for {kind}: {line}")
 
 
 def _changed(row: dict[str, Any], key: str) -> str:

@@ -15,6 +15,8 @@ from sim.grid.regions.case import region_case
 from sim.scenario.schema import Scenario
 
 MOST_TIMES_FIRM = 50.0
+UNLIMITED_FRAC = 0.5
+"""A rule that may curtail more than this is for emergencies: nobody connects a load by it."""
 
 
 def flexible_hosting_mw(
@@ -51,7 +53,7 @@ def hosted_mw(scenario: Scenario, firm_mw: float, zone: str) -> float:
     budgets = [
         (getattr(r, "budget_frac", 1.0), getattr(r, "depth_frac", 1.0))
         for r in scenario.control.rules
-        if r.kind == "curtailment"
+        if r.kind == "curtailment" and getattr(r, "budget_frac", 1.0) < UNLIMITED_FRAC
     ]
     if not budgets or scenario.control.coupling.kind != "interval":
         return firm_mw

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sim.report.facility_text import facility_lines
+from sim.report.loop_text import loop_lines
 from sim.report.regions_text import kind_of, view_answer, view_basis, view_lines, view_where
 from sim.units import MEGA, mw_text
 
@@ -27,7 +29,7 @@ def verdict_lines(summary: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     if summary["sites"]:
         lines = [_load_line(summary), _cause_line(summary), _work_line(summary)]
-    told = view_lines(summary)
+    told = [*facility_lines(summary), *loop_lines(summary), *view_lines(summary)]
     lines += told
     lines += _reading_lines(summary)
     lines += [
