@@ -21,6 +21,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="measured rows")
     parser.add_argument("--configs", type=Path, metavar="DIR", help="model configs of the rows")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write scatter figures there")
+    parser.add_argument(
+        "--training", action="store_true", help="published training runs instead of serving rows"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=handle_validate)
 
@@ -28,6 +31,9 @@ def add_command(commands: Any) -> None:
 def handle_validate(args: argparse.Namespace) -> int:
     """Compare and print: the given rows, or the sample that ships."""
     from sim.cli.text import to_json
+
+    if args.training:
+        return _training(as_json=args.json)
     from sim.validation.rows import read_rows, shipped_rows
     from sim.validation.score import committed, compare, gate
 
@@ -45,6 +51,21 @@ def handle_validate(args: argparse.Namespace) -> int:
     else:
         _print(found, is_shipped=is_shipped)
     return 1 if found["gate"] else 0
+
+
+def _training(*, as_json: bool) -> int:
+    """Published training runs and clusters, the misses too."""
+    from sim.cli.text import to_json
+    from sim.validation import training_runs as runs
+
+    scores, clusters = runs.score_runs(), runs.score_clusters()
+    if as_json:
+        print(to_json({"runs": runs.to_json(scores), "clusters": runs.clusters_json(clusters)}))
+        return 0
+    print("\n".join(runs.table_lines(scores)))
+    print("\nNothing was fitted to these runs. Failures of other clusters, from the same rates:")
+    print("\n".join(runs.cluster_lines(clusters)))
+    return 0
 
 
 def _print(found: dict[str, Any], *, is_shipped: bool) -> None:

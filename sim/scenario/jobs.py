@@ -48,7 +48,14 @@ def plan_job(
     Args:
         horizon_s: end of the run, for the step that it cuts.
     """
-    setup = training_setup(spec, cap_w)
+    return plan_from(name, spec, training_setup(spec, cap_w), node, horizon_s)
+
+
+def plan_from(
+    name: str, spec: TrainingSpec, setup: TrainingSetup, node: Node, horizon_s: float | None = None
+) -> JobPlan:
+    """The same for a setup of one's own: the spec says how it saves, fails and pauses."""
+    cap_w = setup.cap_w
     parts = setup.regions.count if setup.regions else 1
 
     @cache
