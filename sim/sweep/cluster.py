@@ -9,8 +9,10 @@ ours, and only one machine ever writes to the sweep's folder.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sim.sweep.identity import Work
 
 CONNECT_S: Final = 15
+ASK_S: Final = 5.0
 AHEAD: Final = 2
 """Points on their way for each thread of the cluster, so that none waits for the network."""
 
@@ -52,6 +55,7 @@ class Cluster:
             self._token = uuid.uuid4().hex
             self._study = self._client.scatter(study, broadcast=True, hash=False)
             self._points: dict[str, Point] = {}
+            self._capacity, self._asked_s = 1, -ASK_S
             self._done = _distributed().as_completed(loop=self._client.loop)
         except BaseException:
             self._client.close()
@@ -59,18 +63,31 @@ class Cluster:
 
     @property
     def capacity(self) -> int:
-        """Some points for each thread that the cluster has now."""
-        threads: dict[str, int] = self._client.nthreads()
-        return max(1, AHEAD * sum(threads.values()))
+        """Some points for each thread that the cluster has; asked for again now and then.
+
+        Raises:
+            InputError: the scheduler is gone.
+        """
+        if time.monotonic() - self._asked_s > ASK_S:
+            with self._there():
+                threads: dict[str, int] = self._client.nthreads()
+            self._capacity = max(1, AHEAD * sum(threads.values()))
+            self._asked_s = time.monotonic()
+        return self._capacity
 
     def submit(self, point: Point) -> None:
-        """Send a point."""
+        """Send a point.
+
+        Raises:
+            InputError: the scheduler is gone.
+        """
         key = f"flopgrid-{self._token[:8]}-{uuid.uuid4().hex}"
         self._points[key] = point
-        future = self._client.submit(
-            run_on_worker, self._study, self._token, point, self._limits, key=key, pure=False
-        )
-        self._done.add(future)
+        with self._there():
+            future = self._client.submit(
+                run_on_worker, self._study, self._token, point, self._limits, key=key, pure=False
+            )
+            self._done.add(future)
 
     def next(self) -> Result:
         """The next result.
@@ -79,13 +96,22 @@ class Cluster:
             InputError: the scheduler is gone.
         """
         while True:
-            future = next(self._done)
-            point = self._points.pop(future.key)
-            if self._client.status != "running":
-                raise self._gone()
-            if future.status != "cancelled":
-                return _result(future, point)
+            with self._there():
+                future = next(self._done)
+                point = self._points.pop(future.key)
+                if self._client.status != "running":
+                    raise self._gone()
+                if future.status != "cancelled":
+                    return _result(future, point)
             self.submit(point)  # the scheduler forgot it while the connection was away
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """What the network says about a scheduler that is gone, in our words."""
+        try:
+            yield
+        except OSError:
+            raise self._gone() from None
 
     def close(self) -> None:
         """Stop at once: forget what waits, end what runs."""

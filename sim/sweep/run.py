@@ -133,7 +133,7 @@ def _held(folder: Path) -> Iterator[int]:
         what = "another sweep is at work in this folder"
         raise InputError(what, "wait for it, or give --out", place=Place(str(folder))) from error
     except OSError as error:
-        what = f"cannot be written: {error.strerror}"
+        what = f"cannot be written: {error.strerror or error}"
         todo = "make room, or give --out; finished runs are kept"
         raise InputError(what, todo, place=Place(str(folder))) from error
 
