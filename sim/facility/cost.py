@@ -5,6 +5,7 @@ A capital sum costs each year `sum * r / (1 - (1 + r)^-life)` (an annuity at rat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -35,7 +36,8 @@ def annuity_frac(rate_frac: float, life_y: float) -> float:
         raise InputError(
             f"a life of {life_y:g} years at {rate_frac:g} a year", "give a life > 0 and a rate >= 0"
         )
-    return rate_frac / (1 - (1 + rate_frac) ** -life_y) if rate_frac else 1 / life_y
+    discounted = -math.expm1(-life_y * math.log1p(rate_frac))
+    return rate_frac / discounted if discounted else 1 / life_y
 
 
 # --- the bill -------------------------------------------------------------------------------
