@@ -170,10 +170,10 @@ class StepModel:
         sequences = features[:, self._logits]
         prompt = features[:, self._prefill]
         link_s, link_bytes = self._links(prompt + features[:, self._decode], features)
-        sampling_s = self._sequence_s * sequences / (self.layout.dp * self.layout.pp)
+        parts = self.kernels.micro_batches(features)
+        sampling_s = self._sequence_s * sequences / (self.layout.dp * parts)
         host_s = self._engine_s(prompt) + sampling_s
-        busy = self.kernels.micro_batches(features) / self.layout.pp
-        return self._at_clock(work, link_s, link_bytes, host_s, sampling_s, busy)
+        return self._at_clock(work, link_s, link_bytes, host_s, sampling_s, parts)
 
     def _engine_s(self, prompt_tokens: Floats) -> Floats:
         engine = self.engine
@@ -216,24 +216,30 @@ class StepModel:
         return time_s + calls * link.latency_s + total * one.time_s, sent + total * one.link_bytes
 
     def _time_s(
-        self, work: Work, kernel_s: Floats, link_s: Floats, host_s: Floats, sampling_s: Floats
+        self,
+        work: Work,
+        kernel_s: Floats,
+        link_s: Floats,
+        host_s: Floats,
+        sampling_s: Floats,
+        parts: Floats,
     ) -> Floats:
         """Time in which every sequence gets its token.
 
-        In a pipeline each of pp parts of the batch goes through all stages, while the others
-        fill them. So a token takes the path of one part, or pp turns of the slowest stage
-        where that is longer: stages of ceil(layers / pp) layers, or the last one, which also
-        has the head and samples. The rest of the time is bubbles. (Narayanan et al. 2021,
-        arXiv 2104.04473: a pipeline runs at the pace of its slowest stage.)
+        In a pipeline each part of the batch goes through all stages, while the others fill
+        them. So a token takes the path of one part, or as many turns of the slowest stage as
+        there are parts, where that is longer: a stage of ceil(layers / pp) layers, or the last
+        one, which also has the head and samples. The rest of the time is bubbles. (Narayanan
+        et al. 2021, arXiv 2104.04473: a pipeline runs at the pace of its slowest stage.)
         """
         path_s = kernel_s + link_s + host_s
         stages = self.layout.pp
         if stages == 1:
             return path_s
-        body_s = kernel_s - work.head_s + link_s
+        stage_s = (kernel_s - work.head_s + link_s) / stages
         uneven = math.ceil(self.arch.n_layers / stages) * stages / self.arch.n_layers
-        last_s = body_s + stages * (work.head_s + sampling_s)
-        return np.asarray(np.maximum(path_s, np.maximum(body_s * uneven, last_s)))
+        slowest_s = np.maximum(stage_s * uneven, stage_s + work.head_s + sampling_s)
+        return np.asarray(np.maximum(path_s, parts * slowest_s))
 
     def _at_clock(
         self,
@@ -242,17 +248,17 @@ class StepModel:
         link_bytes: Floats,
         host_s: Floats,
         sampling_s: Floats,
-        busy: Floats,
+        parts: Floats,
     ) -> Steps:
         """Lower the clock where the power would pass the cap.
 
         Args:
-            busy: share of the pipeline's parts that the batch fills, 1 without a pipeline.
+            parts: in which the batch goes through a pipeline, 1 without one.
         """
-        device = self.node.device
+        device, busy = self.node.device, parts / self.layout.pp
         rows_s = work.rows_s()
         kernel_s = work.kernel_s(rows_s)
-        time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s)
+        time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s, parts)
         energy = EnergyTerms(
             flops=work.energy_flops * busy,
             hbm_bytes=work.hbm_bytes * busy,
@@ -266,7 +272,7 @@ class StepModel:
         if bool((power_w > self.cap_w).any()):
             clock = clock_under_cap(device, power_w, self.cap_w)
             kernel_s = work.kernel_s(work.rows_s(clock))
-            time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s)
+            time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s, parts)
             power_w = np.minimum(power_w, self.cap_w)
         return Steps(
             time_s=time_s,
