@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.policy.hosted import hosted_mw
+from sim.policy.hosted import hosted
 from sim.scenario.schema import Scenario
 from sim.scenario.summary import Json
 from sim.units import J_PER_MWH, MEGA, S_PER_H
@@ -58,8 +58,14 @@ def _hosted(summary: Json, scenario: Scenario | None) -> Json:
     if not known or len(known) < len(zones):
         return {}
     if scenario is None:
-        return {"hosted_mw": sum(known.values())}
-    return {"hosted_mw": sum(hosted_mw(scenario, mw, z) for z, mw in known.items())}
+        return {"hosted_mw": sum(known.values()), "hosted_curtailed_frac": 0.0}
+    found = [hosted(scenario, mw, z) for z, mw in known.items()]
+    total_mw = sum(h.mw for h in found)
+    curtailed_mw = sum(h.mw * h.curtailed_frac for h in found)
+    return {
+        "hosted_mw": total_mw,
+        "hosted_curtailed_frac": curtailed_mw / total_mw if total_mw else 0.0,
+    }
 
 
 def _training(summary: Json) -> Json:

@@ -7,6 +7,8 @@ hour by hour over the year, stays within the budget (the method of flexible head
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
@@ -30,14 +32,12 @@ def flexible_hosting_mw(
         budget_frac: share of the new load's energy over these hours that may be curtailed.
         depth_frac: deepest reduction of the new load.
     """
-    room_mw = float(load_mw.max()) + firm_mw - load_mw
 
     def excess(load: float) -> float:
         """Curtailed share less the budget; infinite where the depth does not suffice."""
-        short = np.maximum(0.0, load - room_mw)
-        if short.max() > depth_frac * load:
+        if load - firm_mw > depth_frac * load:
             return np.inf
-        return float(short.sum() / (load * len(room_mw))) - budget_frac
+        return curtailed_share(load_mw, firm_mw, load) - budget_frac
 
     low, high = max(firm_mw, 1e-6), max(firm_mw, 1e-6)
     while excess(high) <= 0 and high < MOST_TIMES_FIRM * (low + float(load_mw.max())):
@@ -48,7 +48,15 @@ def flexible_hosting_mw(
     return float(found)
 
 
-def hosted_mw(scenario: Scenario, firm_mw: float, zone: str) -> float:
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """What a zone hosts, and the share of that load's energy in a year which is curtailed."""
+
+    mw: float
+    curtailed_frac: float
+
+
+def hosted(scenario: Scenario, firm_mw: float, zone: str) -> Hosted:
     """What a zone hosts under the curtailment rules of a coupled scenario."""
     budgets = [
         (getattr(r, "budget_frac", 1.0), getattr(r, "depth_frac", 1.0))
@@ -56,9 +64,16 @@ def hosted_mw(scenario: Scenario, firm_mw: float, zone: str) -> float:
         if r.kind == "curtailment" and getattr(r, "budget_frac", 1.0) < UNLIMITED_FRAC
     ]
     if not budgets or scenario.control.coupling.kind != "interval":
-        return firm_mw
+        return Hosted(firm_mw, 0.0)
     case = region_case(
         "us-states", scenario.epoch.year, scenario.control.coupling.weather_year, mixed_years=True
     )
     load = np.asarray(case.load_mw[:, case.index(zone)], float)
-    return max(flexible_hosting_mw(load, firm_mw, *budget) for budget in budgets)
+    mw = max(flexible_hosting_mw(load, firm_mw, *budget) for budget in budgets)
+    return Hosted(mw, curtailed_share(load, firm_mw, mw))
+
+
+def curtailed_share(load_mw: NDArray[np.float64], firm_mw: float, new_mw: float) -> float:
+    """Share of a new load's energy that lies above the firm limit."""
+    over_mw = np.maximum(0.0, new_mw + load_mw - float(load_mw.max()) - firm_mw)
+    return float(over_mw.sum() / (new_mw * len(load_mw))) if new_mw else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.report.style import new_figure, save
@@ -35,11 +36,22 @@ def label_of(key: str) -> str:
 
 
 def lost_work_frac(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> float | None:
-    """Share of the baseline's work that a policy loses: tokens trained, or served."""
+    """Share of the work that a policy loses: of tokens in the run, or of a year's energy.
+
+    The larger of the two: a run of some days need not see the hours in which a load that
+    uses its full hosting is curtailed.
+    """
+    over_a_year = float(row["figures"].get("hosted_curtailed_frac") or 0.0)
     for key in ("training_tokens", "output_tokens"):
         if baseline.get(key):
-            return -float(row["delta"].get(key, 0.0)) / float(baseline[key])
+            in_the_run = -float(row["delta"].get(key, 0.0)) / float(baseline[key])
+            return max(in_the_run, over_a_year)
     return None
+
+
+def _wrapped(label: str) -> str:
+    """A long policy on several lines."""
+    return "\n".join(textwrap.wrap(label.replace(",", ", "), 36))
 
 
 def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
@@ -61,7 +73,9 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
     if not rows:
         return False
     rows.sort(key=lambda r: (abs(r["delta"]), r["policy"]))
-    figure = new_figure(7.2, 1.1 + 0.36 * len(rows))
+    labels = [_wrapped(r["policy"]) for r in rows]
+    lines = sum(1 + label.count("\n") for label in labels)
+    figure = new_figure(7.2, 1.2 + 0.24 * max(lines, 1.5 * len(rows)))
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
         axes.barh(place, row["delta"], color=LESS if row["delta"] < 0 else MORE, height=0.62)
@@ -77,11 +91,12 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
             fontsize=7.5,
         )
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [r["policy"] for r in rows], fontsize=7.5)
-    axes.margins(x=0.16)
+    axes.set_yticks(range(len(rows)), labels, fontsize=7.5)
+    axes.margins(x=0.25)
     axes.set_xlabel(f"change of {label_of(key)}")
     base = found["baseline"].get(key)
-    axes.set_title(f"Against {base:,.4g} without a policy" if base is not None else "")
+    if base is not None:
+        figure.suptitle(f"{base:,.4g} without a policy", x=0.01, ha="left", fontsize=9)
     save(figure, path, rows)
     return True
 
@@ -114,9 +129,8 @@ def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
     for point in points:
         place = (point["hosted_mw"], 100 * point["lost"])
         axes.scatter(*place, color=FRONT if point["on_frontier"] else "#8C8C8C", zorder=2)
-        axes.annotate(
-            point["policy"], place, xytext=(5, 4), textcoords="offset points", fontsize=7.5
-        )
+        offset = {"xytext": (5, 4), "textcoords": "offset points"}
+        axes.annotate(_wrapped(point["policy"]), place, fontsize=7.5, **offset)
     axes.margins(x=0.2, y=0.15)
     axes.set_xlabel(label_of("hosted_mw"))
     axes.set_ylabel("work lost [% of the work without a policy]")

@@ -199,7 +199,7 @@ ROWS = {
             "label": label,
             "delta": {"training_tokens": -lost, "mean_load_mw": -lost},
             "interval": {"mean_load_mw": [-lost - 1, -lost + 1]},
-            "figures": {"hosted_mw": hosted},
+            "figures": {"hosted_mw": hosted, "hosted_curtailed_frac": 0.0},
         }
         for label, hosted, lost in (("a", 150.0, 1.0), ("b", 150.0, 2.0), ("c", 200.0, 3.0))
     ],
