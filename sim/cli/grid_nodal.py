@@ -38,6 +38,7 @@ def add_verbs(verbs: Any) -> None:
     voltage.add_argument("--power-factor", type=float, default=0.98, metavar="FRAC")
     voltage.add_argument("--outages", type=int, default=10, metavar="N", help="worst, by bus")
     voltage.add_argument("--most", type=float, default=2000.0, metavar="MW", help="tried at most")
+    voltage.add_argument("--low-only", action="store_true", help="leave out voltages too high")
     voltage.add_argument("--step", type=float, default=5.0, metavar="MW", help="answer to within")
 
 
@@ -354,6 +355,7 @@ def handle_voltage(args: argparse.Namespace) -> int:
         worst_outages=args.outages,
         most_mw=args.most,
         step_mw=args.step,
+        low_only=args.low_only,
     )
     return _print(answer, answer["buses"], args)
 

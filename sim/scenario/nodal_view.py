@@ -25,6 +25,7 @@ from sim.units import MEGA
 
 if TYPE_CHECKING:
     from sim.grid.nodal.tables import Network
+    from sim.grid.nodal.voltage import VoltageHosting
     from sim.scenario.simulate import Outcome
 
 Tell = Callable[[str], None]
@@ -253,15 +254,28 @@ def _voltage(sites: _Sites) -> Reading:
         found = check.hosting(bus, most_mw=most_mw, step_mw=max(1.0, peak_mw / 100))
         rooms.append((found.hosting_mw - peak_mw, bus, found))
     room_mw, bus, found = min(rooms, key=lambda room: room[0])
+    low = check.hosting(bus, most_mw=most_mw, step_mw=max(1.0, sites.total_mw / 100), low_only=True)
     number = sites.network.buses.number
     at = f"bus {number[bus if found.bus is None else found.bus]}"
     if found.outage is not None:
         at += f" after the outage of {_branch(sites.network, found.outage)}"
     text = (
-        f"{found.hosting_mw:,.0f} MW fit at bus {number[bus]} ({found.reason}; power factor 0.98, "
-        f"{LOW_PU:g}-{HIGH_PU:g} pu, base case and the {WORST_OUTAGES} outages that matter most)"
+        f"{found.hosting_mw:,.0f} MW fit at bus {number[bus]} ({_why(found)}; power factor 0.98, "
+        f"{LOW_PU:g}-{HIGH_PU:g} pu, base case and the {WORST_OUTAGES} outages that matter most); "
+        f"counting low voltages only {low.hosting_mw:,.0f} MW ({_why(low)})"
     )
-    return _reading("voltage", sites, sites.total_mw + room_mw, at=at, detail=text)
+    told = _reading("voltage", sites, sites.total_mw + room_mw, at=at, detail=text)
+    peak_mw = dict(zip(sites.bus, sites.peak_mw.tolist(), strict=True))[bus]
+    if told.verdict == "binds" and low.hosting_mw >= peak_mw:
+        mended = "only voltages that are too high bind: set points and shunts, held here, mend some"
+        return replace(told, verdict="indeterminate", detail=f"{text}; {mended}")
+    return told
+
+
+def _why(found: VoltageHosting) -> str:
+    if found.reason == "none":
+        return "no limit up to what was tried"
+    return found.reason if found.voltage_pu is None else f"{found.voltage_pu:.3f} pu just beyond"
 
 
 def _alone(sites: _Sites, study: Study) -> list[Json]:

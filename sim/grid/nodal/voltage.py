@@ -206,20 +206,27 @@ class VoltageCheck:
             outages=() if outage is None else (outage,),
         )
 
-    def hosting(self, bus: int, *, most_mw: float = 2000.0, step_mw: float = 5.0) -> VoltageHosting:
-        """The largest load at a bus (index), by halving between 0 and `most_mw`."""
+    def hosting(
+        self, bus: int, *, most_mw: float = 2000.0, step_mw: float = 5.0, low_only: bool = False
+    ) -> VoltageHosting:
+        """The largest load at a bus (index), by halving between 0 and `most_mw`.
+
+        Args:
+            low_only: count only voltages that are too low; those too high can often be mended
+                by set points and shunts, which the solution leaves as they are.
+        """
         room = np.where(
             self._dc.island[self.network.generators.bus] == self._dc.island[bus], self._room, 0.0
         )
         cases: list[int | None] = [None, *self.outages(bus).tolist()]
         before = self._out_of_range(self._start_point(None))
         low, high = 0.0, min(most_mw, float(room.sum()))
-        failed = self._first_failure(bus, high, cases)
+        failed = self._first_failure(bus, high, cases, low_only)
         if failed is None:
             return VoltageHosting(high, "none", preexisting=tuple(before))
         while high - low > step_mw:
             middle = (low + high) / 2
-            failure = self._first_failure(bus, middle, cases)
+            failure = self._first_failure(bus, middle, cases, low_only)
             if failure is None:
                 low = middle
             else:
@@ -243,7 +250,7 @@ class VoltageCheck:
         return [i for i in self._out_of_range(point) if i not in old and moved[i] > NOTICEABLE_PU]
 
     def _first_failure(
-        self, bus: int, load_mw: float, cases: Sequence[int | None]
+        self, bus: int, load_mw: float, cases: Sequence[int | None], low_only: bool
     ) -> tuple[str, int | None, float | None, int | None] | None:
         """What goes wrong at this load and did not go wrong without it."""
         for outage in cases:
@@ -254,6 +261,8 @@ class VoltageCheck:
             if not point.found:
                 return "no operating point found", None, None, outage
             new = self._pushed_out(before, point)
+            if low_only:
+                new = [i for i in new if point.voltage_pu[i] < LOW_PU]
             if new:
                 worst = max(new, key=lambda i: _beyond(float(point.voltage_pu[i])))
                 return "voltage", worst, float(point.voltage_pu[worst]), outage

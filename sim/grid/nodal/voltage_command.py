@@ -20,6 +20,7 @@ def voltage(
     worst_outages: int = 10,
     most_mw: float = 2000.0,
     step_mw: float = 5.0,
+    low_only: bool = False,
 ) -> Row:
     """Hosting by voltage at buses: AC power flow, base case and worst outages."""
     network = load_case(case)
@@ -29,7 +30,9 @@ def voltage(
     rows = []
     before: tuple[int, ...] = ()
     for number in bus:
-        found = check.hosting(network.bus_index(number), most_mw=most_mw, step_mw=step_mw)
+        found = check.hosting(
+            network.bus_index(number), most_mw=most_mw, step_mw=step_mw, low_only=low_only
+        )
         before = found.preexisting
         rows.append(
             {
@@ -55,7 +58,8 @@ def voltage(
             "reactive_limits": "held: a generator beyond one is pinned and lets its voltage go",
             "who_redispatches": "generators in service in proportion to their headroom; the "
             "reference bus takes the change of losses",
-            "counted": "buses that the load moves out of range by more than 0.001 pu",
+            "counted": "buses that the load moves out of range by more than 0.001 pu"
+            + (", low voltages only" if low_only else ""),
             "step_mw": step_mw,
         },
     }
