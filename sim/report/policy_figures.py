@@ -129,8 +129,8 @@ def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
     for point in points:
         place = (point["hosted_mw"], 100 * point["lost"])
         axes.scatter(*place, color=FRONT if point["on_frontier"] else "#8C8C8C", zorder=2)
-        offset = {"xytext": (5, 4), "textcoords": "offset points"}
-        axes.annotate(_wrapped(point["policy"]), place, fontsize=7.5, **offset)
+        text = _wrapped(point["policy"])
+        axes.annotate(text, place, xytext=(5, 4), textcoords="offset points", fontsize=7.5)
     axes.margins(x=0.2, y=0.15)
     axes.set_xlabel(label_of("hosted_mw"))
     axes.set_ylabel("work lost [% of the work without a policy]")
