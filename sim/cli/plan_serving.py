@@ -33,9 +33,10 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("arch", metavar="ARCH", help="a zoo name, a Hugging Face id, or a file")
     parser.add_argument(
         "--slo",
-        required=True,
+        default="",
         metavar="ttft_s=..,tpot_s=..",
-        help="largest mean time to the first token, and per output token, in seconds",
+        help="largest mean time to the first token, and per output token, in seconds "
+        "(default: no limit)",
     )
     parser.add_argument("--rate", type=positive, metavar="R", help="requests per second")
     parser.add_argument("--gpus", type=whole(1), metavar="N", help="most GPUs of the fleet")
@@ -86,7 +87,7 @@ def parse_slo(text: str) -> Slo:
     from sim.cost.plan_serving_job import Slo
 
     found: dict[str, float] = {}
-    for part in text.split(","):
+    for part in text.split(",") if text else ():
         key, _, value = part.partition("=")
         key = key.strip()
         if key not in SLO_KEYS:

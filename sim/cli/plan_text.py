@@ -16,9 +16,9 @@ def plan_text(found: Row, top: int) -> str:
     limits = [f"{key} {job[key]:g} s" for key in ("ttft_s", "tpot_s") if job[key] is not None]
     rate = "" if job["requests_per_s"] is None else f", {job['requests_per_s']:g} requests/s"
     gpus = "" if job["gpus"] is None else f", at most {job['gpus']} GPUs"
+    slo = f"mean {' and '.join(limits)}" if limits else "no SLO"
     lines = [
-        f"{job['arch']}: {job['isl']} + {job['osl']} tokens{rate}{gpus}; mean "
-        + " and ".join(limits),
+        f"{job['arch']}: {job['isl']} + {job['osl']} tokens{rate}{gpus}; {slo}",
         *(f"  {WORDS[name]:<13}{_fleet(row)}" for name, row in found["best"].items()),
     ]
     if found["disaggregated"]:

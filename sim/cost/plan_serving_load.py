@@ -3,7 +3,8 @@
 Requests of equal lengths come at random. With b sequences running, each for `osl` steps,
 b / osl prompts come per step; a step's time is averaged over steps with and without prompts
 (Poisson). A replica at batch b serves b / (osl x step time) requests per second (Little's
-law). `sim.validation.load` holds the same laws against measured rows; a test holds both equal.
+law). `sim.validation.load` holds the same steady state against measured rows; tests hold both
+equal, and the times against requests that the reference replica serves one by one.
 """
 
 from __future__ import annotations
@@ -91,12 +92,17 @@ def load_curve(model: StepModel, lengths: Lengths, batch: NDArray[np.int64]) -> 
 
     tpot_s = mean(steps.time_s)
     passes = max(1.0, lengths.isl / model.engine.max_batched_tokens)
-    waited_s = 0.5 * steps.time_s[decode] * (running > 1) + 0.5 * share * steps.time_s[mixed]
+    # A prompt comes in a long step rather than in a short one: the interval that it finds has
+    # the mean E[s^2] / E[s], half of it is left, and others come in it, to share the pass.
+    interval_s = mean(steps.time_s**2) / tpot_s
+    prompt_s = (steps.time_s[mixed] - steps.time_s[decode]) / prompts
+    others_s = interval_s * arriving / tpot_s * prompt_s
+    ttft_s = interval_s / 2 + steps.time_s[alone] * passes + others_s
     return LoadCurve(
         batch=running,
         fits=fitting(model, lengths, batch),
         tpot_s=tpot_s,
-        ttft_s=waited_s + steps.time_s[alone] * passes + model.engine.request_s,
+        ttft_s=ttft_s + model.engine.request_s,
         requests_per_s=running / (lengths.osl * tpot_s),
         power_w=mean(steps.energy_j) / tpot_s,
         link_share=mean(steps.link_s) / tpot_s,

@@ -176,17 +176,19 @@ def device_figures(name: str) -> dict[str, Datum]:
     found = dict(over(own, device_figures(like), like))
     check_complete(own, name)
     if not head.calibrated and "power.model_error_frac" not in own:
-        found["power.model_error_frac"] = _power_error(found["power.model_error_frac"])
+        error = found["power.model_error_frac"]
+        found[error.name] = _power_error(error, device_label(name), device_head(name).basis)
     return found
 
 
-def _power_error(figure: Datum) -> Datum:
+def _power_error(figure: Datum, label: str, basis: str) -> Datum:
+    """The range of an unmeasured power; its source is where every answer says so."""
     return replace(
         figure,
         low=-UNMEASURED_POWER_ERROR_FRAC,
         high=UNMEASURED_POWER_ERROR_FRAC,
         distribution="uniform",
-        source="assumption: the power of this GPU was not measured",
+        source=f"assumption: {label} is UNCALIBRATED: {basis}",
     )
 
 

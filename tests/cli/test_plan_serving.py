@@ -83,6 +83,7 @@ def test_the_figure_and_the_front_beside_it(
 def test_slo_as_text() -> None:
     assert parse_slo("ttft_s=1,tpot_s=0.05") == Slo(1.0, 0.05)
     assert parse_slo("tpot_s=2e-2") == Slo(tpot_s=0.02)
+    assert parse_slo("") == Slo()
     for text, message in (
         ("tpot=1", "did you mean 'tpot_s'"),
         ("tpot_s=", "'' is not a number above 0"),
@@ -131,3 +132,8 @@ def test_training_takes_a_device_too(capsys: pytest.CaptureFixture[str]) -> None
     assert main(asked) == 0
     found = json.loads(capsys.readouterr().out)
     assert any("h200-sxm is UNCALIBRATED" in line for line in found["assumptions"])
+
+
+def test_without_an_slo_the_largest_batch_wins(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "serving", "llama-3.1-8b", "--gpus", "1"]) == 0
+    assert "no SLO" in capsys.readouterr().out

@@ -85,6 +85,7 @@ def test_what_is_taken_over_is_an_assumption_with_a_range() -> None:
     assert "share of the power limit" in static.source
     error = figures["power.model_error_frac"]
     assert (error.low, error.high) == (-0.25, 0.25)
+    assert "b200-sxm is UNCALIBRATED: data-sheet peaks" in error.source
     assert figures["efficiency.hbm_frac"].source.startswith("as h100-sxm")
 
 
