@@ -8,6 +8,7 @@ from sim.policy.patch import each_workload
 from sim.policy.registry import Parameter, PolicyKind, Values, number, register, word
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import Scenario, ServingSpec, TrainingSpec, Workload
+from sim.scenario.schema.serving import SpeculationSpec
 
 BUSY_FRAC = 0.7
 
@@ -52,6 +53,61 @@ ARCHITECTURE = register(
         says="serve the same requests (or spend the same FLOPs) with another architecture",
         metric="gpus",
         assumes=("the other model's answers are as good: compare models of like quality",),
+    )
+)
+
+
+def _served(scenario: Scenario, changes: dict[str, object]) -> Scenario:
+    """Every serving workload changed."""
+    fleets = [w for s in scenario.sites for w in s.workloads if isinstance(w, ServingSpec)]
+    if not fleets:
+        raise InputError("there is no serving workload in the scenario", "give one")
+
+    def change(workload: Workload) -> Workload:
+        if isinstance(workload, ServingSpec):
+            return workload.model_copy(update=changes)
+        return workload
+
+    return each_workload(scenario, change)
+
+
+PRECISION = register(
+    PolicyKind(
+        kind="precision",
+        patch=lambda scenario, values: _served(scenario, {"precision": word(values, "weights")}),
+        parameters={
+            "weights": Parameter(
+                "format of the weights",
+                default="fp8",
+                choices=("bf16", "fp8", "fp8-kv8", "mxfp4"),
+            )
+        },
+        says="serve with smaller numbers: fewer bytes to read, faster matrix units",
+        metric="energy_j_per_output_token",
+        assumes=("answers stay as good with the smaller numbers",),
+        neutral={"weights": "bf16"},
+    )
+)
+
+SPECULATIVE_DECODING = register(
+    PolicyKind(
+        kind="speculative-decoding",
+        patch=lambda scenario, values: _served(
+            scenario,
+            {
+                "speculation": SpeculationSpec(
+                    draft_tokens=int(number(values, "draft_tokens")),
+                    acceptance_frac=number(values, "acceptance_frac"),
+                )
+            },
+        ),
+        parameters={
+            "draft_tokens": Parameter("tokens proposed for each pass", "", 4.0, 1, 16),
+            "acceptance_frac": Parameter("share of them that is accepted", "", 0.7, 0, 1),
+        },
+        says="a draft proposes tokens, the model verifies several in one pass",
+        metric="energy_j_per_output_token",
+        assumes=("acceptance and draft cost depend on the pair of models: assumptions",),
     )
 )
 

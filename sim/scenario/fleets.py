@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import simpy
 
-from sim import arch
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
 from sim.cluster.serving.fluid import FluidFleet, FluidSpec
 from sim.cluster.serving.protocol import PowerFleet
@@ -14,6 +13,7 @@ from sim.cluster.serving.steady import SteadyCurve, steady_curve
 from sim.control.serving import BatchRules
 from sim.cost.serving import ReplicaCost
 from sim.hardware.node import Node
+from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
     GammaRequests,
@@ -128,10 +128,7 @@ class CapCosts:
         caps = [cap for cap in (cap_w, self.standing_w) if cap is not None]
         cap = min(caps, default=None)
         if cap not in self._costs:
-            spec = self.spec
-            layout = spec.layout.to_layout()
-            model = arch.load(spec.arch)
-            self._costs[cap] = ReplicaCost(model, layout, self.node, spec.max_num_seqs, cap)
+            self._costs[cap] = replica_cost(self.spec, self.node, cap)
         return self._costs[cap]
 
     def curve(self, cap_w: float | None) -> SteadyCurve:

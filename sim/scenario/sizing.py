@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 
-from sim import arch
 from sim.cost.serving import UNBOUNDED_TOKENS, ReplicaCost
 from sim.errors import CapacityError
 from sim.hardware.node import Node
 from sim.scenario.fleets import traffic
+from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import ServingSpec
 
 
@@ -24,7 +24,7 @@ def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float) -> int:
     Raises:
         CapacityError: the model, or one request's cache, does not fit into a replica.
     """
-    cost = ReplicaCost(arch.load(spec.arch), spec.layout.to_layout(), node, spec.max_num_seqs)
+    cost = replica_cost(spec, node)
     found = traffic(spec.requests)
     mean_in, mean_out = (max(1, round(tokens)) for tokens in found.lengths.mean_tokens)
     busy_s = request_s(cost, spec, mean_in, mean_out)

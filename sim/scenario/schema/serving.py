@@ -75,6 +75,14 @@ Requests = Annotated[
 ]
 
 
+class SpeculationSpec(Strict):
+    """Speculative decoding; left out, a figure is that of `sim/data/hardware/speculation.yaml`."""
+
+    draft_tokens: Whole | None = Field(None, ge=1, le=16)
+    acceptance_frac: float | None = Field(None, ge=0, le=1)
+    draft_cost_frac: float | None = Field(None, ge=0, le=1)
+
+
 class ServingSpec(Strict):
     """A serving fleet of equal replicas. Its size: `gpus`, `sized_for_frac`, or what is left."""
 
@@ -83,7 +91,11 @@ class ServingSpec(Strict):
     arch: str
     gpus: Whole | None = Field(None, ge=1, description="default: all GPUs of the site left over")
     layout: LayoutSpec = LayoutSpec()
-    precision: Literal["bf16"] = "bf16"
+    precision: Literal["bf16", "fp8", "fp8-kv8", "mxfp4"] = Field(
+        "bf16", description="of weights; fp8-kv8: of the cache too; mxfp4: of the experts"
+    )
+    engine: Literal["vllm", "trtllm", "sglang"] = "vllm"
+    speculation: SpeculationSpec | None = None
     requests: Requests
     router: Literal["round-robin", "join-shortest-queue", "power-of-two"] = "power-of-two"
     batcher: Literal["chunked-prefill", "prefill-priority"] = "chunked-prefill"
