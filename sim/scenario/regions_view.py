@@ -96,6 +96,7 @@ def _of_the_claim(
         samples=min(grid.samples, CLAIM_SAMPLES),
         seed=seed,
         adequacy=grid.adequacy,
+        trip=grid.trip,
         load_uncertainty_frac=grid.load_uncertainty_frac,
     )
 

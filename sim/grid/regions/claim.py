@@ -9,6 +9,7 @@ the swing against the inter-area mode; the hours of curtailment that would make 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from sim.grid.balance import copper_plate, zonal
 from sim.grid.dynamic.interconnections import DYNAMICS, interconnection, not_primary
 from sim.grid.dynamic.model import Step
 from sim.grid.dynamic.oscillation import TwoAreas
-from sim.grid.dynamic.swing import simulate
+from sim.grid.dynamic.swing import FrequencyRun, simulate
 from sim.grid.margins import PowerMargins
 from sim.grid.network import Network, Zone
 from sim.grid.readings import answer, counted
@@ -131,7 +132,7 @@ def _adequacy_verdict(row: Mapping[str, Any]) -> str:
 
 
 def trip_row(
-    network: Network, zone: Zone, load_mw: float, samples: int = SAMPLES
+    network: Network, zone: Zone, load_mw: float, samples: int = SAMPLES, seed: int = 1
 ) -> dict[str, Any]:
     """Frequency when a site leaves at once, with the chance that it passes the limit.
 
@@ -141,11 +142,9 @@ def trip_row(
     if figures is None:
         return {"zone": zone.name, "verdict": "not-assessed", "why": "no response is known"}
     name = figures.interconnection
-    island = interconnection(name)
     limit, published = highest_hz(name)
-    run = simulate(island, [Step(1.0, -load_mw)], duration_s=60.0)
-    back = simulate(island, [Step(1.0, load_mw)], duration_s=60.0)
-    allowed = allowed_loss_mw(name, samples)
+    run, back = _trip_and_return(name, load_mw)
+    allowed = allowed_loss_mw(name, samples, seed)
     probability = float((allowed[1:] < load_mw).mean())
     return {
         "zone": zone.name,
@@ -162,8 +161,16 @@ def trip_row(
         "allowed_p5_mw": float(np.percentile(allowed[1:], 5)),
         "probability": probability,
         "verdict": answer(probability),
-        "not_primary": list(not_primary(island)),
+        "not_primary": list(not_primary(interconnection(name))),
     }
+
+
+@lru_cache(maxsize=256)
+def _trip_and_return(name: str, load_mw: float) -> tuple[FrequencyRun, FrequencyRun]:
+    """Many sites are alike: a loss, and a load of the same size that arrives."""
+    island = interconnection(name)
+    run, back = (simulate(island, [Step(1.0, mw)], duration_s=60.0) for mw in (-load_mw, load_mw))
+    return run, back
 
 
 def swing_row(network: Network, zone: Zone, swing_mw: float, pulse_hz: float) -> dict[str, Any]:
@@ -233,13 +240,14 @@ def year_of_claim(
     samples: int = 64,
     seed: int = 1,
     adequacy: bool = True,
+    trip: bool = True,
     load_uncertainty_frac: float = 0.0,
 ) -> dict[str, Any]:
     """All parts of the answer for loads by zone (names or titles).
 
     Args:
         pulse_hz: of the swings.
-        adequacy: also LOLE, which takes seconds.
+        adequacy, trip: also LOLE, and the loss of each site; both take seconds.
         load_uncertainty_frac: standard deviation of the load over the load, for LOLE.
 
     Raises:
@@ -258,7 +266,7 @@ def year_of_claim(
         "adequacy": (
             adequacy_rows(case, placed, load_uncertainty_frac) if placed and adequacy else []
         ),
-        "trip": [trip_row(network, zone, loads[zone.name]) for zone in zones],
+        "trip": [trip_row(network, z, loads[z.name], seed=seed) for z in zones] if trip else [],
         "swing": [
             swing_row(network, z, swings[z.name], pulse_hz) for z in zones if z.name in swings
         ],

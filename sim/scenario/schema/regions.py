@@ -35,6 +35,15 @@ class RegionsGrid(Strict):
     hosting: Literal[False] = False
     peak_window_s: float = Field(900.0, gt=0, le=86_400, description="window of the meter's peak")
 
+    @model_validator(mode="after")
+    def _no_mixed_years(self) -> Self:
+        if self.year != self.weather_year and not self.mixed_years:
+            raise ValueError(
+                f"load of {self.year} with wind and sun of {self.weather_year}; mixing years "
+                "breaks the weather behind both: allow it with mixed_years: true"
+            )
+        return self
+
 
 class TripEvent(Strict):
     """Load leaves, in equal blocks within `within_s`, and may come back.
