@@ -22,6 +22,8 @@ from sim.cost.training import Phase, TrainingStepCost, training_step
 from sim.cost.training_memory import checkpoint_bytes
 from sim.cost.training_setup import TrainingSetup
 from sim.datum import Datum, data
+from sim.flops import parameters
+from sim.flops.scaling import law
 from sim.hardware.node import Node
 from sim.scenario.schema.training import FailuresByCause, PoissonFailures, TrainingSpec
 from sim.units import S_PER_H, to_ps
@@ -131,13 +133,27 @@ def _share(cost: TrainingStepCost, parts: int) -> TrainingStepCost:
 
 def _steps(spec: TrainingSpec, step_tokens: int, step_flops: float) -> int:
     """Steps until the wanted tokens or model FLOPs are done; local SGD may need more of them."""
-    if spec.tokens is not None:
-        steps = spec.tokens / step_tokens
-    else:
-        steps = (spec.budget_flops or 0.0) / step_flops
+    tokens = spec.tokens if spec.target_loss is None else tokens_for_loss(spec)
+    by_flops = (spec.budget_flops or 0.0) / step_flops
+    steps = by_flops if tokens is None else tokens / step_tokens
     if spec.regions and spec.regions.mode == "local-sgd":
         steps /= data(ASSUMPTIONS)["local_sgd.token_efficiency_frac"].value
     return math.ceil(steps)
+
+
+def tokens_for_loss(spec: TrainingSpec) -> float:
+    """Tokens that reach the target loss by the scaling law.
+
+    A mixture counts as a dense model of active^(1 - x) total^x parameters, x an assumption.
+
+    Raises:
+        InputError: no number of tokens reaches it.
+    """
+    count = parameters(arch.load(spec.arch))
+    exponent = data(ASSUMPTIONS)["mixture.size_exponent"].value
+    active = count.active_excl_input_embedding
+    size = active ** (1 - exponent) * max(count.total, active) ** exponent
+    return law(spec.scaling_law).tokens_for(spec.target_loss or 0.0, size)
 
 
 def _saving(spec: TrainingSpec, setup: TrainingSetup, node: Node) -> tuple[Phase, float]:

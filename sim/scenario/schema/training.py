@@ -146,13 +146,21 @@ class WindowSpec(Strict):
 
 
 class TrainingSpec(Strict):
-    """A training job. Give `budget_flops` or `tokens`."""
+    """A training job. Give `budget_flops`, `tokens` or `target_loss`.
+
+    `target_loss` (nats per token of the scaling law's own data) becomes tokens by the law; a
+    mixture counts as a dense model between its active and its whole size.
+    """
 
     kind: Literal["training"]
     name: Name = "training"
     arch: str
     budget_flops: float | None = Field(None, gt=0, le=1e32)
     tokens: float | None = Field(None, gt=0, le=1e18)
+    target_loss: float | None = Field(None, gt=0, le=20)
+    scaling_law: Literal["besiroglu-2024", "hoffmann-2022", "hoffmann-2022-unrounded"] = (
+        "besiroglu-2024"
+    )
     gpus: Whole | None = Field(None, ge=1, description="default: all GPUs of the site left over")
     layout: LayoutSpec = LayoutSpec()
     precision: Literal["bf16", "fp8"] = "bf16"
@@ -181,8 +189,12 @@ class TrainingSpec(Strict):
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
-        if (self.budget_flops is None) == (self.tokens is None):
-            raise ValueError("a training job needs one amount; give either budget_flops or tokens")
+        amounts = (self.budget_flops, self.tokens, self.target_loss)
+        if sum(amount is not None for amount in amounts) != 1:
+            raise ValueError(
+                "a training job needs one amount; give either budget_flops or tokens "
+                "(or target_loss)"
+            )
         return self
 
     @model_validator(mode="after")
