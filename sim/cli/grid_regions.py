@@ -38,6 +38,13 @@ def _add_adequacy(verbs: Any) -> None:
     parser.add_argument("--years", type=int, default=0, help="Monte-Carlo years beside the table")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--zone", help="one zone of the case")
+    parser.add_argument(
+        "--elcc",
+        action="append",
+        default=[],
+        metavar="KIND=MW",
+        help="load carried by battery, flexible, solar or wind",
+    )
     _add_years(parser)
     _finish(parser, handle_adequacy)
 
@@ -62,6 +69,10 @@ def _add_frequency(verbs: Any) -> None:
     parser.add_argument("--inertia", type=float, metavar="GWS")
     parser.add_argument("--system-load", type=float, metavar="MW")
     parser.add_argument("--hour", help="UTC hour whose dispatch gives the inertia")
+    parser.add_argument("--data-centre-response", type=float, default=0.0, metavar="MW")
+    parser.add_argument(
+        "--output", action="append", default=[], metavar="FUEL=MW", help="of CASE island"
+    )
     parser.add_argument("--duration", type=float, default=60.0, metavar="S")
     parser.add_argument("--figure", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--series", action="store_true", help="with every step, in JSON")
@@ -109,6 +120,7 @@ def handle_adequacy(args: argparse.Namespace) -> int:
         seed=args.seed,
         case=args.case,
         zone=args.zone,
+        elcc=_pairs("--elcc", args.elcc) or None,
         **_years(args),
     )
     return _print(found, args.json)
@@ -143,6 +155,8 @@ def handle_frequency(args: argparse.Namespace) -> int:
         duration_s=args.duration,
         changes=_pairs("--figure", args.figure) or None,
         series=args.series and args.json,
+        response_mw=args.data_centre_response,
+        output_mw=_pairs("--output", args.output) or None,
     )
     return _print(found, args.json)
 

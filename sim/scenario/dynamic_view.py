@@ -115,6 +115,7 @@ def _events(outcome: Outcome, grid: DynamicGrid) -> tuple[Events, list[str]]:
             grid.inertia_gws,
             grid.load_mw,
             online,
+            grid.response_mw,
         ),
         notes,
     )

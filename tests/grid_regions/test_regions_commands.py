@@ -89,6 +89,43 @@ def test_headroom_command() -> None:
     json.dumps(whole)
 
 
+def test_an_island_after_a_cascade_sheds_what_it_lacks_or_dies() -> None:
+    short = commands.frequency("island", output_mw={"gas": 600, "wind": 200}, load_mw=1000)
+    assert short["imbalance_mw"] == 200
+    assert short["ufls_mw"] == pytest.approx(150)  # 5 % and 10 % of its load
+    assert short["nadir_hz"] < 58.9 < short["settled_hz"]
+    assert any("as in ERCOT" in text for text in short["assumptions"])
+    rich = commands.frequency("island", output_mw={"hydro": 500}, load_mw=450)
+    assert rich["zenith_hz"] > 60
+    gone = commands.frequency("island", output_mw={"coal": 100}, load_mw=1000)
+    assert gone["collapsed"]
+    with pytest.raises(UnknownNameError, match="fuel 'goal'"):
+        commands.frequency("island", output_mw={"goal": 5}, load_mw=5)
+    with pytest.raises(InputError, match="no machine that turns"):
+        commands.frequency("island", output_mw={"wind": 5}, load_mw=5)
+    with pytest.raises(InputError, match="without generation or load"):
+        commands.frequency("island")
+
+
+def test_data_centres_that_leave_fast_hold_the_frequency() -> None:
+    bare = commands.frequency("ercot", generation_loss_mw=2555)
+    helped = commands.frequency("ercot", generation_loss_mw=2555, response_mw=800)
+    assert helped["nadir_hz"] > bare["nadir_hz"] + 0.05
+    assert any("data_centre.response_hz" in text for text in helped["assumptions"])
+    with pytest.raises(InputError, match="response of -1 MW"):
+        commands.frequency("ercot", generation_loss_mw=2555, response_mw=-1)
+
+
+def test_elcc_from_files_and_of_a_case(facts: Path, tmp_path: Path) -> None:
+    units, load = rts_files(facts, tmp_path)
+    found = commands.adequacy(str(units), str(load), elcc={"battery": 100, "flexible": 100})
+    carried = {row["kind"]: row["frac"] for row in found["elcc"]}
+    assert 0.3 < carried["battery"] <= 1
+    assert 0.5 < carried["flexible"] <= 1
+    with pytest.raises(InputError, match="solar and wind need a CASE"):
+        commands.adequacy(str(units), str(load), elcc={"solar": 100})
+
+
 def test_frequency_command_events_and_returns() -> None:
     odessa = commands.frequency(event="odessa-2022")
     assert odessa["interconnection"] == "ercot"

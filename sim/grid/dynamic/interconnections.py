@@ -67,6 +67,12 @@ class Online:
         )
 
 
+def inertia_fuels() -> tuple[str, ...]:
+    """Fuels whose machines turn with the grid."""
+    kind = "inertia_constant_s."
+    return tuple(name.removeprefix(kind) for name in data(DYNAMICS) if name.startswith(kind))
+
+
 def online_from_output(output_mw: Mapping[str, float], load_mw: float) -> Online:
     """Machines behind an output by fuel: output over the usual loading."""
     table = data(DYNAMICS)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sim.datum import data
 from sim.errors import InputError
+from sim.grid.adequacy.elcc import elcc_mw, with_battery, with_flexible_load
 from sim.grid.adequacy.indices import TARGET_LOLE_D_PER_Y, assess, load_room_mw
 from sim.grid.adequacy.monte_carlo import simulate as sample_years
-from sim.grid.adequacy.units import read_load, read_units
+from sim.grid.adequacy.units import Unit, read_load, read_units
+from sim.grid.network import FloatArray
 from sim.grid.regions.backcast import TARGET_FRAC, backcast, backcast_all
 from sim.grid.regions.case import RegionCase, region_case
 from sim.grid.regions.dispatch import DispatchYear, run_year
@@ -23,6 +25,7 @@ from sim.grid.regions.fleet import (
     LEAST_RISK,
     SYNTHETIC,
     RegionAdequacy,
+    elcc_of,
     import_limit_mw,
     interconnection_members,
     pool_adequacy,
@@ -40,6 +43,9 @@ from sim.grid.regions.national import National, national
 from sim.grid.regions.seconds import EVENTS, frequency
 from sim.grid.regions.summary import energy_mwh, group_rows, line_rows, zone_rows
 from sim.grid.us_states import us_states
+
+ELCC_HOURS: Final = {"battery": 4, "flexible": 100}
+"""Duration of a battery; hours a year in which flexible load gives way."""
 
 __all__ = [
     "EVENTS",
@@ -194,6 +200,7 @@ def adequacy(
     year: int = 2024,
     weather_year: int = 2022,
     mixed_years: bool = False,
+    elcc: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """`grid adequacy --units UNITS.csv --load LOAD.csv` or `grid adequacy CASE [--zone ZONE]`.
 
@@ -208,12 +215,14 @@ def adequacy(
         case, zone: a named case; one zone with the most that its limits let in, else each
             interconnection without inner limits.
         sites_mw: new constant load by zone (`--site ZONE=MW`).
+        elcc: MW by resource (`--elcc KIND=MW`, repeatable): battery (4 h), flexible (100 h a
+            year), and for a case solar and wind; how much load each carries.
 
     Returns:
         For files: `lole_d_per_y, lolh_h_per_y, eue_mwh, ...`. For a case: `regions`.
     """
     if case is None:
-        return _file_adequacy(units, load, load_uncertainty, target_lole, years, seed)
+        return _file_adequacy(units, load, load_uncertainty, target_lole, years, seed, elcc or {})
     if units or load:
         raise InputError("a case and files", "give a CASE, or --units and --load")
     hourly = region_case(case, year, weather_year, mixed_years=mixed_years)
@@ -228,6 +237,8 @@ def adequacy(
         "gaps": list(hourly.gaps),
         "assumptions": [SYNTHETIC, LEAST_RISK, *hourly.profiles.assumptions],
     }
+    if elcc:
+        answer["elcc"] = _case_elcc(hourly, elcc)
     if years:
         found = sampled_areas(hourly, loads, years, seed, load_uncertainty)
         answer["sampled"] = {name: asdict(row) for name, row in found.items()}
@@ -241,6 +252,7 @@ def _file_adequacy(
     target: float,
     years: int,
     seed: int,
+    elcc: Mapping[str, float],
 ) -> dict[str, Any]:
     if units is None or load is None:
         raise InputError("no units or no load", "give --units and --load, or a CASE")
@@ -250,7 +262,34 @@ def _file_adequacy(
     answer["target_lole_d_per_y"] = target
     if years:
         answer["sampled"] = asdict(sample_years(fleet, hours, years, seed, uncertainty))
+    if elcc:
+        answer["elcc"] = [_file_elcc(fleet, hours, kind, mw) for kind, mw in elcc.items()]
     return answer
+
+
+def _file_elcc(units: Sequence[Unit], load_mw: FloatArray, kind: str, mw: float) -> dict[str, Any]:
+    if kind == "battery":
+        after = with_battery(load_mw, mw, mw * ELCC_HOURS[kind])
+    elif kind == "flexible":
+        after = with_flexible_load(load_mw, mw, ELCC_HOURS[kind])
+    else:
+        raise InputError(
+            f"--elcc {kind} with files", "battery or flexible; solar and wind need a CASE"
+        )
+    found = elcc_mw(units, load_mw, after)
+    return {"kind": kind, "mw": mw, "hours": ELCC_HOURS[kind], "elcc_mw": found, "frac": found / mw}
+
+
+def _case_elcc(case: RegionCase, elcc: Mapping[str, float]) -> list[dict[str, Any]]:
+    """ELCC in each interconnection, at the load that stands at the target LOLE."""
+    rows = []
+    for name in sorted({zone.interconnection for zone in case.zones}):
+        for kind, mw in elcc.items():
+            hours = ELCC_HOURS.get(kind, 0)
+            found = elcc_of(case, name, mw, kind, hours)
+            row = {"interconnection": name, "kind": kind, "mw": mw, "hours": hours or None}
+            rows.append({**row, "elcc_mw": found, "frac": found / mw})
+    return rows
 
 
 def _case_adequacy(

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from sim.grid.dynamic.interconnections import Online, interconnection, limits_hz
+from sim.grid.dynamic.islands import with_response
 from sim.grid.dynamic.model import NOMINAL_HZ, Island, Pulse, Step
 from sim.grid.dynamic.swing import FrequencyRun, simulate
 from sim.grid.network import FloatArray
@@ -34,6 +35,7 @@ class Events:
 
     Args:
         online: machines of an hour; None takes the usual inertia and load, or those given.
+        response_mw: load of data centres that leaves fast when frequency is low.
     """
 
     interconnection: str
@@ -42,6 +44,7 @@ class Events:
     inertia_gws: float | None = None
     load_mw: float | None = None
     online: Online | None = None
+    response_mw: float = 0.0
 
     def island(self, changes: dict[str, float] | None = None) -> Island:
         """The interconnection in its state."""
@@ -51,13 +54,14 @@ class Events:
             for name, value in (changes or {}).items()
             if not (given and name.startswith("inertia_gws"))
         }
-        return interconnection(
+        island = interconnection(
             self.interconnection,
             inertia_gws=self.inertia_gws,
             load_mw=self.load_mw,
             online=self.online,
             changes=drawn or None,
         )
+        return with_response(island, self.response_mw)
 
     @property
     def last_s(self) -> float:

@@ -11,6 +11,7 @@ from sim.datum import data
 from sim.errors import InputError, UnknownNameError
 from sim.grid.dynamic.interconnections import (
     DYNAMICS,
+    NAMES,
     Online,
     canonical,
     interconnection,
@@ -18,6 +19,7 @@ from sim.grid.dynamic.interconnections import (
     not_primary,
     online_from_output,
 )
+from sim.grid.dynamic.islands import LIKE, island_from_output, with_response
 from sim.grid.dynamic.model import Island, Pulse, Step
 from sim.grid.dynamic.oscillation import TwoAreas
 from sim.grid.dynamic.swing import FrequencyRun, simulate
@@ -55,11 +57,13 @@ def frequency(
     duration_s: float = 60.0,
     changes: Mapping[str, float] | None = None,
     series: bool = False,
+    response_mw: float = 0.0,
+    output_mw: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """`grid frequency CASE`: seconds after a trip, a return, or under a pulsing load.
 
     Args:
-        case: `eastern`, `western` or `ercot`.
+        case: `eastern`, `western`, `ercot`, or `island` (what a cascade leaves).
         load_loss_mw: load that leaves at 1 s (`--load-loss MW`), as a site that trips.
         generation_loss_mw: generation that leaves at 1 s (`--generation-loss MW`), or load that
             arrives.
@@ -72,11 +76,17 @@ def frequency(
             2024 with wind and sun of 2022, listed).
         changes: figures of `dynamics.yaml` by name (`--figure NAME=VALUE`).
         series: include `time_s` and `frequency_hz`.
+        response_mw: data centres that drop so much load below 59.85 Hz
+            (`--data-centre-response MW`).
+        output_mw: of an island, generation by fuel (`--output FUEL=MW`, repeatable), with
+            `load_mw`; its imbalance is a step at 1 s.
 
     Returns:
         `interconnection, inertia_gws, nadir_hz, zenith_hz, settled_hz, rocof_hz_per_s, trips,
         ufls_mw, limits, oscillation (with a pulse), assumptions, not_primary`.
     """
+    if case.strip().casefold() == "island":
+        return _island_answer(output_mw, load_mw, duration_s, series=series)
     name, steps = _steps(case, event, load_loss_mw, generation_loss_mw, returns_after_s)
     if not steps and pulse_mw <= 0:
         raise InputError(
@@ -90,6 +100,7 @@ def frequency(
     island = interconnection(
         name, inertia_gws=inertia_gws, load_mw=load_mw, online=online, changes=changes
     )
+    island = with_response(island, response_mw)
     run = simulate(island, steps, pulses, max(duration_s, last + duration_s))
     answer = {"event": event, **island_answer(island, run, extra, series=series)}
     if event in MEASURED_HZ:
@@ -103,11 +114,26 @@ def frequency(
     return answer
 
 
+def _island_answer(
+    output_mw: Mapping[str, float] | None,
+    load_mw: float | None,
+    duration_s: float,
+    *,
+    series: bool,
+) -> dict[str, Any]:
+    """An island after a cascade, from its generation and its load."""
+    if not output_mw or load_mw is None:
+        raise InputError("an island without generation or load", "give --output and --system-load")
+    island, step = island_from_output(output_mw, load_mw)
+    run = simulate(island, [step], duration_s=1.0 + duration_s)
+    return {"imbalance_mw": step.mw, **island_answer(island, run, series=series)}
+
+
 def island_answer(
     island: Island, run: FrequencyRun, notes: Sequence[str] = (), *, series: bool = False
 ) -> dict[str, Any]:
     """What a run says, beside the limits and the figures behind it, ready for JSON."""
-    first, over = limits_hz(island.name)
+    first, over = limits_hz(island.name if island.name in NAMES else LIKE)
     return {
         "interconnection": island.name,
         "load_mw": island.load_mw,

@@ -103,6 +103,9 @@ class DynamicGrid(Strict):
     hour: datetime | None = Field(None, strict=False, description="UTC, 2023 or 2024")
     inertia_gws: float | None = Field(None, gt=0, le=1e5)
     load_mw: float | None = Field(None, gt=0, le=1e7)
+    response_mw: float = Field(
+        0.0, ge=0, le=1e6, description="load of data centres that leaves fast below 59.85 Hz"
+    )
     duration_s: float = Field(60.0, gt=0, le=3600, description="after the last event")
     samples: Whole = Field(32, ge=8, le=4096, description="samples over the assumptions' ranges")
     hosting: Literal[False] = False
