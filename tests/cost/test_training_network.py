@@ -1,0 +1,163 @@
+"""The fat tree and the links between regions, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim import arch
+from sim.cost.layout import Layout
+from sim.cost.training import training_step
+from sim.cost.training_exchange import most_chosen
+from sim.cost.training_network import CROSS_RAIL_FRAC, Fabric, Regions
+from sim.cost.training_setup import Schedule, TrainingSetup, check_setup
+from sim.errors import InputError
+from sim.flops import parameters
+from sim.hardware.node import load_node
+
+NODE = load_node()
+SCHEDULES: tuple[Schedule, ...] = ("1f1b", "dualpipe")
+MODEL = arch.load("llama-3-70b")
+SETUP = TrainingSetup(MODEL, Layout(8, 4, 64, zero=1, virtual_stages=2), 8192, 8 * 2**20)
+
+
+def test_a_ring_inside_a_node_runs_over_nvlink_and_one_across_nodes_over_its_port() -> None:
+    fabric = Fabric()
+    assert fabric.ring(8, 1, NODE) == NODE.nvlink
+    assert fabric.ring(2, 4, NODE) == NODE.nvlink
+    assert fabric.ring(16, 1, NODE) == NODE.network
+    assert fabric.ring(2, 8, NODE) == NODE.network
+
+
+def test_bisection_falls_with_oversubscription_beyond_a_pod() -> None:
+    full, narrow = Fabric(), Fabric(oversubscription=7.0)
+    assert full.bisection_bytes_per_s(6144, NODE) == pytest.approx(3072 * 40e9)
+    assert narrow.bisection_bytes_per_s(6144, NODE) == pytest.approx(3072 * 40e9 / 7)
+    assert narrow.bisection_bytes_per_s(3072, NODE) == pytest.approx(1536 * 40e9)
+
+
+def test_a_ring_leaves_a_pod_once_so_that_many_members_hide_oversubscription() -> None:
+    """64 members of a ring in a pod of 512 send one flow out; 2 members one each of two."""
+    fabric = Fabric(pod_gpus=512, oversubscription=7.0)
+    assert fabric.ring(128, 8, NODE).bytes_per_s == NODE.network.bytes_per_s
+    assert fabric.ring(128, 256, NODE).bytes_per_s == pytest.approx(
+        NODE.network.bytes_per_s * 2 / 7
+    )
+
+
+def test_an_all_to_all_beyond_a_pod_shares_the_up_links() -> None:
+    fabric = Fabric(pod_gpus=64, oversubscription=4.0)
+    assert fabric.exchange(64, NODE).bytes_per_s == NODE.network.bytes_per_s
+    # half of the bytes leave, through a quarter of the ports
+    assert fabric.exchange(128, NODE).bytes_per_s == pytest.approx(NODE.network.bytes_per_s / 2)
+
+
+def test_without_rails_flows_meet() -> None:
+    plain = Fabric(rail_optimised=False)
+    assert plain.ring(16, 8, NODE).bytes_per_s == NODE.network.bytes_per_s * CROSS_RAIL_FRAC
+
+
+@given(st.floats(1, 50), st.floats(1, 50), st.integers(2, 4096), st.sampled_from([1, 8, 64]))
+def test_more_oversubscription_is_never_faster(
+    one: float, other: float, members: int, stride: int
+) -> None:
+    low, high = sorted((one, other))
+    fast, slow = Fabric(512, low), Fabric(512, high)
+    assert (
+        slow.ring(members, stride, NODE).bytes_per_s <= fast.ring(members, stride, NODE).bytes_per_s
+    )
+
+
+def test_exchange_between_regions_by_hand() -> None:
+    """R = 4, 100 replicas, 1 TB, 100 GB/s, 20 ms."""
+    flat = Regions(4, 1e11, 0.02, "synchronous").exchange_s(1e12, 100)
+    tree = Regions(4, 1e11, 0.02, "hierarchical").exchange_s(1e12, 100)
+    assert flat == pytest.approx(2 * 99 * 0.02 + 10 * 99 / 100)
+    assert tree == pytest.approx(2 * 3 * 0.02 + 10 * 3 / 4)
+
+
+def across(**changes: object) -> TrainingSetup:
+    regions = Regions(2, 1e11, 0.02, **changes)  # type: ignore[arg-type]
+    return replace(SETUP, regions=regions)
+
+
+def test_the_link_between_regions_costs_most_when_every_step_waits_for_it() -> None:
+    near = training_step(SETUP, NODE)
+    flat = training_step(across(mode="synchronous"), NODE)
+    tree = training_step(across(mode="hierarchical"), NODE)
+    local = training_step(across(mode="local-sgd", local_steps=100), NODE)
+    assert near.mean_time_s < local.mean_time_s < tree.mean_time_s < flat.mean_time_s
+    payload = parameters(MODEL).total * 6
+    exposed_s = payload / 2 / 1e11 + 2 * 0.02  # R = 2: half of it, once each way
+    assert tree.time_s == pytest.approx(near.time_s + exposed_s, rel=0.2)
+
+
+def test_local_sgd_averages_only_now_and_then() -> None:
+    cost = training_step(across(mode="local-sgd", local_steps=50), NODE)
+    assert cost.time_s == pytest.approx(training_step(SETUP, NODE).time_s)
+    assert cost.average is not None
+    assert cost.average.time_s == pytest.approx(
+        2 * parameters(MODEL).total * 4 / 2 / 1e11 + 2 * 0.02
+    )
+    assert cost.mean_time_s == pytest.approx(cost.time_s + cost.average.time_s / 50)
+
+
+@pytest.mark.parametrize(
+    ("setup", "message"),
+    [
+        (replace(SETUP, context_parallel=7), "context_parallel 7 does not divide dp 64"),
+        (replace(SETUP, schedule="dualpipe"), "dualpipe needs an even pp and no virtual_stages"),
+        (replace(SETUP, regions=Regions(3, 1e11, 0.0)), "64 data-parallel replicas do not divide"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(setup: TrainingSetup, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_setup(setup)
+
+
+def test_context_parallelism_shares_the_tokens_and_pays_for_keys() -> None:
+    long = replace(SETUP, sequence_tokens=65_536, layout=replace(SETUP.layout, dp=64))
+    alone = training_step(replace(long, recompute="full"), NODE)
+    shared = training_step(replace(long, context_parallel=8), NODE)
+    names = {p.name for p in shared.parts}
+    assert "context parallel" in names
+    assert "context parallel" not in {p.name for p in alone.parts}
+    assert shared.tokens == alone.tokens
+    assert shared.model_flops == pytest.approx(alone.model_flops)
+    assert shared.gpu_memory_bytes["weights"] == alone.gpu_memory_bytes["weights"]
+
+
+def test_fp8_is_faster_by_less_than_the_ratio_of_the_peaks_and_takes_less_memory() -> None:
+    bf16 = training_step(SETUP, NODE)
+    fp8 = training_step(replace(SETUP, precision="fp8"), NODE)
+    assert 1.2 < bf16.time_s / fp8.time_s < 2.0
+    assert fp8.model_flops == bf16.model_flops
+    assert sum(fp8.gpu_memory_bytes.values()) < sum(bf16.gpu_memory_bytes.values())
+
+
+def test_experts_across_nodes_send_a_token_once_to_each_node() -> None:
+    model = arch.load("deepseek-v3")
+    assert most_chosen(model) == 8
+    inside = TrainingSetup(model, Layout(1, 16, 128, ep=8, zero=1), 4096, 2**24)
+    across_nodes = replace(inside, layout=replace(inside.layout, ep=64))
+    roomy = replace(NODE, device=replace(NODE.device, memory_bytes=1e13))
+    parts = [
+        {p.name: p.time_s for p in training_step(s, roomy).parts} for s in (inside, across_nodes)
+    ]
+    assert parts[0]["expert exchange"] < parts[1]["expert exchange"]
+
+
+def test_dualpipe_hides_the_expert_exchange_and_shortens_the_bubble() -> None:
+    model = arch.load("deepseek-v3")
+    roomy = replace(NODE, device=replace(NODE.device, memory_bytes=1e13))
+    plain = TrainingSetup(model, Layout(1, 16, 128, ep=64, zero=1), 4096, 2**25, precision="fp8")
+    pipes = [
+        {p.name: p.time_s for p in training_step(replace(plain, schedule=s), roomy).parts}
+        for s in SCHEDULES
+    ]
+    assert pipes[1]["expert exchange"] == 0 < pipes[0]["expert exchange"]
+    assert pipes[1]["bubble"] < pipes[0]["bubble"] / 3
+    assert pipes[1]["forward"] == pytest.approx(pipes[0]["forward"] / (1 - 20 / 132), rel=1e-3)
