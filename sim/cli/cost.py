@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from sim.errors import InputError
 
 EPILOG = """\
 examples:
@@ -48,7 +51,10 @@ def add_command(commands: Any) -> None:
         "--sweep", choices=["batch", "context"], help="many batch sizes or contexts that fit"
     )
     parser.add_argument(
-        "--figure", metavar="FILE.svg", help="draw the roofline (and the sweep), with a CSV beside"
+        "--figure",
+        metavar="FILE.svg",
+        help="draw the roofline (and the sweep), with a CSV beside; a sweep that is printed as "
+        "text is always drawn (default outputs/cost-ARCH-GPU.svg)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=handle)
@@ -113,15 +119,40 @@ def handle(args: argparse.Namespace) -> int:
     found = cost(asked)
     if rows:
         found["sweep"] = {"over": args.sweep, "rows": rows}
-    if args.figure:
+    path = figure_path(args, f"cost-{asked.arch}-{asked.gpu}", wanted=bool(rows))
+    if path is not None:
         from sim.report.cost_figure import draw_cost
 
-        draw_cost(found, Path(args.figure))
+        draw_cost(found, path)
     if args.json:
         print(to_json(found))
     else:
         _print(found)
     return 0
+
+
+def figure_path(args: argparse.Namespace, stem: str, *, wanted: bool) -> Path | None:
+    """Where to draw: what `--figure` says, else under `outputs` where a person reads along.
+
+    Args:
+        stem: of the file's name, from names that may be paths.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    if args.figure is None and (args.json or not wanted):
+        return None
+    name = "".join(c if c.isalnum() or c in "-." else "-" for c in stem.replace(".yaml", ""))
+    path = Path("outputs", f"{name}.svg") if args.figure is None else Path(args.figure)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise InputError(
+            f"cannot write the figure {path}: {error.strerror}", "give --figure FILE.svg"
+        ) from error
+    print(f"figure: {path}", file=sys.stderr)
+    return path
 
 
 def _print(found: dict[str, Any]) -> None:

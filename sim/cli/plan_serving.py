@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.cli.cost import positive, whole
+from sim.cli.cost import figure_path, positive, whole
 from sim.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -73,7 +72,12 @@ def add_verb(verbs: Any) -> None:
         help="also search prefill and decode in pools of their own (needs --rate)",
     )
     parser.add_argument("--top", type=whole(1), default=10, help="layouts to print (default 10)")
-    parser.add_argument("--figure", metavar="FILE.svg", help="draw the front, with a CSV beside")
+    parser.add_argument(
+        "--figure",
+        metavar="FILE.svg",
+        help="draw Pareto's front, with a CSV beside; always drawn where the answer is text "
+        "(default outputs/plan-serving-ARCH.svg)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=handle)
 
@@ -155,10 +159,11 @@ def handle(args: argparse.Namespace) -> int:
     plan = plan_serving(job)
     splits = plan_split(job) if args.disaggregated else []
     found = plan_rows(job, plan, splits, args.objective)
-    if args.figure:
+    path = figure_path(args, f"plan-serving-{job.arch.name}", wanted=True)
+    if path is not None:
         from sim.report.plan_figure import draw_plan
 
-        draw_plan(job, plan, found, Path(args.figure))
+        draw_plan(job, plan, found, path)
     if args.json:
         print(to_json(found))
     else:

@@ -40,6 +40,7 @@ def test_a_fake_run_writes_a_file_that_other_commands_accept(
     assert main(["cost", "llama-3.1-8b", "--gpu", str(path)]) == 0
     assert "UNCALIBRATED" in capsys.readouterr().out
     asked = ["plan", "serving", "llama-3.1-8b", "--slo", "tpot_s=0.05", "--gpu", str(path)]
+    asked += ["--figure", str(tmp_path / "front.svg")]
     assert main([*asked, "--gpus", "1"]) == 0
     assert "made (UNCALIBRATED)" in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sim import arch as archs
 from sim.cli.main import main
 from sim.hardware.device import DEVICES
 
@@ -107,10 +108,14 @@ def test_the_roofline_figure_is_the_same_for_the_same_step(
     assert b"<svg" in drawn[0]
 
 
-def test_text_of_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_of_a_sweep(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["cost", "mamba-2.8b", "--sweep", "batch"]) == 0
     text = capsys.readouterr().out
     assert "J/token" in text
+    assert (tmp_path / "outputs" / "cost-mamba-2.8b-h100-sxm.svg").exists()
     assert "assumptions (sources: --json)" in text
     assert main(["cost", "mamba-2.8b"]) == 0
     assert "the cache does not grow" in capsys.readouterr().out
@@ -148,3 +153,18 @@ def test_numbers_out_of_range(capsys: pytest.CaptureFixture[str], option: str) -
         main(["cost", "llama-3.1-8b", option])
     assert stopped.value.code == 2
     assert "is not a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", archs.names())
+def test_every_model_of_the_zoo_has_a_cost(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """On eight B200; what does not fit or divide is refused with the reason."""
+    arguments = ["cost", name, "--gpu", "b200-sxm", "--tp", "8", "--dtype", "fp8", "--json"]
+    code = main(arguments)
+    captured = capsys.readouterr()
+    if code == 2:
+        assert "tp 8 does not divide" in captured.err or "a GPU lacks" in captured.err
+        return
+    found = json.loads(captured.out)
+    assert code == 0
+    assert sum(op["time_s"] for op in found["operations"]) == pytest.approx(found["time_s"])
+    assert 8 * sum(op["energy_j"] for op in found["operations"]) == pytest.approx(found["energy_j"])

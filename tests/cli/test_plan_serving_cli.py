@@ -14,6 +14,13 @@ from sim.cli.plan_serving import parse_slo
 from sim.cost.plan_serving_job import Slo
 from sim.errors import InputError
 
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of text answers go to `outputs` of the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 ASK = ("plan", "serving", "llama-3.1-8b", "--slo", "ttft_s=0.5,tpot_s=0.03")
 
 
@@ -51,6 +58,7 @@ def test_the_text_names_the_best_and_why_others_lose(capsys: pytest.CaptureFixtu
     for word in ("fewest GPUs", "least USD", "least energy", "why it loses", "GPUs more"):
         assert word in text
     assert "layouts more (--top)" in text
+    assert Path("outputs/plan-serving-llama-3.1-8b.svg").exists()
 
 
 def test_pools_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
