@@ -5,10 +5,9 @@ on integers only (tokens, blocks, counts) and, for one router, on two uniform dr
 
 Rules (cited by number in tests):
 
-1.  Order. A replica keeps its requests in the order in which they were submitted. The
-    running ones are a prefix of that order, the waiting ones the rest: admission takes the
-    oldest waiting request, preemption the newest running one, which goes back to the head
-    of the waiting queue. Nobody overtakes.
+1.  Order. Running requests are kept in the order of admission, waiting ones in the order of
+    submission: admission takes the oldest waiting request, preemption the newest running
+    one, which goes back to the head of the waiting queue. Nobody overtakes within a class.
 2.  Target. A prefill target is the number of tokens whose keys and values must be in the
     cache before a sequence decodes: its prompt, and after a preemption its prompt plus the
     tokens generated so far. A sequence decodes when `cached >= target`.
@@ -24,16 +23,24 @@ Rules (cited by number in tests):
 6.  Admission. The oldest waiting request is admitted when the blocks of its whole target,
     taken now, would leave the watermark free, and fewer than `max_seqs` requests run.
     The blocks are taken chunk by chunk; the rest of the target is not reserved.
-7.  Preemption by recompute. When a running sequence needs blocks and none are free, the
-    newest running sequence (in the end itself) loses all its blocks and its cached tokens.
-    A step that preempts admits nobody.
+7.  Preemption. When a running sequence needs blocks and none are free, the newest running
+    sequence (in the end itself) loses all its blocks, and goes back to the head of its
+    class's queue. With `recompute` it loses its cached tokens; with `swap` they go to the
+    host's memory, come back when it is admitted again, and each block that moves lengthens
+    the step by a fixed time. A step that preempts admits nobody.
 8.  Chunked prefill: running sequences first, in order, each up to the token budget that is
     left; then admissions with what remains. Decodes and prefill chunks share a step.
 9.  Prefill priority: if any waiting request can be admitted with its whole target within
     the budget, the step holds only prefills and the running ones sit out; otherwise all
     running sequences decode.
-10. Ties between replicas go to the lowest index (join-shortest-queue) or to the first draw
-    (power of two).
+10. Decode priority: prompts enter only when nothing decodes, whole, within one budget;
+    otherwise all running sequences decode.
+11. Classes. Class 0 comes first: the waiting requests are ordered by class, then by
+    submission. Running requests are not preempted for a higher class.
+12. Shedding. A request is refused on arrival when the tokens that wait for prefill at its
+    replica and its own would be more than its class allows.
+13. Ties between replicas go to the lowest index (join-shortest-queue, least-kv) or to the
+    first draw (power of two).
 """
 
 from __future__ import annotations
@@ -61,19 +68,42 @@ class SequenceView(Protocol):
         """Cache blocks held."""
 
 
+PREEMPTIONS: Final = ("recompute", "swap")
+MAX_CLASSES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRule:
+    """What a class of requests is promised and allowed (rules 11 and 12).
+
+    Attributes:
+        max_queue_tokens: prefill tokens that may wait at a replica when one of the class
+            comes, its own included; None for any.
+        slo_ttft_s, slo_tpot_s: what counts as served in time; None for any.
+    """
+
+    max_queue_tokens: int | None = None
+    slo_ttft_s: float | None = None
+    slo_tpot_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class BatchRules:
     """How a replica forms its steps. Defaults: vLLM's API server on an 80 GB Hopper GPU.
 
     Attributes:
-        batcher: `chunked-prefill` or `prefill-priority` (rules 8 and 9).
+        batcher: `chunked-prefill`, `prefill-priority` or `decode-priority` (rules 8 to 10).
         max_num_seqs: most requests in one step.
         max_num_batched_tokens: token budget of a step.
         block_size_tokens: tokens in a cache block.
         watermark_frac: share of the blocks that admission leaves free.
+        preemption: `recompute` or `swap` (rule 7).
+        swap_s_per_block, swap_j_per_block: what moving a block to or from the host adds to
+            the time and energy of a step.
+        classes: first come first; at most four.
 
     Raises:
-        InputError: a value out of range; UnknownNameError: no such batcher.
+        InputError: a value out of range; UnknownNameError: no such batcher or preemption.
     """
 
     batcher: str = "chunked-prefill"
@@ -81,8 +111,18 @@ class BatchRules:
     max_num_batched_tokens: int = 8192
     block_size_tokens: int = 16
     watermark_frac: float = 0.01
+    preemption: str = "recompute"
+    swap_s_per_block: float = 0.0
+    swap_j_per_block: float = 0.0
+    classes: tuple[ClassRule, ...] = (ClassRule(),)
 
     def __post_init__(self) -> None:
+        if self.preemption not in PREEMPTIONS:
+            raise UnknownNameError("preemption", self.preemption, PREEMPTIONS, path="preemption")
+        if not 1 <= len(self.classes) <= MAX_CLASSES:
+            raise InputError(f"{len(self.classes)} classes, must be 1 to {MAX_CLASSES}")
+        if not (self.swap_s_per_block >= 0 and self.swap_j_per_block >= 0):
+            raise InputError("swap_s_per_block and swap_j_per_block must be at least 0")
         if self.batcher not in BATCHERS:
             raise UnknownNameError("batcher", self.batcher, BATCHERS, path="batcher")
         for name in ("max_num_seqs", "max_num_batched_tokens", "block_size_tokens"):
@@ -168,6 +208,12 @@ def admits(target: int, free_blocks: int, limits: Limits) -> bool:
     return blocks_for(target, limits.block_size) <= free_blocks - limits.watermark_blocks
 
 
+def over_queue(queued_tokens: int, left_tokens: int, rule: ClassRule) -> bool:
+    """Whether a request is shed (rule 12)."""
+    most = rule.max_queue_tokens
+    return most is not None and queued_tokens + left_tokens > most
+
+
 # --- batcher -------------------------------------------------------------------------------
 
 
@@ -222,9 +268,24 @@ def prefill_priority(
     return StepPlan(run_tokens, preempted)
 
 
+def decode_priority(
+    running: Sequence[SequenceView],
+    waiting: Sequence[SequenceView],
+    free_blocks: int,
+    limits: Limits,
+) -> StepPlan:
+    """Decode until all are done, then the next prompts (rule 10)."""
+    if not running:
+        admitted = _admit(waiting, limits.max_tokens, limits.max_seqs, free_blocks, limits)
+        return StepPlan(admit_tokens=admitted)
+    run_tokens, preempted, _ = _continue_running(running, free_blocks, limits)
+    return StepPlan(run_tokens, preempted)
+
+
 BATCHERS: Final[Mapping[str, Batcher]] = {
     "chunked-prefill": chunked_prefill,
     "prefill-priority": prefill_priority,
+    "decode-priority": decode_priority,
 }
 
 
@@ -256,11 +317,12 @@ def _admit(
     """First chunks of the waiting sequences that enter, oldest first (rule 6)."""
     tokens: list[int] = []
     while len(tokens) < min(len(waiting), slots) and budget > 0:
-        target = waiting[len(tokens)].target
-        if not admits(target, free, limits) or (target > budget and not limits.chunked):
+        target, cached = waiting[len(tokens)].target, waiting[len(tokens)].cached
+        left = target - cached
+        if not admits(target, free, limits) or (left > budget and not limits.chunked):
             break
-        new = min(target, budget)
-        free -= blocks_for(new, limits.block_size)
+        new = min(left, budget)
+        free -= blocks_for(cached + new, limits.block_size)
         budget -= new
         tokens.append(new)
     return tuple(tokens)
@@ -277,11 +339,15 @@ class RouterView:
         loads: requests waiting or running at each replica, shape (n_replicas,).
         sequence: how many requests were routed before this one.
         draw: two uniform numbers in [0, 1) that belong to this request.
+        cached: tokens that the running requests of each replica have in the cache.
+        session: number that all requests of a session share.
     """
 
     loads: Sequence[int]
     sequence: int
     draw: tuple[float, float]
+    cached: Callable[[], Sequence[int]] = tuple
+    session: int = 0
 
 
 Router = Callable[[RouterView], int]
@@ -309,10 +375,29 @@ def power_of_two(view: RouterView) -> int:
     return second if view.loads[second] < view.loads[first] else first
 
 
+def at_random(view: RouterView) -> int:
+    """Any replica, by the first draw."""
+    return int(view.draw[0] * len(view.loads))
+
+
+def least_kv(view: RouterView) -> int:
+    """The replica with the fewest cached tokens; the lowest index on a tie."""
+    cached = view.cached()
+    return min(range(len(cached)), key=cached.__getitem__)
+
+
+def session_sticky(view: RouterView) -> int:
+    """All requests of a session go to the same replica."""
+    return view.session % len(view.loads)
+
+
 ROUTERS: Final[Mapping[str, Router]] = {
     "round-robin": round_robin,
     "join-shortest-queue": join_shortest_queue,
     "power-of-two": power_of_two,
+    "random": at_random,
+    "least-kv": least_kv,
+    "session-sticky": session_sticky,
 }
 
 

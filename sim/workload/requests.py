@@ -26,12 +26,16 @@ class Request:
         arrival_ps: simulation clock.
         input_tokens: prompt length, at least 1.
         output_tokens: tokens it generates, at least 1.
+        priority: its class, 0 comes first.
+        session: number that the requests of a session share, at least 0.
     """
 
     request_id: int
     arrival_ps: int
     input_tokens: int
     output_tokens: int
+    priority: int = 0
+    session: int = 0
 
     def __post_init__(self) -> None:
         if self.input_tokens < 1 or self.output_tokens < 1:
@@ -49,14 +53,17 @@ class RequestTable:
         arrival_ps: shape (n,), not decreasing.
         input_tokens: shape (n,), at least 1.
         output_tokens: shape (n,), at least 1.
+        priority, session: shape (n,), or None for all 0.
     """
 
     arrival_ps: IntArray
     input_tokens: IntArray
     output_tokens: IntArray
+    priority: IntArray | None = None
+    session: IntArray | None = None
 
     def __post_init__(self) -> None:
-        shapes = {self.arrival_ps.shape, self.input_tokens.shape, self.output_tokens.shape}
+        shapes = {column.shape for column in self.columns}
         if len(shapes) != 1:
             raise InputError(f"columns of a request table differ in shape: {sorted(shapes)}")
         if np.any(np.diff(self.arrival_ps) < 0):
@@ -65,9 +72,15 @@ class RequestTable:
     def __len__(self) -> int:
         return len(self.arrival_ps)
 
+    @property
+    def columns(self) -> tuple[IntArray, ...]:
+        """Arrival, input, output, priority and session."""
+        none = np.zeros(len(self.arrival_ps), dtype=np.int64)
+        rest = (none if column is None else column for column in (self.priority, self.session))
+        return (self.arrival_ps, self.input_tokens, self.output_tokens, *rest)
+
     def __iter__(self) -> Iterator[Request]:
-        columns = (self.arrival_ps, self.input_tokens, self.output_tokens)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
+        rows = zip(*(column.tolist() for column in self.columns), strict=True)
         for request_id, row in enumerate(rows):
             yield Request(request_id, *row)
 
@@ -87,7 +100,7 @@ def thin_requests(
         raise InputError(f"keep_frac = {keep_frac}, must be in [0, 1]", path="keep_frac")
     keep = rng.random(len(table)) < keep_frac
     keep &= table.arrival_ps < round(horizon_s * PS_PER_S)
-    return RequestTable(table.arrival_ps[keep], table.input_tokens[keep], table.output_tokens[keep])
+    return RequestTable(*(column[keep] for column in table.columns))
 
 
 def draw_requests(

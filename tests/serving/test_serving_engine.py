@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_helpers import MS, rules, world
+from serving_helpers import MS, World, rules, world
+from simpy.events import Event
 from test_serving_properties import batch_rules, workloads
 
+from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.compiled import CompiledReplicas, Watch
 from sim.cluster.serving.coster import LinearCoster
 from sim.cluster.serving.kernels import layout as at
-from sim.control.serving import ROUTERS, BatchRules
+from sim.control.serving import ROUTERS, BatchRules, ClassRule
 from sim.cost.tables import StepTables, TableCoster, build_tables
 from sim.errors import InputError
 from sim.randomness import stream
@@ -25,8 +30,6 @@ TICKS = build_tables(LinearCoster(0.001, kv_capacity_tokens=1000), 64, 512)
 
 def bent(cache: int, *, ticks: bool) -> StepTables:
     """Tables with segments at mean contexts of 10 and 30 tokens, or without any slope."""
-    from dataclasses import replace
-
     if ticks:
         return replace(TICKS, kv_capacity_tokens=cache)
     base, slope = np.repeat(TABLES.base, 3, axis=2), np.repeat(TABLES.slope, 3, axis=2)
@@ -38,47 +41,92 @@ def bent(cache: int, *, ticks: bool) -> StepTables:
 
 
 def table_of(requests: list[Request]) -> RequestTable:
-    rows = np.array([(r.arrival_ps, r.input_tokens, r.output_tokens) for r in requests])
+    rows = np.array(
+        [(r.arrival_ps, r.input_tokens, r.output_tokens, r.priority, r.session) for r in requests]
+    )
     return RequestTable(*(np.ascontiguousarray(column) for column in rows.T))
+
+
+@st.composite
+def classes(draw: st.DrawFn) -> tuple[ClassRule, ...]:
+    """One to four classes, some of which shed."""
+    most = st.one_of(st.none(), st.integers(1, 200))
+    return tuple(ClassRule(m) for m in draw(st.lists(most, min_size=1, max_size=4)))
+
+
+def dealt(requests: list[Request], kinds: int, seed: int) -> list[Request]:
+    """The requests with a class and a session each."""
+    rng = np.random.default_rng(seed)
+    return [
+        replace(r, priority=int(rng.integers(kinds)), session=int(rng.integers(100)))
+        for r in requests
+    ]
+
+
+def slower(tables: StepTables) -> StepTables:
+    """The same work at a lower clock."""
+    base, token = tables.base.copy(), tables.token.copy()
+    base[:2, 1:] = base[:2, 1:] * 3 // 2
+    token[0, 1:] += 10**8
+    return replace(tables, base=base, token=token)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     workloads,
     batch_rules(),
+    classes(),
     st.integers(32, 400),
     st.integers(1, 3),
     st.sampled_from(sorted(ROUTERS)),
     st.booleans(),
+    st.booleans(),
 )
 def test_both_engines_tell_the_same(
-    requests: list[Request], how: BatchRules, cache: int, replicas: int, route: str, ticks: bool
+    requests: list[Request],
+    how: BatchRules,
+    kinds: tuple[ClassRule, ...],
+    cache: int,
+    replicas: int,
+    route: str,
+    ticks: bool,
+    capped: bool,
 ) -> None:
-    """Times, counts and drops exactly; energy to 1e-9, also in the middle of a run."""
-    tables = bent(cache, ticks=ticks)
+    """Times, counts and drops exactly; energy to 1e-9, also in the middle of a run.
+
+    In the middle, and half of the time at once with an arrival, the clock may change.
+    """
+    tables, how = bent(cache, ticks=ticks), replace(how, classes=kinds)
+    requests = dealt(requests, len(kinds), cache)
     slow = world(requests, TableCoster(tables), how, replicas, ROUTERS[route])
     fast = CompiledReplicas(tables, how, replicas, route, Watch(log=True, bin_s=0.01, bins=40))
     draws = stream(7, "router").random((len(requests), 2))
-    middle_ps = requests[len(requests) // 2].arrival_ps + 5 * MS // 2
+    middle_ps = max(1, requests[len(requests) // 2].arrival_ps + (5 * MS // 2 if ticks else 0))
     end_ps = requests[-1].arrival_ps + 10_000 * MS
     table, done = table_of(requests), 0
+    if capped:
+        slow.env.process(change_later(slow, middle_ps, slower(tables)))
     for until_ps in (middle_ps, end_ps):
         slow.run(until_ps)
         done = fast.bring(table, draws, until_ps, done)
         totals = fast.totals(until_ps)
         metered_j = sum(meter.at(until_ps) for meter in slow.meters)
-        assert totals.energy_j == pytest.approx(metered_j, rel=1e-9)
-        assert fast.cell.load.tolist() == [replica.load for replica in slow.replicas]
+        assert totals.energy_j == pytest.approx(metered_j, rel=1e-9, abs=1e-8)
+        if ticks or until_ps == end_ps:  # else steps may end then, which one has seen
+            assert fast.cell.load.tolist() == [replica.load for replica in slow.replicas]
         fast.check_laws(until_ps)
+        if capped and until_ps == middle_ps:
+            fast.set_costs(slower(tables), until_ps)
     assert done == len(requests)
     counter = slow.counter
-    assert (totals.arrived, totals.dropped, totals.completed, totals.preempted, totals.steps) == (
+    assert (totals.arrived, totals.completed, totals.preempted, totals.steps) == (
         counter.arrived,
-        counter.dropped,
         counter.completed,
         counter.preempted,
         counter.steps,
     )
+    assert totals.swapped_blocks == sum(replica.swapped_blocks for replica in slow.replicas)
+    assert refused(fast) == sorted((d.request.request_id, d.reason) for d in slow.log.dropped)
     assert told(fast) == [
         (
             record.request.request_id,
@@ -91,6 +139,23 @@ def test_both_engines_tell_the_same(
         )
         for record in sorted(slow.log.completed, key=lambda r: r.request.request_id)
     ]
+
+
+def change_later(slow: World, time_ps: int, tables: StepTables) -> Generator[Event, None, None]:
+    """Change the clock of all reference replicas ahead of what begins at an instant."""
+    yield At(slow.env, Phase.STEP_END, time_ps)
+    for replica in slow.replicas:
+        replica.set_coster(TableCoster(tables))
+
+
+REASONS = {at.TOO_LONG: "exceeds-kv-cache", at.OVER_BUDGET: "exceeds-token-budget"}
+
+
+def refused(fast: CompiledReplicas) -> list[tuple[int, str]]:
+    """Numbers and reasons of the requests that were refused."""
+    log = fast.log()
+    rows = log[log[:, at.L_REASON] != at.SERVED][:, [at.L_ID, at.L_REASON]].tolist()
+    return sorted((row, REASONS.get(why, "queue-full")) for row, why in rows)
 
 
 def told(fast: CompiledReplicas) -> list[tuple[int, ...]]:

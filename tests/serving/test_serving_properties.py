@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from serving_helpers import MS, World, requests, rules, world
 
 from sim.cluster.serving.coster import LinearCoster
-from sim.control.serving import BATCHERS, ROUTERS, BatchRules, blocks_for
+from sim.control.serving import BATCHERS, PREEMPTIONS, ROUTERS, BatchRules, blocks_for
 from sim.workload.requests import Request
 
 workloads = st.lists(
@@ -38,6 +38,9 @@ def batch_rules(draw: st.DrawFn) -> BatchRules:
         max_num_batched_tokens=draw(st.integers(max(seqs, 8), 128)),
         block_size_tokens=draw(st.sampled_from([1, 2, 5, 16])),
         watermark_frac=draw(st.sampled_from([0.0, 0.01, 0.2])),
+        preemption=draw(st.sampled_from(PREEMPTIONS)),
+        swap_s_per_block=draw(st.sampled_from([0.0, 1.5e-5])),
+        swap_j_per_block=0.25,
     )
 
 

@@ -27,7 +27,7 @@ from sim.cluster.serving.kernels.power import cut, flush
 from sim.control.serving import BatchRules, replica_limits
 from sim.cost.tables import ENERGY, FLOPS, HBM, NJ_PER_J, TIME, StepTables
 from sim.errors import InputError, LawViolation, UnknownNameError
-from sim.units import PS_PER_S, to_s
+from sim.units import PS_PER_S, to_ps, to_s
 from sim.workload.requests import RequestTable
 
 IntArray = NDArray[np.int64]
@@ -370,6 +370,7 @@ def arrival_rows(requests: RequestTable) -> IntArray:
     rows[:, at.A_TIME] = requests.arrival_ps
     rows[:, at.A_INPUT] = requests.input_tokens
     rows[:, at.A_OUTPUT] = requests.output_tokens
+    rows[:, at.A_CLASS], rows[:, at.A_KEY] = requests.columns[3], requests.columns[4]
     return rows
 
 
@@ -389,7 +390,10 @@ def limits_row(fleet: CompiledReplicas, rules: BatchRules, replicas: int, router
     row[at.WATERMARK], row[at.ROUTER] = own.watermark_blocks, ROUTER_CODES[router]
     row[at.START_PS], row[at.END_PS] = watch.window_ps
     row[at.BIN_PS], row[at.UP] = round(watch.bin_s * PS_PER_S), replicas
-    row[at.USED_CLASSES] = 1
+    row[at.USED_CLASSES] = len(rules.classes)
+    row[at.SWAP] = int(rules.preemption == "swap")
+    row[at.SWAP_PS] = to_ps(rules.swap_s_per_block)
+    row[at.SWAP_NJ] = round(rules.swap_j_per_block * NJ_PER_J)
     row[at.LOG_ROOM] = LOG_ROWS - own.max_seqs - 1 if watch.log else at.NEVER
     return row
 
@@ -420,7 +424,7 @@ def _prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray]:
     return np.stack(pairs, axis=2), token, np.array(parts, dtype=np.int64)
 
 
-def _cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch) -> at.Cell:  # noqa: ARG001
+def _cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch) -> at.Cell:
     def zeros(*shape: int) -> IntArray:
         return np.zeros(shape, dtype=np.int64)
 
@@ -428,7 +432,7 @@ def _cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch)
     rep = zeros(replicas, at.REP_COLUMNS)
     rep[:, [at.PART, *range(at.HEAD, at.TAIL + at.CLASSES)]] = -1
     rep[:, at.BIN_END] = limits[at.BIN_PS] if watch.bins > 1 else at.NEVER
-    bounds = np.full((at.CLASSES, 3), at.NEVER, dtype=np.int64)
+    bounds = _class_bounds(rules)
     price, token, part = _prices(tables)
     return at.Cell(
         rep=rep,
@@ -455,6 +459,19 @@ def _cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch)
         part=part,
         log=zeros(LOG_ROWS if watch.log else 0, at.LOG_COLUMNS),
     )
+
+
+def _class_bounds(rules: BatchRules) -> IntArray:
+    """The kernels' `rules`."""
+    bounds = np.full((at.CLASSES, 3), at.NEVER, dtype=np.int64)
+    for row, rule in zip(bounds, rules.classes, strict=False):
+        if rule.max_queue_tokens is not None:
+            row[at.QUEUE_TOKENS] = rule.max_queue_tokens
+        if rule.slo_ttft_s is not None:
+            row[at.SLO_TTFT_PS] = to_ps(rule.slo_ttft_s)
+        if rule.slo_tpot_s is not None:
+            row[at.SLO_TPOT_PS] = to_ps(rule.slo_tpot_s)
+    return bounds
 
 
 def _rows(begin: int, count: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""Compiling: two decorators, so that all kernels are built alike, and one store.
+"""Compiling: three decorators, so that all kernels are built alike, and one store.
 
 Kernels only borrow arrays that Python holds for the whole call, so counting references to
 them (an atomic operation at each hand-over, half of the time in a first version) is turned
@@ -28,6 +28,13 @@ def compiled(function: Function) -> Function:
     dispatcher = build(cache=True, error_model="numpy", nogil=True, _nrt=False)(function)
     dispatcher._cache._cache_file._source_stamp = source_stamp()  # noqa: SLF001
     return cast("Function", dispatcher)
+
+
+def internal(function: Function) -> Function:
+    """Compile for other kernels only."""
+    build: Any = njit
+    wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast("Function", build(error_model="numpy", _nrt=False, **wrappers)(function))
 
 
 def inlined(function: Function) -> Function:

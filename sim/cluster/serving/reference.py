@@ -27,8 +27,8 @@ Where it differs from vLLM:
 - output lengths are known, and used for one purpose: a request that can never fit is
   dropped on arrival (rule 5). vLLM caps all requests by `max_model_len` instead;
 - the watermark also holds when nothing runs, in both modes;
-- no prefix caching, speculative or structured decoding, LoRA, priorities, swapping to host
-  memory, or pipelined (asynchronous) scheduling: a step is planned when the last has ended;
+- no speculative or structured decoding, LoRA, or pipelined (asynchronous) scheduling: a
+  step is planned when the last has ended;
 - `long_prefill_token_threshold` is off; one request is in partial prefill at most;
 - V0's block manager asks for a spare block for each decoding sequence in some versions;
   here a sequence asks for a block when its tokens need one;
@@ -53,11 +53,21 @@ from sim.cluster.serving.records import (
     UnfinishedRecord,
 )
 from sim.cluster.serving.request_cost import own_prices
-from sim.cluster.serving.sequence import Sequence, Step, begin_step
-from sim.control.serving import BATCHERS, BatchRules, StepPlan, drop_reason, replica_limits
+from sim.cluster.serving.sequence import Extra, Sequence, Step, begin_step
+from sim.control.serving import (
+    BATCHERS,
+    BatchRules,
+    StepPlan,
+    blocks_for,
+    drop_reason,
+    over_queue,
+    replica_limits,
+)
 from sim.signals import StepSignal
-from sim.units import to_s
+from sim.units import to_ps, to_s
 from sim.workload.requests import Request
+
+QUEUE_FULL = "queue-full"
 
 
 class ReferenceReplica:
@@ -76,6 +86,7 @@ class ReferenceReplica:
         running_requests, waiting_requests, kv_blocks: signals.
         running, waiting: sequences, oldest first.
         free_blocks: cache blocks nobody holds.
+        swapped_blocks: blocks moved to and from the host so far.
         step: the step under way, or None.
 
     Raises:
@@ -100,12 +111,15 @@ class ReferenceReplica:
         self.running: list[Sequence] = []
         self.waiting: deque[Sequence] = deque()
         self.free_blocks = self.limits.total_blocks
+        self.swapped_blocks = 0
         self.step: Step | None = None
         now_ps = int(env.now)
         self.power_w = StepSignal(f"{name}.chip_w", coster.idle_power_w, now_ps)
         self.running_requests = StepSignal(f"{name}.running_requests", 0, now_ps)
         self.waiting_requests = StepSignal(f"{name}.waiting_requests", 0, now_ps)
         self.kv_blocks = StepSignal(f"{name}.kv_blocks", 0, now_ps)
+        self.rules = rules
+        self._swaps = rules.preemption == "swap"
         self._batcher = BATCHERS[rules.batcher]
         self._own = own_prices(coster)
         self._idle_ps = 0
@@ -148,18 +162,37 @@ class ReferenceReplica:
         """Requests in the system, oldest first."""
         return [s.unfinished(self.index) for s in (*self.running, *self.waiting)]
 
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens that the running requests have in the cache."""
+        return sum(sequence.cached for sequence in self.running)
+
     def submit(self, request: Request) -> None:
-        """Take a request, or drop it when it can never fit (rule 5)."""
+        """Take a request, or refuse it (rules 5 and 12)."""
         self.events.arrived.emit(self._event(request))
-        reason = drop_reason(request.input_tokens, request.output_tokens, self.limits)
+        reason = self._refusal(request)
         if reason:
             drop = DropRecord(request, self.index, int(self.env.now), reason)
             self.events.dropped.emit(drop)
             return
-        self.waiting.append(Sequence(request))
+        self._enqueue(Sequence(request), first=False)
         self._publish()
         if self._wake is not None and not self._wake.triggered:
             self._wake.succeed()
+
+    def _refusal(self, request: Request) -> str | None:
+        reason = drop_reason(request.input_tokens, request.output_tokens, self.limits)
+        if reason:
+            return reason
+        queued = sum(sequence.target - sequence.cached for sequence in self.waiting)
+        rule = self.rules.classes[request.priority]
+        return QUEUE_FULL if over_queue(queued, request.input_tokens, rule) else None
+
+    def _enqueue(self, sequence: Sequence, *, first: bool) -> None:
+        """Put a sequence at the head or the end of its class's queue (rule 11)."""
+        own = sequence.request.priority
+        ahead = sum(other.request.priority < own + (not first) for other in self.waiting)
+        self.waiting.insert(ahead, sequence)
 
     def serve_requests(self) -> Generator[Event, None, None]:
         """Step while there is work, sleep until the next request otherwise."""
@@ -186,33 +219,47 @@ class ReferenceReplica:
     def _begin_step(self) -> Step:
         """Plan the step, move sequences and blocks, and switch the power."""
         plan = self._batcher(self.running, self.waiting, self.free_blocks, self.limits)
-        self._preempt(plan.preempted)
-        batch = self._take_blocks(plan)
-        step = begin_step(batch, self.coster, self._own, int(self.env.now))
+        moved = self._preempt(plan.preempted)
+        batch, entered = self._take_blocks(plan)
+        extra = self._swap_cost(moved + entered)
+        step = begin_step(batch, self.coster, self._own, int(self.env.now), extra)
         self.power_w.set(step.start_ps, step.power_w)
         self._publish()
         return step
 
-    def _preempt(self, count: int) -> None:
+    def _preempt(self, count: int) -> int:
+        """Evict the newest (rule 7); returns the blocks swapped out."""
+        moved = 0
         for _ in range(count):
             sequence = self.running.pop()
-            self.free_blocks += sequence.lose_cache()
-            self.waiting.appendleft(sequence)
+            freed = sequence.swap_out() if self._swaps else sequence.lose_cache()
+            self.free_blocks += freed
+            moved += freed if self._swaps else 0
+            self._enqueue(sequence, first=True)
             self.events.preempted.emit(self._event(sequence.request))
+        return moved
 
-    def _take_blocks(self, plan: StepPlan) -> list[tuple[Sequence, int]]:
-        """The sequences of the step with their new tokens; admitted ones enter `running`."""
+    def _swap_cost(self, blocks: int) -> Extra:
+        self.swapped_blocks += blocks
+        rules = self.rules
+        return Extra(to_ps(rules.swap_s_per_block) * blocks, rules.swap_j_per_block * blocks)
+
+    def _take_blocks(self, plan: StepPlan) -> tuple[list[tuple[Sequence, int]], int]:
+        """The step's sequences with their new tokens, admitted ones last; blocks swapped in."""
         batch = list(zip(self.running, plan.run_tokens, strict=False))
+        entered = 0
         for new in plan.admit_tokens:
             sequence = self.waiting.popleft()
             self.running.append(sequence)
             batch.append((sequence, new))
+            if self._swaps:
+                entered += blocks_for(sequence.cached, self.limits.block_size)
             if sequence.start_ps is None:
                 sequence.start_ps = int(self.env.now)
                 self.events.started.emit(self._event(sequence.request))
         for sequence, new in batch:
             self.free_blocks -= sequence.grow(new, self.limits.block_size)
-        return batch
+        return batch, entered
 
     def _end_step(self, step: Step) -> None:
         """Give out tokens and shares; release what is complete."""

@@ -46,9 +46,13 @@ class RoutedReplicas:
         """Hand a request to the replica that the router picks."""
         first, second = self._rng.random(2).tolist()
         loads = [replica.load for replica in self.replicas]
-        index = self._route(RouterView(loads, self._routed, (first, second)))
+        view = RouterView(loads, self._routed, (first, second), self._cached, request.session)
+        index = self._route(view)
         self._routed += 1
         self.replicas[index].submit(request)
+
+    def _cached(self) -> list[int]:
+        return [replica.cached_tokens for replica in self.replicas]
 
 
 class AdmissionGate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sim.cluster.serving.coster import PrefillChunk, StepCoster, step_duration_ps
 from sim.cluster.serving.records import RequestCost, RequestRecord, UnfinishedRecord
@@ -86,10 +86,14 @@ class Sequence:
         return token
 
     def lose_cache(self) -> int:
-        """Be preempted (rule 7); returns the blocks set free."""
+        """Be preempted (rule 7) by recompute; returns the blocks set free."""
         self.discarded += self.cached
-        self.preemptions += 1
         self.cached = 0
+        return self.swap_out()
+
+    def swap_out(self) -> int:
+        """Be preempted (rule 7), cached tokens kept elsewhere; returns the blocks set free."""
+        self.preemptions += 1
         self.target = self.request.input_tokens + self.generated
         return self.release()
 
@@ -157,8 +161,20 @@ class Step:
         return self.cost.energy_j / to_s(self.duration_ps)
 
 
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What moving cache blocks adds to a step."""
+
+    time_ps: int = 0
+    energy_j: float = 0.0
+
+
 def begin_step(
-    batch: list[tuple[Sequence, int]], coster: StepCoster, own: OwnPrices, now_ps: int
+    batch: list[tuple[Sequence, int]],
+    coster: StepCoster,
+    own: OwnPrices,
+    now_ps: int,
+    extra: Extra,
 ) -> Step:
     """Cost a step and fix how it will be divided.
 
@@ -167,16 +183,21 @@ def begin_step(
         coster: what a step costs.
         own: prices of the parts that belong to one sequence.
         now_ps: the step begins.
+        extra: added to its cost.
     """
     decode = tuple([sequence.cached for sequence, _ in batch if sequence.decoding])
     prefill = tuple([(new, sequence.cached) for sequence, new in batch if not sequence.decoding])
     cost = coster.cost(prefill, decode)
+    duration_ps = step_duration_ps(cost) + extra.time_ps
+    if extra.time_ps or extra.energy_j:
+        time_s, energy_j = to_s(duration_ps), cost.energy_j + extra.energy_j
+        cost = replace(cost, time_s=time_s, energy_j=energy_j)
     return Step(
         batch=batch,
         prefill=prefill,
         decode_contexts=decode,
         cost=cost,
         start_ps=now_ps,
-        duration_ps=step_duration_ps(cost),
+        duration_ps=duration_ps,
         prices=step_prices(cost, prefill, decode, own),
     )

@@ -175,7 +175,7 @@ def plan(c: Cell, r: int, now: int) -> int:
 def price(c: Cell, r: int, swapped: int) -> int:
     """Time and energy of the first step, and their slopes; returns the segment's end."""
     rep, d, cached, segment = c.rep, c.rep[r, DECODES], c.rep[r, S], 0
-    t1, cd, e1, ce, stop = swapped * c.limits[SWAP_PS], 0, swapped * c.limits[SWAP_NJ], 0, 0
+    t1, cd, e1, ce, stop = 0, 0, 0, 0, 0
     if d > 0:
         segments = c.edge.shape[0]
         while segment + 1 < segments and c.edge[segment + 1] * d <= cached:
@@ -194,7 +194,9 @@ def price(c: Cell, r: int, swapped: int) -> int:
         e1 += c.token[d + new, 1] + part[3] * (d + count) + part[4] * pairs + part[5] * reads
         t1 -= c.price[d, 0, 0]
         e1 -= c.price[d, 0, 2]
-    rep[r, SEG], rep[r, T1], rep[r, E1] = segment, max(t1, 1), e1
+    rep[r, SEG] = segment
+    rep[r, T1] = max(t1, 1) + swapped * c.limits[SWAP_PS]
+    rep[r, E1] = e1 + swapped * c.limits[SWAP_NJ]
     rep[r, CD], rep[r, CE] = cd * d, ce * d
     return stop
 

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-from sim.cluster.serving.jit import compiled, inlined
+from sim.cluster.serving.jit import inlined, internal
 from sim.cluster.serving.kernels.layout import (
     BLOCK,
     CLOCK,
@@ -46,7 +46,7 @@ def ceil_div(tokens: int, block: int) -> int:
     return (tokens + block - 1) // block
 
 
-@compiled
+@internal
 def held(c: Cell, r: int) -> int:
     """Blocks of the decoding sequences: the sum of ceil(cached / block)."""
     block = c.limits[BLOCK]
@@ -57,7 +57,7 @@ def held(c: Cell, r: int) -> int:
     return rest // block
 
 
-@compiled
+@internal
 def free_after(c: Cell, r: int) -> int:
     """Blocks left when the running ones and the chunks taken so far have their blocks."""
     rep, pool, block = c.rep, c.pool, c.limits[BLOCK]
@@ -74,7 +74,7 @@ def free_after(c: Cell, r: int) -> int:
     return free
 
 
-@compiled
+@internal
 def steps_that_fit(c: Cell, r: int, most: int, d: int) -> int:
     """Decode steps until the cache is full, at most `most`; the next one fits."""
     block = c.limits[BLOCK]
@@ -92,7 +92,7 @@ def steps_that_fit(c: Cell, r: int, most: int, d: int) -> int:
     return max(1, min(most, steps))
 
 
-@compiled
+@internal
 def preempt(c: Cell, r: int) -> int:
     """Evict the newest until what the kept ones need next is free.
 
@@ -123,7 +123,7 @@ def preempt(c: Cell, r: int) -> int:
     return swapped
 
 
-@compiled
+@internal
 def _newest(c: Cell, r: int) -> int:
     """Place in `run` of the decoding sequence that was admitted last."""
     best = 0
@@ -133,7 +133,7 @@ def _newest(c: Cell, r: int) -> int:
     return best
 
 
-@compiled
+@internal
 def _evict(c: Cell, r: int) -> int:
     """The newest running sequence gives its blocks back; returns how many were swapped."""
     rep, pool, block = c.rep, c.pool, c.limits[BLOCK]
@@ -157,7 +157,7 @@ def _evict(c: Cell, r: int) -> int:
     return ceil_div(kept, block)
 
 
-@compiled
+@internal
 def _leave(c: Cell, r: int, place: int) -> tuple[int, int]:
     """Take a decoding sequence out of the batch: (its row, tokens it had cached)."""
     rep, pool, block, clock = c.rep, c.pool, c.limits[BLOCK], c.rep[r, CLOCK]

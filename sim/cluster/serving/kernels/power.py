@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.cluster.serving.jit import compiled, inlined
+from sim.cluster.serving.jit import compiled, inlined, internal
 from sim.cluster.serving.kernels.layout import (
     AT,
     BIN,
@@ -31,7 +31,7 @@ def tri(k: int) -> int:
     return k * (k - 1) >> 1
 
 
-@compiled
+@internal
 def steps_until(first_ps: int, more_ps: int, span_ps: int) -> int:
     """Fewest steps that last `span_ps` or longer; step j lasts first + (j - 1) more."""
     half = 0.5 * more_ps
@@ -45,7 +45,7 @@ def steps_until(first_ps: int, more_ps: int, span_ps: int) -> int:
     return m
 
 
-@compiled
+@internal
 def energy_by(c: Cell, r: int, time_ps: int) -> int:
     """Energy (nJ) of the turn under way from its begin to an instant inside it.
 
@@ -59,7 +59,7 @@ def energy_by(c: Cell, r: int, time_ps: int) -> int:
     return whole * e1 + ce * (whole * (whole - 1) >> 1) + part
 
 
-@compiled
+@internal
 def spread(c: Cell, r: int, until_ps: int, energy_nj: int) -> None:
     """Add a turn's energy and time up to an instant that lies beyond the replica's bin."""
     rep, bins = c.rep, c.bins
