@@ -8,10 +8,11 @@ from sim.cluster.training.failures import (
     expected_time_s,
     young_daly_interval_s,
 )
-from sim.cluster.training.job import TrainingJob, slowed
+from sim.cluster.training.job import TrainingJob
 from sim.cluster.training.laws import check_training_laws
 from sim.cluster.training.ledger import Ledger, Pace
 from sim.cluster.training.plan import JobPlan, Maintenance, Pause, Ramps, Stragglers
+from sim.cluster.training.shape import slowed
 
 __all__ = [
     "Cause",

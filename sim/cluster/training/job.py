@@ -14,24 +14,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import numpy as np
 import simpy
 
+from sim.cluster.training.cycle import Cycle
 from sim.cluster.training.failures import Cause, SpareNodes
 from sim.cluster.training.ledger import Ledger, Pace
 from sim.cluster.training.plan import NEVER_PS, JobPlan
-from sim.cost.training import Part, Phase, TrainingStepCost
+from sim.cluster.training.shape import Stair, fit_pause, slowed, stairs
+from sim.cost.training import Phase, TrainingStepCost
 from sim.errors import InputError
 from sim.signals import Hook, StepSignal
 from sim.units import to_ps, to_s
 
 Steps = Generator[simpy.Event, None, None]
 CUT_STEP: Final = "cut step"
-STAIRS: Final = 8
 
 
 class _FailedError(Exception):
@@ -90,6 +91,7 @@ class TrainingJob:
         self._steps_done = 0
         self._walked: list[tuple[float, int]] = []
         self._forward_since_ps: int | None = None
+        self._cycle = Cycle(1, 1, 0.0)
         self._saved = Saved(0, 0)
         self._writing: Saved | None = None
         self._save_clock_ps = 0
@@ -130,7 +132,8 @@ class TrainingJob:
         """Steps of the stretch that passes as one event now, that ended before now."""
         if self._forward_since_ps is None:
             return 0
-        return max(0, self.now_ps - self._forward_since_ps - 1) // self.pace.step_ps
+        gone_ps = max(0, self.now_ps - self._forward_since_ps - 1)
+        return self._cycle.steps_in(gone_ps)
 
     @property
     def pace(self) -> Pace:
@@ -238,9 +241,9 @@ class TrainingJob:
 
     def run_steps(self) -> Steps:
         """Whole steps until something is due, as one stretch; or one step, phase by phase."""
-        count = self._undisturbed_steps()
+        cycle, count = self._undisturbed()
         if count > 1:
-            yield from self.forward(count)
+            yield from self.forward(cycle, count)
         else:
             yield from self.walk_step()
         self.on_step.emit(self.steps_done)
@@ -264,24 +267,40 @@ class TrainingJob:
         pace.steps += 1
         self._steps_done += 1
 
-    def forward(self, count: int) -> Steps:
-        """Several steps at their mean power; an order ends them at the next step's edge."""
-        pace, start_ps = self.pace, self.now_ps
-        self._draw(pace.mean_w)
-        self._forward_since_ps = start_ps
-        self.open_stretch = (CUT_STEP, pace.mean_w, start_ps)
-        end_ps = start_ps + count * pace.step_ps
+    def forward(self, cycle: Cycle, count: int) -> Steps:
+        """Several cycles at their mean power; an order ends them at the next step's edge."""
+        start_ps = self.now_ps
+        self._draw(cycle.mean_w)
+        self._forward_since_ps, self._cycle = start_ps, cycle
+        self.open_stretch = (CUT_STEP, cycle.mean_w, start_ps)
+        end_ps = start_ps + count * cycle.length_ps
         while self.now_ps < end_ps:
             try:
                 yield self.env.timeout(end_ps - self.now_ps)
             except simpy.Interrupt:
                 self._woken = False
-                whole = -((start_ps - self.now_ps) // pace.step_ps)  # rounded up
-                end_ps = start_ps + max(1, whole) * pace.step_ps
-        count = (end_ps - start_ps) // pace.step_ps
+                end_ps = start_ps + cycle.next_edge_ps(self.now_ps - start_ps)
         self._forward_since_ps, self.open_stretch = None, None
-        pace.steps += count
-        self._steps_done += count
+        self._book_cycles(cycle, end_ps - start_ps)
+
+    def _book_cycles(self, cycle: Cycle, passed_ps: int) -> None:
+        """What a stretch of cycles did: whole ones, and the steps of one that an order cut."""
+        pace, first = self.pace, self._steps_done
+        whole, rest_ps = divmod(passed_ps, cycle.length_ps)
+        extra = rest_ps // pace.step_ps
+        pace.steps += whole * cycle.steps + extra
+        self._steps_done += whole * cycle.steps + extra
+        # Power was drawn at the mean of whole cycles; these steps by themselves draw another.
+        self.ledger.passed_j += (cycle.mean_w - pace.mean_w) * to_s(rest_ps)
+        if not cycle.save_ps or not whole:
+            return
+        phase, end_ps = self.plan.checkpoint, self.now_ps - rest_ps
+        self.ledger.add(phase.name, cycle.save_w, whole * cycle.save_ps)
+        for n in range(max(1, whole - 1), whole + 1):
+            at_ps = end_ps - (whole - n) * cycle.length_ps
+            self._count_checkpoint(first + n * cycle.steps, at_ps)
+        self.checkpoints_done += max(0, whole - 2)
+        self._save_clock_ps = end_ps
 
     def write_checkpoint(self, *, whole: bool = False) -> Steps:
         """Save the state while all GPUs wait; what is written beside the steps counts later.
@@ -292,19 +311,21 @@ class TrainingJob:
         phase = self.plan.checkpoint
         power_w = max(phase.gpu_power_w, self._floor_in_force_w())
         yield from self.hold(phase.name, power_w, to_ps(phase.time_s))
-        background_ps = to_ps(self.plan.background_s)
-        if whole and background_ps:
-            yield from self.hold(phase.name, power_w, background_ps)
-            background_ps = 0
-        self._settle_saving()
-        written = Saved(self._steps_done, self.now_ps + background_ps)
-        if background_ps and self._steps_done < self.plan.steps:
-            self._writing = written
-        else:
-            self._saved, self._writing = written, None
+        if whole and self.plan.background_s:
+            yield from self.hold(phase.name, power_w, to_ps(self.plan.background_s))
+        self._count_checkpoint(self._steps_done, self.now_ps, written=whole)
         self._restart_save_clock()
-        self.checkpoints_done += 1
         self.on_checkpoint.emit(self.checkpoints_done)
+
+    def _count_checkpoint(self, steps: int, at_ps: int, *, written: bool = False) -> None:
+        """A checkpoint of so many steps was made; unless `written`, it may still be on its way."""
+        background_ps = 0 if written else to_ps(self.plan.background_s)
+        self._settle_saving(at_ps)
+        if background_ps and steps < self.plan.steps:
+            self._writing = Saved(steps, at_ps + background_ps)
+        else:
+            self._saved, self._writing = Saved(steps, at_ps), None
+        self.checkpoints_done += 1
 
     def stand_still(self, save: bool) -> Steps:
         """Idle until told to go on."""
@@ -375,7 +396,7 @@ class TrainingJob:
         for power_w, ps in self._walked:
             self.ledger.add(CUT_STEP, power_w, ps)
         self._walked.clear()
-        self._settle_saving()
+        self._settle_saving(self.now_ps)
         self._writing = None
         lost = self._steps_done - self._saved.steps
         self.lost_steps += lost
@@ -425,7 +446,7 @@ class TrainingJob:
         """A stretch without work, safe from failures; dummy work keeps the ramp limit in it."""
         down = self._stairs(self._gpu_w(), gpu_power_w)
         up = self._stairs(gpu_power_w, self.pace.mean_w) if rises else []
-        for name, power_w, stair_ps in _fit(what, down, gpu_power_w, up, time_ps):
+        for name, power_w, stair_ps in fit_pause(what, down, gpu_power_w, up, time_ps):
             yield from self.hold(name, power_w, stair_ps, safe=True)
 
     def climb(self, least_s: float = 0.0) -> Steps:
@@ -443,15 +464,8 @@ class TrainingJob:
         self._draw(self.plan.idle_gpu_w)
         self.open_stretch = (what, self.plan.idle_gpu_w, self.now_ps)
 
-    def _stairs(
-        self, start_w: float, end_w: float, least_s: float = 0.0
-    ) -> list[tuple[float, int]]:
-        """(W of a GPU, ps) of a change of power; empty where it may happen at once."""
-        time_s = max(abs(end_w - start_w) / self.plan.ramps.gpu_w_per_s, least_s)
-        if time_s <= 0 or start_w == end_w:
-            return []
-        each_ps = max(1, to_ps(time_s / STAIRS))
-        return [(start_w + (end_w - start_w) * (k + 0.5) / STAIRS, each_ps) for k in range(STAIRS)]
+    def _stairs(self, start_w: float, end_w: float, least_s: float = 0.0) -> list[Stair]:
+        return stairs(start_w, end_w, self.plan.ramps.gpu_w_per_s, least_s)
 
     # Small parts
 
@@ -469,20 +483,45 @@ class TrainingJob:
         self._save_clock_ps = self.now_ps
         self._save_after_ps = to_ps(self.plan.checkpoint_interval_s)
 
-    def _settle_saving(self) -> None:
+    def _settle_saving(self, now_ps: int) -> None:
         """A checkpoint whose writing has ended counts."""
-        if self._writing and self._writing.since_ps <= self.now_ps:
+        if self._writing and self._writing.since_ps <= now_ps:
             self._saved, self._writing = self._writing, None
 
-    def _undisturbed_steps(self) -> int:
-        """Whole steps until the next thing that this job knows of; 0 where each is walked."""
+    def _undisturbed(self) -> tuple[Cycle, int]:
+        """What passes as one event: cycles of steps and a save, or steps; 0 or 1: walk a step."""
+        steps = Cycle(self.pace.step_ps, 1, self.pace.mean_w)
         if self.plan.fidelity == "step" or self._save_first is not None:
-            return 0
-        step_ps, now_ps = self.pace.step_ps, self.now_ps
-        slow_ps = self._straggles_at_ps if self._slow_until_ps is None else self._slow_until_ps
-        noticed_ps = min(self._save_due_ps(), slow_ps, self._maintained_at_ps)
-        until_noticed = max(1, -((now_ps - noticed_ps) // step_ps))  # rounded up
+            return steps, 0
         edge_ps = min(self._fails_at_ps, self.plan.until_ps, self._next_window_ps())
+        slow_ps = self._straggles_at_ps if self._slow_until_ps is None else self._slow_until_ps
+        noticed_ps = min(slow_ps, self._maintained_at_ps)
+        if self.now_ps == self._save_clock_ps:
+            cycle = self._cycle_with_save()
+            count = self._fitting_cycles(cycle, min(edge_ps, noticed_ps))
+            if count > 1:
+                return cycle, count
+        return steps, self._fitting_steps(edge_ps, min(noticed_ps, self._save_due_ps()))
+
+    def _cycle_with_save(self) -> Cycle:
+        """Steps until the next checkpoint is due after the last one, and that checkpoint."""
+        pace, checkpoint = self.pace, self.plan.checkpoint
+        wait_ps = max(self._save_after_ps, to_ps(self.plan.background_s))
+        steps = max(1, -(-wait_ps // pace.step_ps))
+        save_w = max(checkpoint.gpu_power_w, self._floor_in_force_w())
+        return Cycle(pace.step_ps, steps, pace.mean_w, to_ps(checkpoint.time_s), save_w)
+
+    def _fitting_cycles(self, cycle: Cycle, edge_ps: int) -> int:
+        """Whole cycles before anything else happens; the last steps are left to others."""
+        left = self.plan.steps - self._steps_done - 1
+        pauses = [p.every_steps - self._steps_done % p.every_steps - 1 for p in self.plan.pauses]
+        by_time = max(0, edge_ps - self.now_ps - 1) // cycle.length_ps
+        return min(by_time, min(left, *pauses, left) // cycle.steps)
+
+    def _fitting_steps(self, edge_ps: int, noticed_ps: int) -> int:
+        """Whole steps before an edge, and as many as it takes to notice what waits for one."""
+        step_ps, now_ps = self.pace.step_ps, self.now_ps
+        until_noticed = max(1, -((now_ps - noticed_ps) // step_ps))  # rounded up
         left = self.plan.steps - self._steps_done
         pauses = [p.every_steps - self._steps_done % p.every_steps for p in self.plan.pauses]
         return min(until_noticed, left, max(0, edge_ps - now_ps) // step_ps, *pauses)
@@ -570,44 +609,6 @@ class TrainingJob:
             self.open_stretch = None
 
 
-def slowed(cost: TrainingStepCost, slow_frac: float, wait_w: float) -> TrainingStepCost:
-    """A step in which all GPUs wait for one whose pipeline phases take longer by a share."""
-    pipeline_s = sum(p.time_s for p in cost.parts if p.phase == "pipeline")
-    wait = Part("slow node", "pipeline", slow_frac * pipeline_s, wait_w)
-    return replace(cost, parts=(*cost.parts, wait))
-
-
 def _first_save_s(plan: JobPlan) -> float:
     first_s = plan.first_save_after_s
     return plan.checkpoint_interval_s if first_s is None else first_s
-
-
-def _fit(
-    what: str,
-    down: list[tuple[float, int]],
-    flat_w: float,
-    up: list[tuple[float, int]],
-    time_ps: int,
-) -> list[tuple[str, float, int]]:
-    """Stairs down, a flat stretch and stairs up in a given time.
-
-    A pause too short for both goes to the higher of the two at each moment; stairs up that do
-    not fit come after it, and delay the work.
-    """
-    down_ps, up_ps = sum(ps for _, ps in down), sum(ps for _, ps in up)
-    fitting, left_ps = [], time_ps
-    for power_w, ps in down:
-        taken_ps = min(ps, left_ps)
-        fitting.append((what, power_w, taken_ps))
-        left_ps -= taken_ps
-    flat_ps = max(0, time_ps - down_ps - up_ps)
-    if flat_ps:
-        fitting.append((what, flat_w, flat_ps))
-        left_ps -= flat_ps
-    for power_w, ps in up:
-        inside_ps = min(ps, left_ps)
-        fitting += [(what, power_w, inside_ps), ("ramp up", power_w, ps - inside_ps)]
-        left_ps -= inside_ps
-    if left_ps:
-        fitting.append((what, flat_w, left_ps))
-    return [piece for piece in fitting if piece[2]]

@@ -57,10 +57,13 @@ class Ledger:
     Attributes:
         spent_ps: (what, W of a GPU) -> picoseconds.
         paces: whole steps, by cost.
+        passed_j: what a GPU drew more (or less) than its steps in stretches that passed at
+            the mean power of whole cycles and that an order cut within one.
     """
 
     spent_ps: Counter[tuple[str, float]] = field(default_factory=Counter)
     paces: list[Pace] = field(default_factory=list)
+    passed_j: float = 0.0
 
     def add(self, what: str, gpu_power_w: float, time_ps: int) -> None:
         """Book a stretch."""
@@ -91,7 +94,7 @@ class Ledger:
     def energy_j(self) -> float:
         """Chip energy of one GPU."""
         other_j = [to_s(ps) * power_w for (_, power_w), ps in self.spent_ps.items()]
-        return math.fsum([*other_j, *(pace.energy_j() for pace in self.paces)])
+        return math.fsum([self.passed_j, *other_j, *(pace.energy_j() for pace in self.paces)])
 
     def dummy_j(self) -> float:
         """Energy of one GPU's dummy work in steps."""
