@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from sim.errors import InputError
 from sim.grid.network import Network
+from sim.grid.nodal.cases import load_case
 from sim.grid.regions.area_network import us_balancing_areas
 from sim.grid.regions.case import region_case
-from sim.grid.us_states import us_states
+from sim.grid.us_states import resolve_zone, us_states
+from sim.scenario.schema.nodal import NodalGrid
 from sim.scenario.schema.regions import RegionsGrid
 
 if TYPE_CHECKING:
-    from sim.scenario.schema import Scenario, Site
+    from sim.scenario.schema import At, Scenario, Site
 
 EACH: Final = "each"
 
@@ -22,6 +24,34 @@ def network_of(grid: object) -> Network:
     if isinstance(grid, RegionsGrid) and grid.case == "us-balancing-areas":
         return us_balancing_areas()
     return us_states()
+
+
+def resolve_place(at: At, grid: object) -> At:
+    """A zone by its full name, or a bus that the case holds.
+
+    Raises:
+        InputError: a zone on a grid of buses or a bus on one of zones, or it is not there.
+    """
+    if isinstance(grid, NodalGrid):
+        return _resolve_bus(at, grid.case)
+    if at.bus is not None:
+        raise InputError(
+            f"bus {at.bus} on a grid of zones", "give a zone, or grid.kind: nodal", path="at.bus"
+        )
+    try:
+        return at.model_copy(update={"zone": resolve_zone(network_of(grid), at.zone).name})
+    except InputError as error:
+        raise error.at(None, "at.zone") from None
+
+
+def _resolve_bus(at: At, case: str) -> At:
+    if at.bus is None:
+        raise InputError(f"zone {at.zone!r} on a grid of buses", "give a bus", path="at.zone")
+    try:
+        load_case(case).bus_index(at.bus)
+    except InputError as error:
+        raise error.at(None, "at.bus") from None
+    return at
 
 
 def with_copies(scenario: Scenario) -> list[tuple[int, Site]]:

@@ -11,15 +11,11 @@ from pathlib import Path
 
 from sim import arch
 from sim.errors import InputError
-from sim.grid.network import Network
-from sim.grid.us_states import resolve_zone
 from sim.hardware.node import load_node
-from sim.scenario.places import network_of, with_copies
+from sim.scenario.places import resolve_place, with_copies
 from sim.scenario.schema import (
-    At,
     Cluster,
     LayoutSpec,
-    NodalGrid,
     Scenario,
     ServingSpec,
     Site,
@@ -45,37 +41,19 @@ def resolve(scenario: Scenario) -> Scenario:
     Raises:
         InputError: with the dotted path of the field at fault.
     """
-    has_zones = not isinstance(scenario.grid, NodalGrid)
-    sites, network = [], network_of(scenario.grid) if has_zones else None
+    sites = []
     for number, site in with_copies(scenario):
         with within(f"sites[{number}]"):
-            sites.append(_resolve_site(site, network))
+            sites.append(_resolve_site(site, scenario))
     return scenario.model_copy(update={"sites": sites})
 
 
-def _resolve_site(site: Site, network: Network | None) -> Site:
-    at = _resolve_place(site, network)
+def _resolve_site(site: Site, scenario: Scenario) -> Site:
+    at = resolve_place(site.at, scenario.grid)
     workloads = _sized_workloads(site)
     cluster = _resolve_cluster(site.cluster, workloads)
     workloads = _resolve_workloads(workloads, cluster.gpus or 0)
     return site.model_copy(update={"at": at, "cluster": cluster, "workloads": workloads})
-
-
-def _resolve_place(site: Site, network: Network | None) -> At:
-    """A zone by its full name; a bus as it is (the view looks it up in the case)."""
-    if network is None:
-        if site.at.bus is None:
-            raise InputError(
-                f"zone {site.at.zone!r} on a grid of kind 'nodal'", "give a bus", path="at.zone"
-            )
-        return site.at
-    if site.at.bus is not None:
-        raise InputError(
-            f"bus {site.at.bus} on a grid of zones", "give a zone, or grid.kind: nodal",
-            path="at.bus",
-        )  # fmt: skip
-    with within("at.zone"):
-        return site.at.model_copy(update={"zone": resolve_zone(network, site.at.zone).name})
 
 
 def _sized_workloads(site: Site) -> list[Workload]:

@@ -78,7 +78,7 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Docu
     document = load_tree(path, overrides)
     scenario = validate(document, Scenario)
     with located(document):
-        return document, resolve(_with_trace_paths(document, scenario))
+        return document, resolve(_with_case_path(document, _with_trace_paths(document, scenario)))
 
 
 @contextmanager
@@ -88,6 +88,19 @@ def located(document: Document) -> Iterator[None]:
         yield
     except InputError as error:
         raise locate(document, error) from None
+
+
+def _with_case_path(document: Document, scenario: Scenario) -> Scenario:
+    """A case file relative to the file that names it, if there is one; else as it is."""
+    if not isinstance(scenario.grid, NodalGrid):
+        return scenario
+    named_in = Path(document.place(["grid", "case"]).file)
+    file, at, snapshot = scenario.grid.case.partition("@")
+    found = Path(os.path.normpath(named_in.parent / file))
+    if not named_in.is_file() or not found.exists() or found == Path(file):
+        return scenario
+    grid = scenario.grid.model_copy(update={"case": f"{found}{at}{snapshot}"})
+    return scenario.model_copy(update={"grid": grid})
 
 
 def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:

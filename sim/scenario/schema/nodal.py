@@ -123,5 +123,5 @@ class NodalGrid(Strict):
     def _goes_together(self) -> Self:
         refuse_contradiction(self.redispatch, self.security)
         if self.least_effect_frac and self.redispatch != "none":
-            raise ValueError("least_effect_frac needs redispatch none: free generators move flows")
+            raise ValueError("least_effect_frac needs redispatch none; give redispatch: none, or 0")
         return self
