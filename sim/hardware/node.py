@@ -10,7 +10,7 @@ from typing import Final
 
 from sim.datum import Datum
 from sim.errors import UnknownNameError
-from sim.hardware.device import Device, device_figures, device_label, load_device
+from sim.hardware.device import Device, device_figures, load_device
 from sim.hardware.figures import NODE_SECTIONS, is_file, over, read_file, shipped
 
 
@@ -90,7 +90,25 @@ def _shipped_node(name: str) -> Node:
 
 
 def _node(name: str, gpu: str) -> Node:
-    return build_node(f"node of {device_label(gpu)}", node_figures(name), load_device(gpu))
+    return build_node(name, node_figures(name), load_device(gpu))
+
+
+def gpu_of(node: str) -> str:
+    """The GPU in a node, by the node's name; a device file is its own node.
+
+    Raises:
+        UnknownNameError: no such node.
+    """
+    if is_file(node):
+        return node
+    if node not in NODES:
+        raise UnknownNameError("node", node, NODES)
+    return NODES[node]
+
+
+def plant_figures(node: str) -> tuple[Datum, ...]:
+    """Every figure of a node and of its GPU, for lists of sources."""
+    return (*device_figures(gpu_of(node)).values(), *node_figures(node).values())
 
 
 def node_figures(name: str) -> dict[str, Datum]:

@@ -8,7 +8,7 @@ import pytest
 
 from sim.errors import InputError, UnknownNameError
 from sim.hardware.device import DEVICES, device_figures, load_device
-from sim.hardware.node import NODES, load_node, node_of
+from sim.hardware.node import NODES, gpu_of, load_node, node_of, plant_figures
 
 H100 = load_device()
 SHEET = """\
@@ -89,6 +89,13 @@ def test_what_is_taken_over_is_an_assumption_with_a_range() -> None:
     assert figures["efficiency.hbm_frac"].source.startswith("as h100-sxm")
 
 
+def test_the_figures_behind_a_node_by_name() -> None:
+    assert gpu_of("dgx-b200") == "b200-sxm"
+    assert len(plant_figures("dgx-b200")) == len(plant_figures("dgx-h100"))
+    with pytest.raises(UnknownNameError, match="did you mean 'dgx-b200'"):
+        gpu_of("dgx-b20")
+
+
 def test_slower_links_of_an_h800() -> None:
     fast, slow = load_node("dgx-h100"), load_node("hgx-h800")
     assert slow.nvlink.bytes_per_s == pytest.approx(fast.nvlink.bytes_per_s * 400 / 900)
@@ -104,7 +111,10 @@ def test_a_device_file_of_the_user(tmp_path: Path) -> None:
     assert node.nvlink.bytes_per_s == pytest.approx(100e9 * 0.8)
     assert node.rated_w == pytest.approx(load_node().rated_w / 2)
     assert node.host_w == load_node().host_w
-    assert load_node(written(tmp_path, SHEET)) == node
+    path = written(tmp_path, SHEET)
+    assert load_node(path) == node
+    assert (node.name, gpu_of(path)) == (path, path)
+    assert {figure.source for figure in plant_figures(path)} >= {"sheet"}
 
 
 def test_a_device_file_that_changes_is_read_again(tmp_path: Path) -> None:
