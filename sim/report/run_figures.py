@@ -11,6 +11,7 @@ from sim.report.hosting_figure import draw_hosting
 from sim.report.nodal_run_figures import draw_nodal, nodal_figure_names
 from sim.report.power_figure import draw_power
 from sim.report.regions_figure import draw_congestion, draw_prices
+from sim.report.training_figure import draw_training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
     if summary["grid"].get("kind") == "nodal":
         draw_nodal(summary["grid"], folder)
     draw_facility(summary.get("facility", {}), figures)
+    draw_training(summary.get("training", {}), figures)
 
 
 def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
@@ -46,6 +48,8 @@ def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
 
 FIGURES = (
     "power",
+    "training",
+    "training_power",
     "facility_year",
     "pue_by_climate",
     "self_supply",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sim.cluster.training import TrainingJob, expected_run
+from sim.cost.training import Phase
 from sim.cost.training_power import Swing, extra_energy_j, smoothed, swing
 from sim.cost.training_setup import TrainingSetup
 from sim.datum import Datum, data, read_table
@@ -100,6 +102,7 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
         "time_frac": time_shares(job, until_s),
         "days_to_finish": expected.run_s / DAY_S,
         "goodput_expected_frac": expected.goodput_frac,
+        "until_s": until_s,
         "gpu_memory_bytes": step.gpu_memory_bytes,
         "run": run_json(site, spec, job, expected.run_s),
         "swing": swing_json(site, job),
@@ -204,6 +207,7 @@ def swing_json(site: SiteOutcome, job: TrainingJob) -> Json:
         "ramp_mw_per_s": {f"{w:g}_s": found.ramp_mw_per_s(w) * per_chip for w in found.ramps_w},
         "start_stop_step_mw": (highest_w - idle_w) * per_chip / MEGA,
         "spectrum": spectrum_json(found, per_chip),
+        "wave": wave_json(pace.phases, gpus * per_chip),
         "dummy_energy_frac": extra_energy_j(plain, smoothed_plan(job))
         / sum(p.energy_j for p in plain),
     }
@@ -217,6 +221,14 @@ def smoothed_plan(job: TrainingJob) -> tuple[Any, ...]:
 def spectrum_json(found: Swing, per_chip: float) -> list[Json]:
     """The largest harmonics at the meter."""
     return [{"hz": h.hz, "amplitude_mw": h.amplitude_w * per_chip / MEGA} for h in found.spectrum]
+
+
+def wave_json(phases: Sequence[Phase], meter_w_per_gpu_w: float) -> list[Json]:
+    """The stretches of one step: what, how long, MW at the meter above no GPU power."""
+    return [
+        {"name": p.name, "time_s": p.time_s, "mw": p.gpu_power_w * meter_w_per_gpu_w / MEGA}
+        for p in phases
+    ]
 
 
 def network_json(setup: TrainingSetup, node: Node) -> Json:
