@@ -22,6 +22,7 @@ COLOURS: Final = {
     "launch": "#CC79A7",
     "link": "#009E73",
     "host": "#8C8C8C",
+    "pipeline": "#E69F00",
 }
 CURVES: Final = {
     "time_s": ("time of a step [ms]", 1e3),
@@ -50,7 +51,7 @@ def draw_cost(found: Mapping[str, Any], path: Path) -> None:
         figure = new_figure(7.0, 4.8)
         axes = figure.add_subplot()
         _roofline(axes, found)
-        _legend(axes, "limit")
+        _legend(axes, "limit", {op["limit"] for op in found["operations"]})
         save(figure, path, operations)
         return
     figure = new_figure(10.4, 7.2)
@@ -58,7 +59,8 @@ def draw_cost(found: Mapping[str, Any], path: Path) -> None:
     over, points = found["sweep"]["over"], found["sweep"]["rows"]
     for place, (quantity, (label, factor)) in zip(grid.flat, CURVES.items(), strict=False):
         _curve(place, over, points, quantity, label, factor)
-    _legend(grid.flat[0], "largest part of the time")
+    shown = {row["limit"] for row in (*points, *found["operations"])}
+    _legend(grid.flat[0], "largest part of the time", shown)
     _roofline(grid.flat[3], found)
     save(figure, path, points)
     _write(path.with_name(f"{path.stem}-operations.csv"), operations)
@@ -95,9 +97,10 @@ def _curve(
     axes.tick_params(axis="x", labelsize=7, labelrotation=30 if len(x) > 9 else 0)
 
 
-def _legend(axes: Axes, title: str) -> None:
+def _legend(axes: Axes, title: str, shown: set[str]) -> None:
     for limit, colour in COLOURS.items():
-        axes.plot([], [], "o", color=colour, label=limit)
+        if limit in shown:
+            axes.plot([], [], "o", color=colour, label=limit)
     axes.legend(title=title, loc="upper left", fontsize=7.5, title_fontsize=7.5)
 
 

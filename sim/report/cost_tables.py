@@ -250,6 +250,7 @@ def _step_limit(steps: Steps, i: int) -> str:
         "link": float(steps.link_s[i]),
         "host": float(steps.host_s[i]),
     }
+    spent["pipeline"] = float(steps.time_s[i]) - sum(spent.values())
     return max(spent, key=lambda name: spent[name])
 
 
