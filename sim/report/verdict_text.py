@@ -71,12 +71,27 @@ def _work_line(summary: Mapping[str, Any]) -> str:
         daily = sum(job["failures_per_day"] for job in jobs)
         failing = f"with {daily:,.0f} failures a day" if daily else "without failures"
         parts.append(
-            f"training: MFU {training['mfu']:.0%}, {training['tokens'] / 1e9:,.0f} G tokens in "
-            f"{summary['horizon_s'] / 3600:g} h, the whole job {days:,.0f} days {failing}"
+            f"training: MFU {training['mfu']:.0%}, goodput {training['goodput_frac']:.0%}, "
+            f"{training['tokens'] / 1e9:,.0f} G tokens in {summary['horizon_s'] / 3600:g} h, "
+            f"the whole job {days:,.0f} days {failing}{_whole_run(training.get('run'))}"
         )
     if serving := summary.get("serving"):
         parts.append(_serving_words(serving))
     return "  " + "; ".join(parts)
+
+
+def _whole_run(run: Mapping[str, Any] | None) -> str:
+    """What the whole training run takes at the meter, in carbon and in money."""
+    if not run:
+        return ""
+    words = f", {run['energy_gwh']['facility']:,.3g} GWh at the meter"
+    if run["co2e_t"] is not None:
+        words += f", {run['co2e_t'] / 1e3:,.3g} kt CO2e"
+    if run["electricity_usd"] is not None:
+        words += f", {run['electricity_usd'] / 1e6:,.3g} M USD of electricity"
+    if run["gpu_rent_usd"] is not None:
+        words += f", {run['gpu_rent_usd'] / 1e6:,.3g} M USD of rented GPUs"
+    return words
 
 
 def _serving_words(serving: Mapping[str, Any]) -> str:

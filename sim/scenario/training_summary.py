@@ -73,6 +73,7 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
     until_s = outcome.duration_s if job.done_at_ps is None else to_s(job.done_at_ps)
     expected = expected_run(plan)
     setup = training_setup(spec, plan.cap_w)
+    parts = setup.regions.count if setup.regions else 1
     return {
         "arch": spec.arch,
         "gpus": step.gpus,
@@ -94,7 +95,8 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
         "checkpoint_background_s": plan.background_s,
         "failures": job.failures_seen,
         "failures_by_cause": dict(job.failures_by_cause),
-        "failures_per_day": failures.rate_per_s * DAY_S if failures else 0.0,
+        # Of a job over several regions each part has its share, so that they add up.
+        "failures_per_day": failures.rate_per_s * DAY_S / parts if failures else 0.0,
         "slow_nodes": job.stragglers_seen,
         "maintenances": job.maintenances,
         "suspensions": job.suspensions,
