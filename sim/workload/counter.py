@@ -13,6 +13,9 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 MASK: Final = 2**64 - 1
 STEP: Final = 0x9E3779B97F4A7C15
 FIRST: Final = 0xBF58476D1CE4E5B9
@@ -30,6 +33,15 @@ def counter_key(seed: int, *purpose: str) -> int:
 def uniform(key: int, index: int) -> float:
     """The number of this index, uniform in [0, 1) with 53 bits."""
     return (bits(key, index) >> 11) * UNIT
+
+
+def uniforms(key: int, index: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """`uniform` of many indices."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(key) + (index + np.uint64(1)) * np.uint64(STEP)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND)
+        return np.asarray(((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * UNIT)
 
 
 def halves(key: int, index: int) -> tuple[float, float]:

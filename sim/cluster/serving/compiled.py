@@ -278,8 +278,9 @@ class CompiledReplicas:
             return
         cell = self.cell
         used = int(self.energy_bins(time_ps)[:, 0].sum()) + self._taken[0]
-        under_way = int(cell.rep[cell.rep[:, at.PHASE] == at.STEP, at.DONE].sum())
-        swapped = int(cell.total[at.SWAPPED] * cell.limits[at.SWAP_NJ])
+        stepping = cell.rep[cell.rep[:, at.PHASE] == at.STEP]
+        under_way, moving = (int(stepping[:, column].sum()) for column in (at.DONE, at.MOVED))
+        swapped = (int(cell.total[at.SWAPPED]) - moving) * int(cell.limits[at.SWAP_NJ])
         priced = self._work()[ENERGY] + under_way + swapped
         if not math.isclose(used, priced, rel_tol=1e-9, abs_tol=100.0):
             raise LawViolation(f"{used} nJ in bins, but the counted steps cost {priced:.0f} nJ")

@@ -55,6 +55,8 @@ class FleetResult:
     @property
     def basis(self) -> str:
         """One line that says what the intervals are."""
+        if self.ttft_s is not None and self.simulated == self.fleet and self.fleet > 1:
+            return f"all {self.fleet} replicas simulated request by request"
         if self.simulated == 0:
             return f"mean rates of {self.fleet} replicas; no single requests, so no latencies"
         kind = (

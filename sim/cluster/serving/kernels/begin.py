@@ -29,6 +29,7 @@ from sim.cluster.serving.kernels.layout import (
     MAX_SEQS,
     MAX_TOKENS,
     MODE,
+    MOVED,
     NEW,
     NEXT,
     ORDER,
@@ -237,5 +238,5 @@ def begin_turn(c: Cell, r: int, now: int) -> None:
     stop = price(c, r, swapped)
     k = jump(c, r, swapped, stop)
     rep[r, PHASE], rep[r, T0], rep[r, K] = STEP, now, k
-    rep[r, AT], rep[r, DONE] = now, 0
+    rep[r, AT], rep[r, DONE], rep[r, MOVED] = now, 0, swapped
     c.due[r] = now + k * rep[r, T1] + rep[r, CD] * tri(k)

@@ -30,6 +30,7 @@ COUNT, FIRST, LAST_CACHED, LAST_NEW, LEFT, NEW, PAIRS, READS = range(12, 20)
 PART, PART_CACHED, QUEUED, EVICTED, BIN, BIN_END, AT, DONE = range(20, 28)
 HEAD, TAIL = 28, 28 + CLASSES
 AREA, CHANGED = 36, 37  # requests at the replica over time, up to its last change
+MOVED = 38  # blocks swapped in the turn
 REP_COLUMNS = 40
 
 # Columns of `pool`. GEN is the finish step of a decoding sequence, else tokens generated.

@@ -1,0 +1,279 @@
+"""A fleet of which every replica is simulated, on the compiled engine, in cells.
+
+A SimPy process brings the engine forward tick by tick. The power of a tick is known when
+it is simulated, so the engine runs one tick ahead of the clock: at the beginning of a tick
+it simulates the tick and publishes its mean power. A change (cap, admission) takes effect
+at the first tick that begins at or after its time; at a tick's own instant, changes come
+before the tick. A step that spans a tick's edge is divided by time, so the signal
+integrates to the energy of the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment
+from simpy.events import Event
+
+from sim.cluster.serving.cells import CELL_REPLICAS
+from sim.cluster.serving.clock import At, Phase
+from sim.cluster.serving.compiled import CompiledReplicas, Watch, histogram_quantile_s
+from sim.cluster.serving.estimate import Distribution, Estimate
+from sim.cluster.serving.feed import Feed, recorded_feed
+from sim.cluster.serving.fleet_result import FleetResult
+from sim.cluster.serving.kernels import layout as at
+from sim.cluster.serving.source import DrawnSource, Staircase
+from sim.control.serving import BatchRules
+from sim.cost.tables import NJ_PER_J, StepTables
+from sim.errors import InputError
+from sim.signals import StepSignal
+from sim.units import PS_PER_S, to_ps, to_s
+from sim.workload.arrivals import ArrivalProcess, PoissonArrivals
+from sim.workload.counter import counter_key, uniforms
+from sim.workload.lengths import EmpiricalLengths, LengthDistribution
+from sim.workload.requests import RequestTable, draw_requests
+
+IntArray = NDArray[np.int64]
+Tables = Callable[[float | None], StepTables]
+"""What a step costs under a power cap (W per GPU, None for none); segments are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFleetSpec:
+    """What the fleet is.
+
+    Attributes:
+        name: prefix of its signal and purpose of its random streams.
+        replicas: of the fleet, all simulated. cell_replicas: most in a cell.
+        arrivals, lengths: of the whole fleet's requests.
+        horizon_s: requests arrive in [0, horizon_s). warmup_s: results leave out what was
+            before. tick_s: resolution of the power and of changes.
+        rules: how a replica forms its steps. router: inside a cell.
+    """
+
+    name: str
+    replicas: int
+    arrivals: ArrivalProcess
+    lengths: LengthDistribution
+    horizon_s: float
+    warmup_s: float = 0.0
+    tick_s: float = 1.0
+    rules: BatchRules = field(default_factory=BatchRules)
+    router: str = "power-of-two"
+    cell_replicas: int = CELL_REPLICAS
+
+    def __post_init__(self) -> None:
+        if self.replicas < 1 or self.cell_replicas < 1:
+            raise InputError(f"{self.replicas} replicas in cells of {self.cell_replicas}")
+        if not 0 <= self.warmup_s < self.horizon_s < np.inf:
+            raise InputError(f"warmup_s = {self.warmup_s}, must be below {self.horizon_s} s")
+        if not 0 < self.tick_s <= 3600:
+            raise InputError(f"tick_s = {self.tick_s}, must be above 0 and at most 3600 s")
+
+    @property
+    def cells(self) -> int:
+        """How many cells."""
+        return -(-self.replicas // self.cell_replicas)
+
+    def size(self, cell: int) -> int:
+        """Replicas of one cell; they differ by one at most."""
+        return (cell + 1) * self.replicas // self.cells - cell * self.replicas // self.cells
+
+
+class CompiledFleet:
+    """All replicas of a fleet, request by request (see `protocol.PowerFleet`).
+
+    Args:
+        env: the simulation, at time zero.
+        spec: what the fleet is.
+        tables: what a step costs under a cap.
+        seed: the run's seed.
+        recorded: a trace of the fleet's requests, in place of `arrivals` and `lengths`; each
+            row goes to a cell by a coin.
+
+    Attributes:
+        power_w: signal, chip boundary of the whole fleet.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        spec: CompiledFleetSpec,
+        tables: Tables,
+        seed: int,
+        recorded: RequestTable | None = None,
+    ):
+        self.env = env
+        self.spec = spec
+        self._tables = tables
+        first = tables(None)
+        self.gpus = spec.replicas * first.gpus
+        self._idle_w = first.idle_power_w
+        watch = Watch((to_ps(spec.warmup_s), to_ps(spec.horizon_s)))
+        sizes = [spec.size(cell) for cell in range(spec.cells)]
+        self.cells = tuple(
+            CompiledReplicas(first, spec.rules, size, spec.router, watch) for size in sizes
+        )
+        self._feeds = _feeds(spec, sizes, seed, recorded)
+        self._admit_frac = 1.0
+        self._reached_ps = 0
+        self._window_j = 0.0
+        self.power_w = StepSignal(f"{spec.name}.chip_w", spec.replicas * self._idle_w)
+        env.process(self.serve_tick_by_tick())
+
+    def serve_tick_by_tick(self) -> Generator[Event, None, None]:
+        """Simulate a tick, publish its power, wait until it is over."""
+        marks_ps = (to_ps(self.spec.warmup_s), to_ps(self.spec.horizon_s))
+        tick_ps = to_ps(self.spec.tick_s)
+        while True:
+            yield At(self.env, Phase.STEP_BEGIN)
+            now_ps = int(self.env.now)
+            edges = (now_ps // tick_ps * tick_ps + tick_ps, *marks_ps)
+            end_ps = min(edge for edge in edges if edge > now_ps)
+            self.power_w.set(now_ps, self._simulate(end_ps))
+            yield self.env.timeout(end_ps - now_ps)
+
+    def set_cap(self, time_ps: int, cap_w: float | None) -> None:
+        """Limit the power of each GPU from the tick at `time_ps` on (see `protocol`)."""
+        tables = self._tables(cap_w)
+
+        def change() -> None:
+            for cell in self.cells:
+                cell.set_costs(tables, self._reached_ps)
+
+        self._at(time_ps, change)
+
+    def set_admission(self, time_ps: int, frac: float) -> None:
+        """Admit a share of the arrivals from the tick at `time_ps` on (see `protocol`)."""
+        if not 0 <= frac <= 1:
+            raise InputError(f"admitted share {frac}, must be in [0, 1]", path="frac")
+        self._at(time_ps, lambda: setattr(self, "_admit_frac", frac))
+
+    def check_laws(self) -> None:
+        """Check the conservation laws and Little's law of each cell, at the tick's end."""
+        for cell in self.cells:
+            cell.check_laws(self._reached_ps)
+
+    def result(self) -> FleetResult:
+        """The fleet's figures over the window, exact; latencies within 0.4 %.
+
+        Raises:
+            InputError: the simulation has not reached the window.
+        """
+        start_ps = to_ps(self.spec.warmup_s)
+        end_ps = min(to_ps(self.spec.horizon_s), self._reached_ps)
+        if end_ps <= start_ps:
+            raise InputError(f"the run ended at {to_s(end_ps)} s, before the window began")
+        window_s = to_s(end_ps - start_ps)
+        tally = np.sum([cell.cell.tally for cell in self.cells], axis=(0, 1))
+        shed = self._shed_before_router(start_ps, end_ps) + int(tally[at.W_SHED])
+        tokens_out = int(tally[at.W_OUT])
+        return FleetResult(
+            fleet=self.spec.replicas,
+            simulated=self.spec.replicas,
+            confidence=1.0,
+            window_s=window_s,
+            requests=_exact(int(tally[at.W_ARRIVED]) + self._shed_before_router(start_ps, end_ps)),
+            completed=_exact(int(tally[at.W_COMPLETED])),
+            dropped=_exact(int(tally[at.W_DROPPED])),
+            shed=_exact(shed),
+            tokens_in=_exact(int(tally[at.W_IN])),
+            tokens_out=_exact(tokens_out),
+            energy_j=_exact(self._window_j),
+            mean_power_w=_exact(self._window_j / window_s),
+            energy_j_per_output_token=_exact(self._window_j / tokens_out) if tokens_out else None,
+            ttft_s=self._latency(0),
+            tpot_s=self._latency(1),
+            e2e_s=self._latency(2),
+        )
+
+    def _simulate(self, until_ps: int) -> float:
+        """Bring all cells forward; the fleet's mean power until then."""
+        span_ps = until_ps - self._reached_ps
+        energy_nj = busy_ps = 0
+        for cell, feed in zip(self.cells, self._feeds, strict=True):
+            for rows, draws in feed.take(until_ps, self._admit_frac):
+                cell.submit(rows, draws)
+            cell.settle(until_ps)
+            used_nj, used_ps = cell.take_energy(until_ps)
+            energy_nj += used_nj
+            busy_ps += used_ps
+        idle_s = to_s(self.spec.replicas * span_ps - busy_ps)
+        energy_j = energy_nj / NJ_PER_J + idle_s * self._idle_w
+        if to_ps(self.spec.warmup_s) <= self._reached_ps < to_ps(self.spec.horizon_s):
+            self._window_j += energy_j
+        self._reached_ps = until_ps
+        return energy_j / to_s(span_ps)
+
+    def _at(self, time_ps: int, change: Callable[[], None]) -> None:
+        """Change something now, or later ahead of the tick that begins then."""
+        delay_ps = time_ps - int(self.env.now)
+        if delay_ps < 0:
+            now_s = to_s(int(self.env.now))
+            raise InputError(f"a change at {to_s(time_ps)} s asked after {now_s} s")
+
+        def later() -> Generator[Event, None, None]:
+            yield At(self.env, Phase.STEP_END, delay_ps)
+            change()
+
+        if delay_ps:
+            self.env.process(later())
+        else:
+            change()
+
+    def _shed_before_router(self, start_ps: int, end_ps: int) -> int:
+        times = [piece for feed in self._feeds for piece in feed.shed_ps]
+        return sum(int(((piece >= start_ps) & (piece < end_ps)).sum()) for piece in times)
+
+    def _latency(self, which: int) -> Distribution | None:
+        counts = np.sum([cell.cell.histogram[which] for cell in self.cells], axis=0)
+        total = int(counts.sum())
+        if not total:
+            return None
+        sums = float(np.sum([cell.cell.sums[which] for cell in self.cells]))
+        quantiles = [histogram_quantile_s(counts, level) or 0.0 for level in (0.5, 0.9, 0.99)]
+        return Distribution(*map(_exact, (*quantiles, sums / total / PS_PER_S)))
+
+
+def _exact(value: float) -> Estimate:
+    return Estimate(value, value, value)
+
+
+def _feeds(
+    spec: CompiledFleetSpec, sizes: list[int], seed: int, recorded: RequestTable | None
+) -> tuple[Feed, ...]:
+    """The requests of each cell."""
+    if recorded is not None:
+        return _recorded_feeds(spec, sizes, seed, recorded)
+    feeds = []
+    for cell, size in enumerate(sizes):
+        part = spec.arrivals.thinned(size / spec.replicas)
+        purpose = (spec.name, f"cell{cell}")
+        key = counter_key(seed, *purpose, "admission")
+        if isinstance(part, PoissonArrivals) and isinstance(spec.lengths, EmpiricalLengths):
+            rates = Staircase(np.array([part.rate_per_s]), 3600.0)
+            feeds.append(Feed(DrawnSource(rates, spec.lengths, seed, *purpose), key))
+        else:
+            table = draw_requests(part, spec.lengths, spec.horizon_s, seed, ".".join(purpose))
+            feeds.append(recorded_feed(table, key, counter_key(seed, *purpose, "route")))
+    return tuple(feeds)
+
+
+def _recorded_feeds(
+    spec: CompiledFleetSpec, sizes: list[int], seed: int, table: RequestTable
+) -> tuple[Feed, ...]:
+    """Each row of a trace goes to a cell by a coin, in proportion to the cells' replicas."""
+    coins = uniforms(counter_key(seed, spec.name, "cells"), np.arange(len(table), dtype=np.uint64))
+    cells = np.searchsorted(np.cumsum(sizes) / spec.replicas, coins, side="right")
+    inside = table.arrival_ps < to_ps(spec.horizon_s)
+    feeds = []
+    for cell in range(len(sizes)):
+        keep = inside & (cells == cell)
+        purpose = (spec.name, f"cell{cell}")
+        part = RequestTable(*(column[keep] for column in table.columns))
+        keys = [counter_key(seed, *purpose, name) for name in ("admission", "route")]
+        feeds.append(recorded_feed(part, *keys))
+    return tuple(feeds)
