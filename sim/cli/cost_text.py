@@ -80,8 +80,10 @@ def operations_text(found: Row) -> str:
         ]
         for op in found["operations"]
     ]
+    pipeline = "in a pipeline: time of one part of the batch through all stages\n"
     note = "of one GPU; an operation's W is its energy over its time, and the power limit acts\n"
-    return f"\n{table(head, rows)}\n{note}on the mean of the step"
+    shown = f"\n{pipeline}" if found["layout"]["pp"] > 1 else ""
+    return f"\n{table(head, rows)}\n{note}on the mean of the step{shown}"
 
 
 def sweep_text(rows: list[Row]) -> str:
@@ -101,6 +103,7 @@ def sweep_text(rows: list[Row]) -> str:
         ]
         for row in rows
     ]
+    shown = f"\n{pipeline}" if found["layout"]["pp"] > 1 else ""
     return f"\n{table(head, cells)}"
 
 

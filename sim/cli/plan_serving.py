@@ -9,6 +9,7 @@ from sim.cli.cost import figure_path, positive, whole
 from sim.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
+    from sim.arch import Architecture
     from sim.cost.plan_serving_job import Job, Offer, Slo
 
 SLO_KEYS = ("ttft_s", "tpot_s")
@@ -48,7 +49,7 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument(
         "--precision",
         metavar="NAME,...",
-        help="of bf16, fp16, fp8, fp8-kv8, mxfp4 (default bf16,fp8)",
+        help="of bf16, fp16, fp8, fp8-kv8, mxfp4 (default bf16,fp8; with mxfp4 for gpt-oss)",
     )
     parser.add_argument(
         "--objective",
@@ -120,6 +121,11 @@ def _offers(args: argparse.Namespace) -> tuple[Offer, ...]:
     return tuple(offers)
 
 
+def default_formats(model: Architecture) -> list[str]:
+    """16 bits and fp8; the 4 bits of models that are published so."""
+    return ["bf16", "fp8", *(["mxfp4"] if model.family == "gpt_oss" else [])]
+
+
 def job_of(args: argparse.Namespace) -> Job:
     """The question as the search takes it.
 
@@ -131,9 +137,10 @@ def job_of(args: argparse.Namespace) -> Job:
     from sim.cost.plan_serving_load import Lengths
     from sim.report.cost_tables import served_precision
 
-    names = (args.precision or "bf16,fp8").split(",")
+    model = arch.load(args.arch)
+    names = args.precision.split(",") if args.precision else default_formats(model)
     return Job(
-        arch=arch.load(args.arch),
+        arch=model,
         lengths=Lengths(args.isl, args.osl),
         slo=parse_slo(args.slo),
         offers=_offers(args),

@@ -13,7 +13,9 @@ WORDS = {"gpus": "fewest GPUs", "usd": "least USD", "j-per-token": "least energy
 def plan_text(found: Row, top: int) -> str:
     """The best by each objective, the layouts with the reasons why they lose, and the rest."""
     job = found["job"]
-    limits = [f"{key} {job[key]:g} s" for key in ("ttft_s", "tpot_s") if job[key] is not None]
+    limits = [
+        f"{key} {job[f'{key}_s']:g} s" for key in ("ttft", "tpot") if job[f"{key}_s"] is not None
+    ]
     rate = "" if job["requests_per_s"] is None else f", {job['requests_per_s']:g} requests/s"
     gpus = "" if job["gpus"] is None else f", at most {job['gpus']} GPUs"
     slo = f"mean {' and '.join(limits)}" if limits else "no SLO"
@@ -45,7 +47,8 @@ def _ways(row: Row) -> str:
 
 
 def _fleet(row: Row) -> str:
-    fleet = f"{row['gpus']} x {_mark(row)}: {row['replicas']} replicas {_ways(row)}"
+    many = "replica" if row["replicas"] == 1 else "replicas"
+    fleet = f"{row['gpus']} x {_mark(row)}: {row['replicas']} {many} {_ways(row)}"
     load = f"{row['precision']}, batch {row['batch']}; {row['requests_per_s']:.4g} requests/s"
     return f"{fleet} {load}, {_measures(row)}"
 

@@ -54,7 +54,7 @@ def test_the_json_answer_holds_together(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_text_names_the_best_and_why_others_lose(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*ASK, "--rate", "100", "--top", "5"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("llama-3.1-8b: 1024 + 256 tokens, 100 requests/s; mean ttft_s 0.5 s")
+    assert text.startswith("llama-3.1-8b: 1024 + 256 tokens, 100 requests/s; mean ttft 0.5 s")
     for word in ("fewest GPUs", "least USD", "least energy", "why it loses", "GPUs more"):
         assert word in text
     assert "layouts more (--top)" in text
@@ -145,3 +145,12 @@ def test_training_takes_a_device_too(capsys: pytest.CaptureFixture[str]) -> None
 def test_without_an_slo_the_largest_batch_wins(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "serving", "llama-3.1-8b", "--gpus", "1"]) == 0
     assert "no SLO" in capsys.readouterr().out
+
+
+def test_models_published_in_four_bits_are_tried_in_four_bits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plan", "serving", "gpt-oss-20b", "--gpus", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["job"]["precisions"] == ["bf16", "fp8", "mxfp4"]
+    assert found["best"]["gpus"]["precision"] == "mxfp4"
