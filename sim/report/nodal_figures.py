@@ -210,27 +210,27 @@ def draw_states(
     save(figure, path, buses)
 
 
-def draw_cascades(cascades: Mapping[str, Sequence[Row]], first_load_mw: float, path: Path) -> None:
-    """Load served after each stage, one line for each cascade.
+def draw_cascades(cascades: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """Load lost after each stage, one line for each cascade.
 
     Args:
-        cascades: label -> stages with `load_mw` and `tripped` (a count).
+        cascades: label -> stages with the keys of `STAGE_KEYS`.
     """
     figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
     rows: list[Row] = []
     for colour, (label, stages) in zip(SERIES_COLOURS, cascades.items(), strict=False):
-        served = [first_load_mw, *(stage["load_mw"] for stage in stages)]
-        axes.step(range(len(served)), served, where="post", color=colour, label=label)
-        axes.plot(range(len(served)), served, color=colour, marker="o", markersize=3, linestyle="")
+        lost = [0.0, *(stage["shed_mw"] + stage["dark_mw"] for stage in stages)]
+        axes.step(range(len(lost)), lost, where="post", color=colour, label=label)
+        axes.plot(range(len(lost)), lost, color=colour, marker="o", markersize=3, linestyle="")
         rows += [
             {"cascade": label, "stage": n} | {key: stage[key] for key in STAGE_KEYS}
             for n, stage in enumerate(stages, 1)
         ]
     axes.set_ylim(bottom=0)
     axes.set_xlabel("stage of the cascade (0: before)")
-    axes.set_ylabel("load served [MW]")
-    axes.set_title("What follows: load served after each stage")
+    axes.set_ylabel("load lost so far, shed and dark [MW]")
+    axes.set_title("What follows, by the first outage: load lost after each stage")
     axes.legend(fontsize=8)
     save(figure, path, rows)
 

@@ -88,7 +88,7 @@ def _draw_cascade(study: Mapping[str, Any], folder: Path, figures: Path) -> None
         stages.setdefault(row["cascade"], []).append(row)
     worst = sorted(study["cascades"], key=lambda row: -row["lost_mw"])[:DRAWN]
     shown = {row["cascade"]: stages[row["cascade"]] for row in worst}
-    draw_cascades(shown, study["first_load_mw"], figures / "wires_cascade.svg")
+    draw_cascades(shown, figures / "wires_cascade.svg")
     if study["monte_carlo"]:
         most = sorted(study["monte_carlo"], key=lambda row: -row["lost_mean_mw"])[:DRAWN]
         lost: dict[str, list[float]] = {row["cascade"]: [] for row in most}

@@ -183,7 +183,7 @@ def nodal_caption(name: str, grid: Grid) -> str | None:
         "wires_curve": "How many buses host at least so much, for each way to ask.",
         "wires_joint": "Total of several sites at once, those that host most alone first.",
         "wires_states": f"Buses of {study.get('least_kv', 0):g} kV and more in each state.",
-        "wires_cascade": "Load served after each stage of the cascades that lose most.",
+        "wires_cascade": "Load lost after each stage of the cascades that lose most.",
         "wires_blackouts": "Blackout sizes over the runs with hidden failures.",
     }
     return texts.get(name)
