@@ -9,7 +9,7 @@ from sim.policy.registry import Parameter, PolicyKind, Values, number, register
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import Scenario, ServingSpec, Site, Workload
 from sim.scenario.schema.control import StaticCap
-from sim.scenario.sizes import full_site_mw
+from sim.scenario.sizes import provisioned_site_mw
 
 
 def _patch(scenario: Scenario, values: Values) -> Scenario:
@@ -32,11 +32,11 @@ POWER_CAP = register(
 
 
 def _oversubscribe(scenario: Scenario, values: Values) -> Scenario:
-    """More servers, and what the site drew before as its limit."""
+    """More servers, and what the site was built for before as its limit."""
     resolved = resolve(scenario)
     extra = number(values, "extra_frac")
     for site in resolved.sites:
-        limit_mw = full_site_mw(resolved, site)
+        limit_mw = provisioned_site_mw(resolved, site)
         rule = {"kind": "import-limit", "limit_mw": limit_mw, "sites": [site.name]}
         resolved = with_rule(resolved, rule)
     return each_site(resolved, lambda site: _larger(site, extra))
@@ -66,7 +66,7 @@ OVERSUBSCRIPTION = register(
         patch=_oversubscribe,
         parameters={
             "extra_frac": Parameter(
-                "servers added under the power that the site drew before",
+                "servers added under the power that the site was built for",
                 "",
                 0.3,
                 0,
@@ -76,6 +76,6 @@ OVERSUBSCRIPTION = register(
         },
         says="add servers under the same limit; caps answer when it would be passed",
         metric="missed_mwh",
-        assumes=("the limit is the site's power before, with nothing held back",),
+        assumes=("the site was built for every GPU at its power limit",),
     )
 )

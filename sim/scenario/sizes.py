@@ -16,3 +16,11 @@ def full_site_mw(scenario: Scenario, site: Site) -> float:
     """
     alone = scenario.model_copy(update={"sites": [site]})
     return full_power_w(build(alone, 0).sites[0]) / MEGA
+
+
+def provisioned_site_mw(scenario: Scenario, site: Site) -> float:
+    """MW at the meter of one site with every GPU at its power limit: what it is built for."""
+    alone = scenario.model_copy(update={"sites": [site]})
+    plant = build(alone, 0).sites[0].plant
+    gpus = plant.nodes * plant.node.gpus
+    return plant.parts(gpus * plant.node.device.limit_w).facility_w / MEGA
