@@ -15,6 +15,7 @@ def facility_lines(summary: Json) -> list[str]:
         told = [
             *_chain_lines(part.get("chain")),
             *_supply_lines(part.get("supply")),
+            *_ride_through_lines(part.get("ride_through")),
             *_year_lines(part.get("year")),
             *_climate_lines(part.get("climates")),
             *_self_supply_lines(part.get("self_supply")),
@@ -54,6 +55,10 @@ def _supply_lines(supply: Json | None) -> list[str]:
     if supply["unserved_mwh"] > 0:
         line += f"; {supply['unserved_mwh']:,.1f} MWh unserved"
     return [line]
+
+
+def _ride_through_lines(found: Json | None) -> list[str]:
+    return [] if found is None else [f"disturbance: {found['words']}"]
 
 
 def _year_lines(year: Json | None) -> list[str]:

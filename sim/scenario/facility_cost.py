@@ -25,13 +25,12 @@ from sim.facility.optimal import energy_cost_usd
 from sim.facility.profile import FloatArray
 from sim.facility.series import market_prices
 from sim.facility.year import FacilityYear
-from sim.scenario.facility_hours import constant_year, local_offset_h
+from sim.scenario.facility_hours import constant_year, local_offset_h, year_plant
 from sim.scenario.schema.facility import Facility
 from sim.scenario.simulate import SiteOutcome
 from sim.scenario.sites import (
     GENERATORS,
     design_it_w,
-    supply_plant,
 )
 from sim.units import H_PER_YEAR, KILO, MEGA, S_PER_H
 
@@ -77,7 +76,7 @@ def cost_json(
     """Bill, fuel and capital of a year."""
     tariff = _tariff(facility, prices)
     found: Bill = bill(tariff, supply.import_w[0], supply.export_w[0])
-    plant = supply_plant(facility)
+    plant = year_plant(site)
     fuel_usd = energy_cost_usd(supply, np.zeros(H_PER_YEAR), plant)
     f = {name: d.value for name, d in capital_figures().items()}
     pv_usd, battery_usd = _own_plant_usd(facility, f)

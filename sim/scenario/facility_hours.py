@@ -12,6 +12,7 @@ from sim.facility.cost import (
 )
 from sim.facility.meter import SitePlant
 from sim.facility.profile import FloatArray
+from sim.facility.supply import SupplyPlant
 from sim.facility.year import FacilityYear, facility_year, overhead
 from sim.scenario.schema.facility import Facility
 from sim.scenario.simulate import SiteOutcome
@@ -20,6 +21,7 @@ from sim.scenario.sites import (
     design_it_w,
     find_weather,
     site_chain,
+    supply_plant,
 )
 from sim.units import H_PER_YEAR
 
@@ -53,6 +55,12 @@ def year_in(
     cooling = cooling_year(kind, weather, cooling_settings(facility))
     design_w = design_it_w(plant.nodes, plant.node, facility.chain)
     return facility_year(load_w, [overhead(chain, cooling, weather, design_w)])
+
+
+def year_plant(site: SiteOutcome) -> SupplyPlant:
+    """What stands behind the meter, in the hours of the UTC year."""
+    facility, plant = site.run.spec.facility, site.run.plant
+    return supply_plant(facility, design_it_w(plant.nodes, plant.node, facility.chain))
 
 
 def local_offset_h(facility: Facility) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 from sim.facility.breaker import breaker
 from sim.facility.chain import PowerChain
 from sim.facility.cooling import cooling_buffer
+from sim.facility.ride_through import Excursion, describe, ride_through, ride_through_settings
+from sim.scenario.schema.facility import DisturbancesSpec
 from sim.scenario.simulate import Outcome, SiteOutcome
 from sim.scenario.sites import (
     design_it_w,
@@ -88,6 +90,31 @@ def _breakers_json(outcome: Outcome, site: SiteOutcome, chain: PowerChain) -> li
             }
         )
     return found
+
+
+def ride_through_json(site: SiteOutcome, spec: DisturbancesSpec) -> Json:
+    """What leaves the grid in the excursions of the scenario, at the run's mean power."""
+    facility = site.run.spec.facility
+    mean_w = site.power["facility"].mean
+    settings = ride_through_settings(
+        blocks=facility.chain.ups_blocks if facility.chain else 1,
+        back=spec.back,
+        generators=bool(facility.generators),
+        without_ups_frac=site.causes_w["cooling"] / mean_w,
+    )
+    found = ride_through(
+        settings,
+        [Excursion(e.at_s, e.duration_s, e.voltage_pu, e.frequency_hz) for e in spec.excursions],
+    )
+    return {
+        "load_mw": mean_w / MEGA,
+        "off_grid_mw": found.largest_frac * mean_w / MEGA,
+        "locked_mw": found.locked_frac * mean_w / MEGA,
+        "lost_mw": found.lost_frac * mean_w / MEGA,
+        "back_after_s": found.back_s,
+        "steps": [{"time_s": t, "off_grid_mw": w / MEGA} for t, w in found.steps(mean_w)],
+        "words": describe(found, mean_w),
+    }
 
 
 def supply_json(site: SiteOutcome) -> Json:

@@ -13,7 +13,7 @@ from sim.facility.carbon import carbon_figures
 from sim.facility.cost import (
     capital_figures,
 )
-from sim.scenario.facility_run import chain_json, cooling_json, supply_json
+from sim.scenario.facility_run import chain_json, cooling_json, ride_through_json, supply_json
 from sim.scenario.facility_studies import climates_json, self_supply_json
 from sim.scenario.facility_year import year_json
 from sim.scenario.schema.facility import ClimatesStudy, Facility, SelfSupplyStudy, YearStudy
@@ -48,6 +48,8 @@ def _site_json(outcome: Outcome, site: SiteOutcome, summary: Json) -> Json:
         found["chain"] = chain_json(outcome, site)
     if site.supply is not None:
         found["supply"] = supply_json(site)
+    if facility.ride_through is not None:
+        found["ride_through"] = ride_through_json(site, facility.ride_through)
     study = facility.study
     if isinstance(study, YearStudy):
         found["year"] = year_json(site, study, summary)
@@ -69,6 +71,8 @@ def facility_assumptions(outcome: Outcome) -> list[str]:
         figures += list(data("facility/chain.yaml").values())
         if facility.study is not None or facility.tariff is not None:
             figures += list(capital_figures().values())
+        if facility.ride_through is not None:
+            figures += list(data("facility/ride_through.yaml").values())
         if facility.carbon is not None:
             figures += list(carbon_figures().values())
         if facility.pv or facility.wind or isinstance(facility.study, SelfSupplyStudy):

@@ -17,12 +17,9 @@ from sim.scenario.facility_cost import (
     energy_prices,
     per_json,
 )
-from sim.scenario.facility_hours import by_month_hour, local_offset_h, run_year
+from sim.scenario.facility_hours import by_month_hour, local_offset_h, run_year, year_plant
 from sim.scenario.schema.facility import Facility, YearStudy
 from sim.scenario.simulate import SiteOutcome
-from sim.scenario.sites import (
-    supply_plant,
-)
 from sim.units import J_PER_MWH, MEGA
 
 Json = dict[str, Any]
@@ -33,7 +30,7 @@ def year_json(site: SiteOutcome, study: YearStudy, summary: Json) -> Json:
     facility = site.run.spec.facility
     year = run_year(site)
     prices = energy_prices(facility)
-    supply = dispatch_site(supply_plant(facility), year.facility_w[0], prices)
+    supply = dispatch_site(year_plant(site), year.facility_w[0], prices)
     offset_h = local_offset_h(facility)
     found: Json = {
         "load": "the run's mean IT power in every hour",
@@ -55,7 +52,7 @@ def year_json(site: SiteOutcome, study: YearStudy, summary: Json) -> Json:
     found["per"] = per_json(site, summary, year, cost, carbon)
     found["budget"] = budget_json(budget(site, supply, summary))
     if study.optimal:
-        found["optimal"] = _optimal_json(facility, year, prices, supply)
+        found["optimal"] = _optimal_json(site, year, prices, supply)
     return found
 
 
@@ -82,10 +79,10 @@ def supply_year_json(supply: SupplyYear, facility: Facility, offset_h: int) -> J
 
 
 def _optimal_json(
-    facility: Facility, year: FacilityYear, prices: FloatArray, rule: SupplyYear
+    site: SiteOutcome, year: FacilityYear, prices: FloatArray, rule: SupplyYear
 ) -> Json:
     """The cheapest dispatch beside the rule's, for energy and fuel alone."""
-    plant: SupplyPlant = supply_plant(facility)
+    plant = year_plant(site)
     best = dispatch_optimal(plant, year.facility_w[0], prices)
     best_usd = energy_cost_usd(best.year, prices, plant)
     rule_usd = energy_cost_usd(rule, prices, plant)

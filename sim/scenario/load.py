@@ -379,10 +379,11 @@ def _settle(schema: dict[str, Any], part: dict[str, Any], node: Node | None) -> 
     settled = [_settle(schema, branch, node) for branch in branches]
     tag = node.value.get("kind") if node and isinstance(node.value, dict) else None
     kinds = [branch.get("properties", {}).get("kind", {}) for branch in settled]
-    if tag is not None and any(kinds):
+    several = sum(map(bool, kinds)) > 1  # one alone is an optional part, not a union
+    if tag is not None and several:
         matching = [b for b, k in zip(settled, kinds, strict=True) if str(tag.value) in _choices(k)]
         return {**(matching[0] if matching else {}), **rest}
-    if any(kinds):
+    if several:
         choices = [choice for kind in kinds for choice in _choices(kind)]
         return {"type": "object", "properties": {"kind": {"enum": choices}}, **rest}
     chosen = next((branch for branch in settled if branch.get("type") != "null"), {})

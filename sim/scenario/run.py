@@ -160,7 +160,7 @@ def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
     """Range of a site's peak at the meter."""
     window_s = outcome.simulation.scenario.grid.peak_window_s
     peak_w = site.power["facility"].peaks[window_s]
-    plant = plain_plant(site.run.plant, peak_w)
+    plant = plain_plant(site.run.plant, peak_w / site.power["it"].peaks[window_s])
     # The chain is linear, so the chip power at the meter's peak follows from the peak.
     standing_w = plant.parts(0.0).facility_w
     per_chip_w = plant.parts(1.0).facility_w - standing_w

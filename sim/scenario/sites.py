@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import simpy
 
 from sim.datum import Datum, data
@@ -26,6 +25,7 @@ from sim.facility.cooling import cooling_figures, cooling_year
 from sim.facility.generator import Generator as Generating
 from sim.facility.meter import SiteMeter, SitePlant
 from sim.facility.profile import Profile
+from sim.facility.ride_through import FIGURES as RIDE_THROUGH
 from sim.facility.rules import (
     Arbitrage,
     BatteryRule,
@@ -163,20 +163,24 @@ def site_supply(facility: Facility, plant: SitePlant, epoch: datetime) -> SiteSu
     Raises:
         CapacityError: a rating does not fit, or the connection carries less than the idle site.
     """
-    supply = supply_plant(facility, hour_of_year(epoch) if facility.pv or facility.wind else 0)
+    start_h = hour_of_year(epoch) if facility.pv or facility.wind else 0
+    supply = supply_plant(facility, design_it_w(plant.nodes, plant.node, facility.chain), start_h)
     _check_idle(plant, supply)
     return SiteSupply(supply)
 
 
-def supply_plant(facility: Facility, start_h: int = 0) -> SupplyPlant:
+def supply_plant(facility: Facility, design_w: float, start_h: int = 0) -> SupplyPlant:
     """Battery, PV, wind, generators and connection of a scenario.
 
     Args:
+        design_w: IT power of the design, for a UPS that serves the grid.
         start_h: hour of the UTC year at which the run starts.
     """
     with within("battery"):
         battery = site_battery(facility.battery)
     rule: BatteryRule = SelfConsumption()
+    if facility.chain is not None and facility.chain.ups_grid_frac:
+        battery, rule = ups_battery(facility.chain.ups_grid_frac, design_w), RideThrough()
     if facility.battery is not None:
         with within("battery.dispatch"):
             rule = battery_rule(facility.battery.dispatch)
@@ -213,6 +217,19 @@ def site_battery(spec: BatterySpec | None) -> Battery:
         initial_frac=spec.initial_frac,
         max_c_per_h=spec.max_c_per_h,
         fade_frac_per_cycle=spec.fade_frac_per_cycle,
+    )
+
+
+def ups_battery(grid_frac: float, design_w: float) -> Battery:
+    """The batteries of the UPS as a resource: a part may be used, the rest waits for a fault."""
+    autonomy_s = data(RIDE_THROUGH)["ups.battery_s"].value
+    return Battery(
+        power_w=design_w,
+        energy_j=design_w * autonomy_s,
+        min_frac=1 - grid_frac,
+        max_frac=1.0,
+        initial_frac=1.0,
+        max_c_per_h=S_PER_H / autonomy_s,
     )
 
 
@@ -336,22 +353,13 @@ def is_plain(facility: Facility) -> bool:
     return facility == Facility(pue_design=facility.pue_design)
 
 
-def plain_plant(plant: SitePlant, facility_w: float) -> SitePlant:
-    """The same site with a design PUE in place of its weather: what it had at a meter power.
-
-    The warmest hour is taken. For the range of a peak, in which the weather is not drawn.
-    """
-    hourly = plant.building.hourly
-    if hourly is None:
+def plain_plant(plant: SitePlant, pue: float) -> SitePlant:
+    """The same site with a PUE in place of its weather, for the range of a peak."""
+    if plant.building.hourly is None:
         return plant
-    time_s = float(np.argmax(hourly.cooling_share.hourly)) - hourly.cooling_share.start_h
-    time_s = time_s % hourly.cooling_share.hourly.size * S_PER_H
-    low, high = plant.parts(0.0, time_s), plant.parts(MEGA, time_s)
-    slope = (high.facility_w - low.facility_w) / (high.it_w - low.it_w)
-    it_w = low.it_w + (facility_w - low.facility_w) / slope
     efficiency_frac = plant.building.power_train_efficiency_frac
-    pue = max(facility_w / it_w, 1 / efficiency_frac)
-    return replace(plant, building=Building(efficiency_frac, pue))
+    building = Building(efficiency_frac, max(pue, 1 / efficiency_frac))
+    return replace(plant, building=building)
 
 
 Folder = Callable[[Sequence[str]], Path]

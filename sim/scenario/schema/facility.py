@@ -39,6 +39,9 @@ class ChainSpec(Strict):
         0.0, ge=0, le=2, description="load beyond the rating of rows, UPS and transformers"
     )
     breakers: bool = Field(False, description="say when the breakers of the chain trip")
+    ups_grid_frac: Fraction = Field(
+        0.0, description="part of the UPS batteries that orders and limits may use; the rest waits"
+    )
 
 
 class SelfConsumptionSpec(Strict):
@@ -136,6 +139,25 @@ class ConnectionSpec(Strict):
     ramp_limit_mw_per_min: float | None = Field(None, gt=0, le=1_000_000)
 
 
+class ExcursionSpec(Strict):
+    """A time at which voltage or frequency leave their band."""
+
+    at_s: float = Field(ge=0, le=1e8)
+    duration_s: float = Field(gt=0, le=86_400)
+    voltage_pu: float = Field(1.0, ge=0, le=2)
+    frequency_hz: float = Field(60.0, ge=40, le=80)
+
+
+class DisturbancesSpec(Strict):
+    """What the site does in voltage and frequency excursions, at its mean power.
+
+    Cooling counts as load without a UPS. With generators in the site, the autonomy has no end.
+    """
+
+    excursions: list[ExcursionSpec] = Field(min_length=1, max_length=1000)
+    back: Literal["staged", "manual"] = "staged"
+
+
 class SwingSpec(Strict):
     """What takes the swing of training steps off the meter, inside the servers.
 
@@ -225,9 +247,16 @@ class Facility(Strict):
     connection: ConnectionSpec = ConnectionSpec()
     supply_step_s: float = Field(60.0, ge=0.1, le=3600, description="longest set point of supply")
     swing: SwingSpec = SwingSpec()
+    ride_through: DisturbancesSpec | None = None
     tariff: TariffSpec | None = None
     carbon: CarbonSpec | None = None
     study: Study | None = None
+
+    @model_validator(mode="after")
+    def _one_battery(self) -> Self:
+        if self.battery is not None and self.chain is not None and self.chain.ups_grid_frac:
+            raise ValueError("a battery and a UPS that serves the grid; give one of them")
+        return self
 
     @model_validator(mode="after")
     def _distinct_generators(self) -> Self:
