@@ -27,6 +27,9 @@ def add_command(commands: Any) -> None:
     training.add_argument(
         "--batch-tokens", type=_count, default=16_777_216, help="global batch (default 16,777,216)"
     )
+    training.add_argument(
+        "--precision", choices=("bf16", "fp8"), default="bf16", help="default bf16"
+    )
     training.add_argument("--top", type=_count, default=10, help="layouts to print (default 10)")
     training.add_argument("--json", action="store_true", help="print JSON")
     training.set_defaults(handler=handle_training)
@@ -57,6 +60,7 @@ def handle_training(args: argparse.Namespace) -> int:
         args.gpus,
         sequence_tokens=args.sequence_tokens,
         global_batch_tokens=args.batch_tokens,
+        precision=args.precision,
     )
     rows = [_row(candidate, plan) for candidate in plan.best[: args.top]]
     if args.json:
@@ -83,6 +87,7 @@ def _row(candidate: Candidate, plan: Plan) -> dict[str, Any]:
         "ep": layout.ep,
         "zero": layout.zero,
         "virtual_stages": layout.virtual_stages,
+        "context_ways": setup.context_parallel,
         "micro_batch": setup.micro_batch_sequences,
         "recompute": setup.recompute,
         "gpus": layout.gpus,

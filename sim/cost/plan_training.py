@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from sim.cost.layout import Layout, check_layout, most_experts
 from sim.cost.training import TrainingStepCost, training_step
 from sim.cost.training_memory import training_memory
-from sim.cost.training_setup import TrainingSetup
+from sim.cost.training_network import RAIL_FAT_TREE, Fabric
+from sim.cost.training_setup import TrainingPrecision, TrainingSetup
 from sim.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ RECOMPUTE: tuple[Recompute, ...] = ("selective", "full")
 """Cheapest first; `none` equals `selective` with flash attention."""
 MICRO_BATCHES = (1, 2, 4, 8)
 MAX_VIRTUAL_STAGES = 12
+LONG_TOKENS = 16_384
+CONTEXT_WAYS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,12 @@ def plan_training(
     *,
     sequence_tokens: int = 8192,
     global_batch_tokens: int = 16_777_216,
+    precision: TrainingPrecision = "bf16",
+    fabric: Fabric = RAIL_FAT_TREE,
 ) -> Plan:
     """Search all layouts on at most `gpus` GPUs.
+
+    Context parallelism is tried for sequences above `LONG_TOKENS`.
 
     Raises:
         CapacityError: none fits; says what the nearest one lacks.
@@ -76,9 +83,12 @@ def plan_training(
     found: list[Candidate] = []
     rejected: Counter[str] = Counter()
     least_missing = float("inf")
-    for layout, micro in candidates(arch, node, gpus):
-        setup = TrainingSetup(arch, layout, sequence_tokens, global_batch_tokens, micro)
-        if layout.dp * micro * sequence_tokens > 1.5 * global_batch_tokens:
+    base = TrainingSetup(
+        arch, Layout(), sequence_tokens, global_batch_tokens, precision=precision, fabric=fabric
+    )
+    for setup in setups(base, node, gpus):
+        replica_tokens = setup.micro_batch_sequences * sequence_tokens
+        if setup.replicas * replica_tokens > 1.5 * global_batch_tokens:
             rejected["data-parallel replicas need a larger global batch"] += 1
             continue
         fitting, missing_bytes = _that_fit(setup, node)
@@ -97,6 +107,21 @@ def plan_training(
         )
     found.sort(key=lambda c: (-c.tokens_per_s, c.setup.layout.gpus, c.memory_bytes))
     return Plan(tuple(found), dict(rejected))
+
+
+def setups(base: TrainingSetup, node: Node, gpus: int) -> Iterator[TrainingSetup]:
+    """What is searched: layouts, micro-batch sizes, and for long sequences context ways."""
+    ways = CONTEXT_WAYS if base.sequence_tokens > LONG_TOKENS else (1,)
+    for layout, micro in candidates(base.arch, node, gpus):
+        for shared in ways:
+            dp = layout.dp // shared * shared
+            if not dp or base.sequence_tokens % shared:
+                continue
+            rounded = replace(layout, dp=dp)
+            if rounded.ep <= rounded.tp * rounded.dp:
+                yield replace(
+                    base, layout=rounded, micro_batch_sequences=micro, context_parallel=shared
+                )
 
 
 def candidates(arch: Architecture, node: Node, gpus: int) -> Iterator[tuple[Layout, int]]:
