@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.errors import InputError
-from sim.policy.patch import each_facility
+from sim.policy.patch import each_facility, with_rule
 from sim.policy.registry import Parameter, PolicyKind, Values, number, register
 from sim.scenario.schema import Facility, Scenario
 
@@ -111,6 +111,40 @@ def _time_of_use(scenario: Scenario, values: Values) -> Scenario:
     }
     return _tariff(scenario, changes, number(values, "energy_usd_per_mwh"))
 
+
+def _interruptible(scenario: Scenario, values: Values) -> Scenario:
+    """Cheaper energy for a site that gives way in agreed hours."""
+    events = ("depth_frac", "start_h", "duration_h", "every_h")
+    rule = {"kind": "demand-response", **{key: number(values, key) for key in events}}
+    discount = 1 - number(values, "discount_frac")
+
+    def change(facility: Facility) -> dict[str, Any]:
+        before = facility.tariff
+        plain = before.model_dump() if before else {"energy_usd_per_mwh": ENERGY.default}
+        return {"tariff": plain | {"energy_usd_per_mwh": plain["energy_usd_per_mwh"] * discount}}
+
+    return with_rule(each_facility(scenario, change), rule)
+
+
+INTERRUPTIBLE_TARIFF = register(
+    PolicyKind(
+        kind="interruptible-tariff",
+        patch=_interruptible,
+        parameters={
+            "discount_frac": Parameter("off the price of energy", "", 0.15, 0, 1),
+            "depth_frac": Parameter("reduction when called", "", 0.5, 0, 1),
+            "start_h": Parameter("first call", "h", 16.0, 0, 1e5),
+            "duration_h": Parameter("length of a call", "h", 4.0, 0, 1e5),
+            "every_h": Parameter("from call to call; 0: only one", "h", 24.0, 0, 1e5),
+        },
+        says="cheaper energy for a site that gives way in agreed hours",
+        metric="bill_usd",
+        assumes=(
+            "discount and calls are assumptions; real tariffs call some tens of hours a year",
+        ),
+        neutral={"discount_frac": 0.0, "depth_frac": 0.0},
+    )
+)
 
 TIME_OF_USE = register(
     PolicyKind(
