@@ -103,7 +103,6 @@ def sweep_text(rows: list[Row]) -> str:
         ]
         for row in rows
     ]
-    shown = f"\n{pipeline}" if found["layout"]["pp"] > 1 else ""
     return f"\n{table(head, cells)}"
 
 
