@@ -26,6 +26,8 @@ from sim.errors import InputError, UnknownNameError
 
 Distribution = Literal["uniform", "triangular"]
 
+HAIR_FRAC = 1e-9
+
 # Figures that a study sets, by `FILE:NAME`; for the whole process, because what is read from
 # the files is remembered for the whole process too.
 _SET: dict[str, float] = {}
@@ -152,11 +154,17 @@ def data(path: str) -> dict[str, Datum]:
 
 
 def _as_set(figure: Datum, value: float | None) -> Datum:
-    """The figure at the value that a study gives it; its range shrinks to that value."""
+    """The figure at the value that a study gives it; its range shrinks to a hair's breadth.
+
+    Not to nothing: what is computed from a range keeps the nominal value inside, whatever
+    the rounding.
+    """
     if value is None:
         return figure
-    low, high = (value, value) if figure.is_assumption else (None, None)
-    return replace(figure, value=value, low=low, high=high)
+    if not figure.is_assumption:
+        return replace(figure, value=value)
+    hair = HAIR_FRAC * max(abs(value), HAIR_FRAC)
+    return replace(figure, value=value, low=value - hair, high=value + hair)
 
 
 def _walk(prefix: str, node: dict[str, Any]) -> list[tuple[str, Datum]]:

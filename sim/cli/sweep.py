@@ -71,7 +71,7 @@ def handle(args: argparse.Namespace) -> int:
 
     sweep = load_sweep(args.sweep)
     drawn = sweep.file is not None and sweep.file.figures
-    work = ScenarioWork.of(sweep.base, draw_into if drawn else None)
+    work = ScenarioWork.of(sweep.base, draw_into if drawn else None, sweep.points)
     workers = usable_processors() if args.workers is None else args.workers
     if args.dry_run:
         return _plan(args, sweep, work, max(1, workers))

@@ -21,20 +21,21 @@ MOST_COLUMNS = 6
 
 def overview(folder: Path) -> str:
     """A table of what was varied and the few figures that people ask for first."""
-    from sim.sweep.index import read_points, varied_columns
+    from sim.results.store import SweepResults
 
     with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if len(rows) > MOST_ROWS:
         return f"{len(rows)} runs: too many for a table here"
-    varied = varied_columns(rows[0], read_points(folder))[:MOST_COLUMNS]
+    varied = SweepResults(folder).varied[:MOST_COLUMNS]
     header = [*(path.rpartition(".")[2] for path in varied), *KEY_FIGURES, "status"]
     return table(header, [[*(r[p] for p in varied), *_key_cells(r), r["status"]] for r in rows])
 
 
 def boundary_lines(found: Sequence[Found]) -> list[str]:
     """A row for each search: the largest value that holds, the least that does not."""
-    paths = list(dict.fromkeys(path for one in found for path, _ in one.anchor.values))
+    every = [dict(one.anchor.values) for one in found]
+    paths = [path for path in every[0] if any(v[path] != every[0][path] for v in every)]
     header = [*(path.rpartition(".")[2] for path in paths), "seed", "holds at", "fails at", ""]
     rows = []
     for one in found:

@@ -73,8 +73,9 @@ class SweepResults:
 
     @cached_property
     def varied(self) -> list[str]:
-        """Names of the columns that the points set."""
-        return varied_columns(self.index.column_names, self.lines)
+        """Names of the columns that the points set to different values."""
+        names = varied_columns(self.index.column_names, self.lines)
+        return [name for name in names if _differs(self.index[name].to_pylist())]
 
     @property
     def axes(self) -> list[str]:
@@ -179,7 +180,8 @@ class SweepResults:
                 return set()
             kept = by_sample.setdefault(line.sample, dict(line.values))
             differing |= {name for name, value in line.values.items() if kept.get(name) != value}
-        return {name for line in self.lines[:1] for name in line.values} - differing
+        names = {name for line in self.lines[:1] for name in line.values}
+        return names - differing
 
 
 class Columns(Mapping[str, list[Any]]):
@@ -230,6 +232,11 @@ class Row(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._columns)
+
+
+def _differs(values: Sequence[Any]) -> bool:
+    """True if not all values are the same."""
+    return any(value != values[0] for value in values)
 
 
 def _need(package: str) -> None:

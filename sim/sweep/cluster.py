@@ -243,5 +243,6 @@ def inputs_of(points: Iterable[Point], work: Work) -> dict[str, bytes]:
             files = user_files(work.identify(point).files)
         except InputError:
             continue  # it will be recorded as a failure of its own
-        found |= {path: Path(path).read_bytes() for path in files if path not in found}
+        new = [path for path in files if path not in found and Path(path).is_file()]
+        found |= {path: Path(path).read_bytes() for path in new}
     return found

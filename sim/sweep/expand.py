@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -77,12 +77,13 @@ def expand(document: Document, file: SweepFile, base: Path) -> tuple[Point, ...]
             than `MAX_POINTS` points before `where`.
     """
     _check(document, file)
+    fixed = {path: [value] for path, value in file.fixed.items()}
     rows = max((len(column) for column in file.zipped.values()), default=1)
     count = math.prod(len(values) for values in file.axes.values()) * rows * len(file.seeds)
     count *= max(1, len(file.policies))
     _check_count(document, count)
     combinations = list(
-        itertools.product(_axes(file.axes), _policies(file.policies), _zip_rows(file, rows))
+        itertools.product(_axes(fixed | file.axes), _policies(file.policies), _zip_rows(file, rows))
     )
     samples = _samples(document, file, base, [v for group in combinations[0] for v in group])
     _check_count(document, count * len(samples))
@@ -163,7 +164,13 @@ def _check(document: Document, file: SweepFile) -> None:
     lengths = {len(column) for column in file.zipped.values()}
     taken: dict[str, str] = {}
     ranges = file.samples.over if file.samples else {}
-    for part, columns in (("axes", file.axes), ("zip", file.zipped), ("samples", ranges)):
+    parts: dict[str, Iterable[str]] = {
+        "set": file.fixed,
+        "axes": file.axes,
+        "zip": file.zipped,
+        "samples": ranges,
+    }
+    for part, columns in parts.items():
         for path in columns:
             where = ("samples", "over", path) if part == "samples" else (part, path)
             _check_path(document, where)
@@ -211,12 +218,13 @@ def _check_conditions(document: Document, file: SweepFile) -> None:
 
 def _check_policies(document: Document, policies: Sequence[str]) -> None:
     if policies:
-        from sim.policy import parse_policy  # heavy: only for those who name policies
+        import sim.policy  # noqa: F401 - registers them
+        from sim.policy.registry import parse_policies  # heavy: only for those who name policies
     for number, text in enumerate(policies):
         if text == NO_POLICY:
             continue
         try:
-            parse_policy(text)
+            parse_policies(text)
         except InputError as error:
             raise _fault(document, ("policies", number), error.what, error.todo) from None
 
@@ -246,7 +254,7 @@ def _check_distinct(document: Document, where: tuple[str, ...], values: Sequence
 
 def _fault(document: Document, where: tuple[str | int, ...], what: str, todo: str) -> InputError:
     """An error at a key or element of the sweep file."""
-    named = len(where) > 1 and not isinstance(where[-1], int) and where[0] in ("axes", "zip")
+    named = len(where) > 1 and not isinstance(where[-1], int) and where[0] in ("set", "axes", "zip")
     path = ".".join(str(step) for step in where)
     return locate(
         document, InputError(what, todo, path=path, place=document.place(where, key=named))

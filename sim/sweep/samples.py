@@ -51,13 +51,13 @@ def sample_rows(
 
 
 def chosen(assumed: Mapping[str, Datum], patterns: list[str]) -> dict[str, Datum]:
-    """The assumed figures that some pattern matches, by name.
+    """The assumed figures that some pattern matches, by name; `!` before one leaves them out.
 
     Raises:
         InputError: a pattern matches none.
     """
     for pattern in patterns:
-        if not fnmatch.filter(assumed, pattern):
+        if not fnmatch.filter(assumed, pattern.removeprefix("!")):
             raise InputError(
                 f"no assumption that the scenario reads matches {pattern!r}",
                 f"known: {', '.join(sorted(assumed)) or 'none'}",
@@ -67,6 +67,7 @@ def chosen(assumed: Mapping[str, Datum], patterns: list[str]) -> dict[str, Datum
         name: figure
         for name, figure in sorted(assumed.items())
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        and not any(fnmatch.fnmatchcase(name, p[1:]) for p in patterns if p.startswith("!"))
     }
 
 

@@ -173,6 +173,9 @@ class SweepFile(_Closed):
     )
     question: str = ""
     base: str = Field(min_length=1, description="the scenario file, relative to this file")
+    fixed: dict[str, JsonValue] = Field(
+        {}, alias="set", description="a value for dotted paths that is the same in all runs"
+    )
     axes: dict[str, Values] = Field(
         {}, description="values for each dotted path; all combinations are run"
     )

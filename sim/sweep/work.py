@@ -6,7 +6,7 @@ neither the files of the user nor the network to find them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from sim import __version__
 from sim.datum import Datum, data, data_file, figure_at, figures_set, split_key
 from sim.errors import InputError, Place
-from sim.policy.registry import parse_policy
+from sim.policy.patch import coupled
+from sim.policy.registry import apply_all, parse_policies
 from sim.record.store import RunFolder
 from sim.scenario.canonical import digest
 from sim.scenario.load import Document, load_tree, validate
@@ -45,19 +46,32 @@ class ScenarioWork:
     Args:
         document: the base scenario's file and its parents, read.
         decorate: draws figures into a run folder; None leaves them out.
+        twin: some policy of the sweep closes the loop with the grid, so all runs close it, and
+            the difference that a policy makes is the policy's own.
     """
 
     document: Document
     decorate: Decorate | None = None
+    twin: bool = False
 
     @classmethod
-    def of(cls, base: Path, decorate: Decorate | None = None) -> ScenarioWork:
-        """From a scenario file.
+    def of(
+        cls, base: Path, decorate: Decorate | None = None, points: Iterable[Point] = ()
+    ) -> ScenarioWork:
+        """From a scenario file, for the points of a sweep.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the file cannot be read.
         """
-        return cls(load_tree(base), decorate)
+        work = cls(load_tree(base), decorate)
+        first = {point.policy: point for point in reversed(list(points)) if point.policy}
+        return replace(work, twin=any(work._closes_loop(point) for point in first.values()))
+
+    def _closes_loop(self, point: Point) -> bool:
+        try:
+            return self.scenario(point)[1].control.coupling.kind != "none"
+        except InputError:
+            return False  # it will be recorded as a failure of its own
 
     def scenario(self, point: Point) -> tuple[Document, Scenario]:
         """The resolved scenario of a point, policy applied.
@@ -75,7 +89,9 @@ class ScenarioWork:
         with located(document):
             scenario = resolve(_with_trace_paths(document, checked))
             if point.policy:
-                scenario = resolve(parse_policy(point.policy).apply(scenario))
+                scenario = resolve(apply_all(scenario, parse_policies(point.policy)))
+        if self.twin and scenario.control.coupling.kind == "none":
+            scenario = resolve(coupled(scenario))
         return document, scenario
 
     def identify(self, point: Point) -> Identity:
