@@ -68,11 +68,30 @@ def training_memory(setup: TrainingSetup) -> dict[str, float]:
             return per_parameter * held.total
         return per_parameter * (held.dense / layout.dp + held.expert / expert_copies)
 
-    return {
+    states = {
         "weights": sharded("weight", 3) * copies,
         "gradients": sharded("gradient", 2) * copies,
         "optimiser": sharded("optimiser", 1),
-        "activations": _activations(setup),
+    }
+    stages = stage_activations(setup)
+    return states | max(stages.values(), key=lambda kept: sum(kept.values()))
+
+
+def stage_activations(setup: TrainingSetup) -> dict[str, dict[str, float]]:
+    """What the first and the last pipeline stage keep for backward; those between keep less.
+
+    The last has one micro-batch of its own layers, and the logits with their gradients.
+    """
+    first = _activations(setup)
+    pp, tp = setup.layout.pp, setup.layout.tp
+    logits = setup.micro_batch_tokens * setup.arch.vocab / tp
+    logits *= data(ASSUMPTIONS)["bytes_per_logit"].value
+    if pp == 1:
+        return {"only": {"activations": first, "logits": logits}}
+    share = 1 / pp / _in_flight(setup)
+    return {
+        "first": {"activations": first, "logits": 0.0},
+        "last": {"activations": first * share, "logits": logits},
     }
 
 
@@ -83,33 +102,37 @@ def bytes_per_parameter(precision: str, name: str) -> float:
     return (entries[own] if own in entries else entries[f"bytes_per_parameter.{name}"]).value
 
 
+def _in_flight(setup: TrainingSetup) -> float:
+    """Micro-batches of the whole model that the first stage holds its layers of, over pp."""
+    layout = setup.layout
+    v, pp, m = layout.virtual_stages, layout.pp, setup.micro_batches
+    share = 1.0
+    if setup.schedule == "dualpipe":
+        share = (pp + 1) / pp
+    elif v > 1:
+        share = 1 + (pp - 1) / (pp * v)
+    return min(share, m / pp)
+
+
 def _activations(setup: TrainingSetup) -> float:
     """What the first pipeline stage keeps for backward.
 
     It holds the activations of `pp` micro-batches of its own layers, that is of one
     micro-batch of all layers; interleaved more: (pp - 1) / (pp v) of one (Narayanan et al.
     2021, doi:10.1145/3458817.3476209, section 2.2); DualPipe pp + 1 (DeepSeek-V3 report,
-    table 2). Few micro-batches fill less.
+    table 2). No more than all `m` micro-batches.
     """
-    layout = setup.layout
-    v, pp = layout.virtual_stages, layout.pp
-    share = 1.0
-    if setup.schedule == "dualpipe":
-        share = (pp + 1) / pp
-    elif v > 1:
-        share = 1 + (pp - 1) / (pp * v)
-    share = min(share, setup.micro_batches / pp * 1.0 if v == 1 else share)
     kept = activation_bytes(
         setup.arch,
         setup.micro_batch_sequences,
         setup.sequence_tokens,
         setup.recompute,
-        tp=layout.tp,
+        tp=setup.layout.tp,
     )
     if setup.recompute == "selective":
         kept -= _cheap_to_redo(setup)
     element = FP8_ELEMENT if setup.precision == "fp8" else 1.0
-    return kept * share * element / setup.context_parallel
+    return kept * _in_flight(setup) * element / setup.context_parallel
 
 
 def _cheap_to_redo(setup: TrainingSetup) -> float:

@@ -16,7 +16,7 @@ from sim import arch
 from sim.cost.layout import Layout, check_layout
 from sim.cost.plan_training import candidates, plan_training, why_slower
 from sim.cost.training import least_cap_w, training_step
-from sim.cost.training_memory import gpu_parameters, training_memory
+from sim.cost.training_memory import gpu_parameters, stage_activations, training_memory
 from sim.cost.training_setup import TrainingSetup
 from sim.errors import CapacityError, InputError
 from sim.flops import parameters
@@ -194,3 +194,29 @@ def test_losing_layouts_name_the_part_on_which_they_lose() -> None:
     reasons = {why_slower(other, plan.best[0]) for other in plan.best[1:]}
     assert any("bubble" in reason or "exchange" in reason for reason in reasons)
     assert why_slower(plan.best[0], plan.best[0]) == "the same"
+
+
+def test_the_first_stage_holds_as_many_micro_batches_as_the_schedule_lets_in() -> None:
+    """Of the whole model's activations: 1F1B 1, interleaved 1 + 3/8, never more than m / pp."""
+    plain = replace(SETUP, layout=Layout(8, 4, 64, zero=1))
+    one = training_memory(plain)["activations"]
+    assert plain.micro_batches == 16
+    assert training_memory(SETUP)["activations"] == pytest.approx(one * (1 + 3 / 8))
+    few = replace(plain, global_batch_tokens=2 * 64 * 8192)
+    assert training_memory(few)["activations"] == pytest.approx(one * 2 / 4)
+
+
+def test_the_last_stage_can_be_the_fullest_by_its_logits() -> None:
+    setup = TrainingSetup(arch.load("gemma-2-2b"), Layout(1, 2, 8, zero=1), 8192, 2**20, 4)
+    stages = stage_activations(setup)
+    logits = 4 * 8192 * 256_000 * 6
+    assert stages["last"]["logits"] == pytest.approx(logits)
+    assert training_memory(setup)["logits"] == pytest.approx(logits)
+
+
+def test_activations_of_llama_3_405b_fit_as_published() -> None:
+    """The report trains it on 80 GB without recomputing any matrix product."""
+    layout = Layout(8, 16, 64, zero=2, virtual_stages=4)
+    setup = TrainingSetup(arch.load("llama-3.1-405b"), layout, 8192, 16 * 2**20)
+    taken = sum(training_memory(setup).values())
+    assert 50 * 2**30 < taken < NODE.device.usable_bytes
