@@ -64,12 +64,35 @@ def _tariff(scenario: Scenario, changes: dict[str, Any], energy_usd_per_mwh: flo
     def change(facility: Facility) -> dict[str, Any]:
         before = facility.tariff
         plain = before.model_dump() if before else {"energy_usd_per_mwh": energy_usd_per_mwh}
-        return {"tariff": plain | changes}
+        return {"tariff": plain | changes, "study": facility.study or {"kind": "year"}}
 
     return each_facility(scenario, change)
 
 
-ENERGY = Parameter("price of energy where the site has no tariff", "USD/MWh", 70.0, 0, 1000)
+FLAT = {"energy_usd_per_mwh": 70.0}
+ENERGY = Parameter(
+    "price of energy where the site has no tariff",
+    "USD/MWh",
+    FLAT["energy_usd_per_mwh"],
+    0,
+    1000,
+)
+
+
+def billed(scenario: Scenario) -> Scenario:
+    """The scenario with a flat tariff at each site that has none, and its bill of a year."""
+
+    def change(facility: Facility) -> dict[str, Any]:
+        if facility.tariff is not None:
+            return {}
+        return {"tariff": dict(FLAT), "study": facility.study or {"kind": "year"}}
+
+    return each_facility(scenario, change)
+
+
+def has_bill(scenario: Scenario) -> bool:
+    """True if a site has a tariff."""
+    return any(site.facility.tariff is not None for site in scenario.sites)
 
 
 def _minimum_take(scenario: Scenario, values: Values) -> Scenario:
@@ -97,7 +120,7 @@ MINIMUM_TAKE = register(
             "energy_usd_per_mwh": ENERGY,
         },
         says="a minimum of the contract is paid whether it is used or not",
-        metric="bill_usd",
+        metric="bill_usd_per_year",
         assumes=("a demand charge of 8 USD/kW a month (assumption, 4 to 20)",),
     )
 )
@@ -119,9 +142,9 @@ def _interruptible(scenario: Scenario, values: Values) -> Scenario:
     discount = 1 - number(values, "discount_frac")
 
     def change(facility: Facility) -> dict[str, Any]:
-        before = facility.tariff
-        plain = before.model_dump() if before else {"energy_usd_per_mwh": ENERGY.default}
-        return {"tariff": plain | {"energy_usd_per_mwh": plain["energy_usd_per_mwh"] * discount}}
+        plain = facility.tariff.model_dump() if facility.tariff else dict(FLAT)
+        plain["energy_usd_per_mwh"] *= discount
+        return {"tariff": plain, "study": facility.study or {"kind": "year"}}
 
     return with_rule(each_facility(scenario, change), rule)
 
@@ -138,9 +161,9 @@ INTERRUPTIBLE_TARIFF = register(
             "every_h": Parameter("from call to call; 0: only one", "h", 24.0, 0, 1e5),
         },
         says="cheaper energy for a site that gives way in agreed hours",
-        metric="bill_usd",
+        metric="bill_usd_per_year",
         assumes=(
-            "discount and calls are assumptions; real tariffs call some tens of hours a year",
+            "discount and calls are assumptions; the bill holds the mean power of the run for a year",
         ),
         neutral={"discount_frac": 0.0, "depth_frac": 0.0},
     )
@@ -157,7 +180,7 @@ TIME_OF_USE = register(
             "energy_usd_per_mwh": ENERGY,
         },
         says="dearer power in the peak hours of weekdays",
-        metric="bill_usd",
+        metric="bill_usd_per_year",
         assumes=("the extra price is an assumption, 20 to 200 USD/MWh",),
     )
 )

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sim.policy.building import billed, has_bill
 from sim.policy.figures import figures
 from sim.policy.patch import coupled
 from sim.policy.registry import Policy, apply_all
@@ -32,7 +33,8 @@ def compare(
 ) -> Json:
     """Run the baseline and each policy, or combination of policies, with every seed.
 
-    If one of them closes the loop with the grid, all runs close it: the baseline is a twin.
+    If one of them closes the loop with the grid, all runs close it; if one has a tariff, all have
+    one (a flat one where nothing is said): the baseline is a twin.
 
     Returns:
         `{baseline: figures, seeds, policies: [{kind, parameters, figures, delta, interval,
@@ -47,6 +49,8 @@ def compare(
     patched = [resolve(apply_all(scenario, c)) for c in wanted]
     if any(p.control.coupling.kind != "none" for p in patched):
         scenario, patched = resolve(coupled(scenario)), [coupled(p) for p in patched]
+    if any(has_bill(p) for p in patched):
+        scenario, patched = resolve(billed(scenario)), [billed(p) for p in patched]
     before = [_run(scenario, seed, tell, "baseline") for seed in every_seed]
     rows = []
     for chosen, changed in zip(wanted, patched, strict=True):

@@ -7,6 +7,8 @@ from sim.scenario.schema import Scenario
 from sim.scenario.summary import Json
 from sim.units import J_PER_MWH, MEGA, S_PER_H
 
+J_PER_KWH = 3.6e6
+
 
 def figures(summary: Json, scenario: Scenario | None = None) -> Json:
     """The figures of a run.
@@ -124,10 +126,12 @@ def _loop(summary: Json) -> Json:
 
 
 def _facility(summary: Json) -> Json:
-    """Bill and water of the buildings, where the scenario tells them."""
+    """Bill of a year and water of the run, where the buildings tell them."""
     found: Json = {}
-    for site in (summary.get("facility") or {}).get("sites", {}).values():
-        for key, value in (("bill_usd", site.get("bill_usd")), ("water_m3", site.get("water_m3"))):
-            if value is not None:
-                found[key] = found.get(key, 0.0) + value
+    for name, site in (summary.get("facility") or {}).items():
+        if water := site.get("cooling", {}).get("water_l_per_kwh_it"):
+            it_kwh = summary["sites"][name]["energy_j"]["it"] / J_PER_KWH
+            found["water_m3"] = found.get("water_m3", 0.0) + water * it_kwh / 1000.0
+        if bill := site.get("year", {}).get("cost", {}).get("bill_usd"):
+            found["bill_usd_per_year"] = found.get("bill_usd_per_year", 0.0) + bill["total"]
     return found
