@@ -163,7 +163,7 @@ INTERRUPTIBLE_TARIFF = register(
         says="cheaper energy for a site that gives way in agreed hours",
         metric="bill_usd_per_year",
         assumes=(
-            "discount and calls are assumptions; the bill holds the mean power of the run for a year",
+            "discount and calls are assumptions; the bill holds the run's mean power for a year",
         ),
         neutral={"discount_frac": 0.0, "depth_frac": 0.0},
     )
