@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import simpy
 
+from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
 from sim.cluster.serving.fluid import FluidFleet, FluidSpec
 from sim.cluster.serving.protocol import PowerFleet
 from sim.cluster.serving.steady import SteadyCurve, steady_curve
 from sim.control.serving import BatchRules
 from sim.cost.serving import ReplicaCost
+from sim.cost.tables import StepTables, build_tables
 from sim.hardware.node import Node
 from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import (
@@ -103,6 +105,15 @@ def build_fleet(
         return Fleet(
             FluidFleet(env, fluid, costs.curve), costs, found.arrivals.rate_per_s, found.bad_rows
         )
+    if spec.fidelity == "request":
+        whole = CompiledFleet(
+            env,
+            _whole_spec(name, spec, costs, found, horizon_s),
+            costs.tables,
+            seed,
+            found.recorded,
+        )
+        return Fleet(whole, costs, found.arrivals.rate_per_s, found.bad_rows)
     fleet_spec = _fleet_spec(name, spec, costs, found, horizon_s)
     fleet = ServingFleet(env, fleet_spec, costs.at(None), seed, found.recorded, costs.at)
     return Fleet(fleet, costs, found.arrivals.rate_per_s, found.bad_rows)
@@ -122,6 +133,7 @@ class CapCosts:
         self.mean_tokens = traffic(spec.requests).lengths.mean_tokens
         self._costs: dict[float | None, ReplicaCost] = {}
         self._curves: dict[float | None, SteadyCurve] = {}
+        self._tables: dict[float | None, StepTables] = {}
 
     def at(self, cap_w: float | None) -> ReplicaCost:
         """Costs of a replica under a cap per GPU, None for none beyond the standing one."""
@@ -130,6 +142,16 @@ class CapCosts:
         if cap not in self._costs:
             self._costs[cap] = replica_cost(self.spec, self.node, cap)
         return self._costs[cap]
+
+    def tables(self, cap_w: float | None) -> StepTables:
+        """Step tables of a replica under a cap; all have the segments of the first."""
+        cost, spec = self.at(cap_w), self.spec
+        if cost.cap_w not in self._tables:
+            like = next(iter(self._tables.values()), None)
+            self._tables[cost.cap_w] = build_tables(
+                cost, spec.max_num_seqs, spec.max_num_batched_tokens, like
+            )
+        return self._tables[cost.cap_w]
 
     def curve(self, cap_w: float | None) -> SteadyCurve:
         """Steady curve of a replica under a cap."""
@@ -153,12 +175,32 @@ def _fleet_spec(
         lengths=found.lengths,
         horizon_s=horizon_s,
         warmup_s=spec.warmup_s,
-        rules=BatchRules(
-            batcher=spec.batcher,
-            max_num_seqs=spec.max_num_seqs,
-            max_num_batched_tokens=spec.max_num_batched_tokens,
-        ),
+        rules=_rules(spec),
         router=spec.router,
+    )
+
+
+def _whole_spec(
+    name: str, spec: ServingSpec, costs: CapCosts, found: Traffic, horizon_s: float
+) -> CompiledFleetSpec:
+    return CompiledFleetSpec(
+        name=name,
+        replicas=(spec.gpus or 0) // costs.at(None).gpus,
+        arrivals=found.arrivals,
+        lengths=found.lengths,
+        horizon_s=horizon_s,
+        warmup_s=spec.warmup_s,
+        tick_s=spec.tick_s,
+        rules=_rules(spec),
+        router=spec.router,
+    )
+
+
+def _rules(spec: ServingSpec) -> BatchRules:
+    return BatchRules(
+        batcher=spec.batcher,
+        max_num_seqs=spec.max_num_seqs,
+        max_num_batched_tokens=spec.max_num_batched_tokens,
     )
 
 

@@ -163,7 +163,7 @@ def _resolve_workload(workload: Workload, gpus: int) -> Workload:
 
 def _simulated(workload: ServingSpec) -> int:
     """Replicas that the fidelity simulates one by one."""
-    return 1 if workload.fidelity == "fluid" else workload.representative_replicas
+    return workload.representative_replicas if workload.fidelity == "sampled" else 1
 
 
 def _filled(layout: LayoutSpec, dp: int) -> LayoutSpec:

@@ -97,8 +97,10 @@ class ServingSpec(Strict):
     engine: Literal["vllm", "trtllm", "sglang"] = "vllm"
     speculation: SpeculationSpec | None = None
     requests: Requests
-    router: Literal["round-robin", "join-shortest-queue", "power-of-two"] = "power-of-two"
-    batcher: Literal["chunked-prefill", "prefill-priority"] = "chunked-prefill"
+    router: Literal["round-robin", "random", "join-shortest-queue", "power-of-two", "least-kv"] = (
+        "power-of-two"
+    )
+    batcher: Literal["chunked-prefill", "prefill-priority", "decode-priority"] = "chunked-prefill"
     sized_for_frac: float | None = Field(
         None,
         gt=0,
@@ -107,9 +109,16 @@ class ServingSpec(Strict):
     )
     max_num_seqs: Whole = Field(256, ge=1, le=65_536)
     max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
-    fidelity: Literal["sampled", "fluid"] = Field(
+    fidelity: Literal["request", "sampled", "fluid"] = Field(
         "sampled",
-        description="sampled: some replicas request by request, scaled; fluid: mean rates only",
+        description="request: all replicas request by request; sampled: some, scaled; "
+        "fluid: mean rates only",
+    )
+    tick_s: float = Field(
+        1.0,
+        gt=0,
+        le=3600,
+        description="fidelity request: resolution of the power and of changes by control",
     )
     representative_replicas: Whole = Field(
         4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"
