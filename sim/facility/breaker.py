@@ -19,6 +19,9 @@ from sim.datum import Datum
 from sim.errors import CapacityError
 from sim.facility.chain import chain_figures
 
+WARM_FRAC = 0.9
+"""Load over rating from which a breaker is warm before an overload, if nothing is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
@@ -58,14 +61,14 @@ class Breaker:
 
         Args:
             story: (duration [s], power [W]) one after another; the breaker is warm from the
-                first power (or from what it holds, if that is less).
+                first power, or from `WARM_FRAC` of its rating if that is less.
         """
         heat: float | None = None
         time_s = 0.0
         for duration_s, power_w in story:
             load = power_w / self.rating_w
             if heat is None:
-                heat = min(load, self.hold_frac) ** 2
+                heat = min(load, WARM_FRAC) ** 2
             wait_s = self.trip_s(load, math.sqrt(heat))
             if wait_s <= duration_s:
                 return time_s + wait_s

@@ -38,7 +38,7 @@ def _chain_lines(chain: Json | None) -> list[str]:
         else:
             continue
         load = f"{element['mean_load_frac']:.0%} of {element['rating_mw']:.4g} MW"
-        lines.append(f"breaker {element['level']}: {when} ({load})")
+        lines.append(f"breaker {element['name']}: {when} ({load})")
     if "breakers" in chain and len(lines) == 1:
         lines.append("breakers: none trips")
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sim.facility.breaker import breaker
+from sim.facility.breaker import WARM_FRAC, breaker
 from sim.facility.chain import PowerChain
 from sim.facility.cooling import cooling_buffer
 from sim.facility.ride_through import Excursion, describe, ride_through, ride_through_settings
@@ -59,7 +59,8 @@ def chain_json(outcome: Outcome, site: SiteOutcome) -> Json:
     ]
     found: Json = {"levels": levels, "overloaded": [f.name for f in flows if f.used_frac > 1]}
     if spec is not None and spec.breakers:
-        found["breakers"] = _breakers_json(outcome, site, chain)
+        found["breakers"] = breakers = _breakers_json(outcome, site, chain)
+        found["holds"] = not any(b["trips"] for b in breakers)
     return found
 
 
@@ -79,12 +80,13 @@ def _breakers_json(outcome: Outcome, site: SiteOutcome, chain: PowerChain) -> li
         ]
         trip_s = element.first_trip_s(story)
         load = steady[place].out_w / level.count / level.rating_w
-        for_ever = element.trip_s(load, min(load, element.hold_frac) * 0.9)
+        for_ever = element.trip_s(load, min(load, WARM_FRAC))
         found.append(
             {
-                "level": level.name,
+                "name": level.name,
                 "rating_mw": level.rating_w / MEGA,
                 "mean_load_frac": load,
+                "trips": trip_s is not None or not math.isinf(for_ever),
                 "first_trip_s": trip_s,
                 "trips_at_mean_after_s": None if math.isinf(for_ever) else for_ever,
             }

@@ -49,7 +49,7 @@ def test_the_parts_of_a_full_facility(full: RunResult) -> None:
     assert part["pue"] == pytest.approx(full.summary["sites"]["campus"]["pue"])
     levels = [level["name"] for level in part["chain"]["levels"]]
     assert levels == ["rack", "pdu", "ups", "transformer"]
-    assert {b["level"] for b in part["chain"]["breakers"]} == set(levels)
+    assert {b["name"] for b in part["chain"]["breakers"]} == set(levels)
     assert part["cooling"]["water_l_per_kwh_it"] >= 0
     assert part["ride_through"]["off_grid_mw"] == pytest.approx(
         part["ride_through"]["load_mw"], rel=0.2
