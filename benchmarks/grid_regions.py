@@ -1,7 +1,7 @@
 """How long the regional grid takes: python benchmarks/grid_regions.py [NAME...] [--json].
 
-NAMES: states areas monte-carlo frequency backcast headroom. Wall and processor seconds of this
-process; the dispatch works on two threads.
+NAMES: states areas monte-carlo frequency interval backcast headroom. Wall and processor seconds
+of this process; the dispatch works on two threads.
 """
 
 from __future__ import annotations
@@ -62,6 +62,19 @@ def frequency() -> str:
     return f"{each_ms:.1f} ms of processor time a run, nadir {run.nadir_hz:.3f} Hz"
 
 
+def interval() -> str:
+    """A day of 5-minute intervals of the 50 zones, warm (target: 3 ms each)."""
+    from sim.grid.regions.interval import IntervalDispatch
+
+    dispatch = IntervalDispatch.of_case("us-states", mixed_years=True)
+    dispatch.solve(5000)
+    start = time.process_time()
+    for k in range(288):
+        dispatch.solve(4992 + k // 12, {"VA": 1000.0 + k, "TX-ERCOT": 500.0 - k})
+    each_ms = (time.process_time() - start) / 288 * 1e3
+    return f"{each_ms:.2f} ms of processor time an interval"
+
+
 def backcast() -> str:
     """The eight measured mixes of 2022, even weeks."""
     from sim.grid.regions.backcast import backcast_all
@@ -85,6 +98,7 @@ ALL: dict[str, Callable[[], str]] = {
     "areas": areas,
     "monte-carlo": monte_carlo,
     "frequency": frequency,
+    "interval": interval,
     "backcast": backcast,
     "headroom": headroom,
 }

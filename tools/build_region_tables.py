@@ -118,6 +118,8 @@ The 134 ReEDS balancing areas (p119 included where the facts name it). As of 202
 state, load_share: ReEDS load_participation_factors_st_to_ba (89f503b8); mean_load_mw = EIA 2024
   mean load of the state x share. nerc_region: the only set of areas whose shares sum to the
   published shares of the state; interconnection follows from it.
+p123 also holds the District of Columbia, which has no area and no limit of its own: its sales of
+  the latest 12 months (2024 is not in the facts) over the hours of a year.
 region: EIA-930 region by NERC region and state, an assumption (p89 is counted to TVA).
 shape: EIA-930 areas whose hours of 2024 shape the load, an assumption; {EIA930}.
 """
@@ -234,12 +236,24 @@ def subsets(names: list[str]) -> list[tuple[str, ...]]:
     ]
 
 
+DC_AREA = "p123"
+"""Maryland's area around Washington (Pepco)."""
+
+
+def dc_mean_mw(states: list[dict[str, str]]) -> float:
+    """Mean load of the District of Columbia, from its sales of the latest 12 months."""
+    row = next(state for state in states if state["state"] == "DC")
+    return float(row["retail_sales_latest12mo_twh"]) * 1e6 / 8760
+
+
 def area_rows(facts: Path) -> list[dict[str, object]]:
     """One row per balancing area."""
     factors = read(facts / "grid" / "load_participation_factors_st_to_ba.csv")
     share = {row["n"]: float(row["factor"]) for row in factors}
     rows: list[dict[str, object]] = []
-    for state in read(facts / "grid" / "us_states.csv"):
+    states = read(facts / "grid" / "us_states.csv")
+    extra = {DC_AREA: dc_mean_mw(states)}
+    for state in states:
         for area, nerc in nerc_regions(state, share).items():
             name = state["state"]
             region = REGION.get(nerc) or ("TEN" if area in TEN_AREAS else SERC[name])
@@ -256,7 +270,9 @@ def area_rows(facts: Path) -> list[dict[str, object]]:
                     else ("western" if west else "eastern"),
                     "region": region,
                     "load_share": round(share[area], 6),
-                    "mean_load_mw": round(float(state["avg_load_2024_mw"]) * share[area], 2),
+                    "mean_load_mw": round(
+                        float(state["avg_load_2024_mw"]) * share[area] + extra.get(area, 0.0), 2
+                    ),
                     "shape": AREA_SHAPES.get(area) or SHAPES.get((name, region), ""),
                 }
             )

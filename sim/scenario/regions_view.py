@@ -15,6 +15,7 @@ from sim.grid.regions.case import RegionCase, region_case
 from sim.grid.regions.claim import year_of_claim
 from sim.grid.regions.commands import change_of, dispatch_answer
 from sim.grid.regions.dispatch import DispatchYear, run_year
+from sim.grid.regions.summary import not_primary
 from sim.grid.regions.trip import SAMPLES, allowed_loss_mw, highest_hz
 from sim.grid.sites import Site, site_loads_mw
 from sim.grid.verdict import GridVerdict, assess
@@ -290,6 +291,6 @@ def _carried(grid: RegionsGrid, outcome: Outcome) -> list[str]:
 
 def _not_primary(answer: Json) -> list[str]:
     """Figures behind the answer that come from no source that was read itself."""
-    seconds = {text for row in answer.get("trip", []) for text in row.get("not_primary", [])}
-    hourly = {text for text in answer["assumptions"] if "(assumption" in text or "via " in text}
-    return sorted(seconds | hourly)
+    seconds = [text for row in answer.get("trip", []) for text in row.get("not_primary", [])]
+    shortage = [text for row in answer.get("adequacy", []) for text in row["assumptions"]]
+    return sorted({*seconds, *not_primary([*answer["assumptions"], *answer["gaps"], *shortage])})

@@ -17,7 +17,9 @@ from sim.grid.dynamic.interconnections import interconnection
 from sim.grid.dynamic.model import Step
 from sim.grid.dynamic.swing import simulate
 from sim.grid.regions.case import region_case
+from sim.grid.regions.claim import flexibility_rows
 from sim.grid.regions.event_study import Events, margins, trip_steps
+from sim.grid.us_states import us_states
 from sim.report.regions_text import view_tables
 from sim.report.verdict_text import answer_sentence, verdict_lines
 from sim.scenario.regions_view import hourly_mw, site_hours
@@ -93,17 +95,15 @@ def test_a_site_in_an_area_is_carried_over_the_year_and_may_give_way(tmp_path: P
     assert "p99" in " ".join(verdict_lines(summary))
 
 
-def test_each_zone_gets_a_site_of_its_own_and_all_stand_together(tmp_path: Path) -> None:
-    _, summary = run("grid-each-zone", tmp_path)
+def test_each_zone_gets_a_site_of_its_own() -> None:
+    _, scenario = load_scenario(VALID / "grid-each-zone.yaml")
     zones = [zone.name for zone in region_case("us-states", mixed_years=True).zones]
-    assert [site["zone"] for site in summary["sites"].values()] == zones
-    assert list(summary["sites"])[:2] == ["campus-al", "campus-ar"]
-    added = summary["grid"]["change"]["added_mwh"]
-    assert added == pytest.approx(
-        24 * sum(s["power_w"]["facility"]["mean"] for s in summary["sites"].values()) / 1e6
-    )
-    regions = [row["region"] for row in summary["grid"]["flexibility"]]
-    assert len(regions) == len(set(regions)) == 13
+    assert [site.at.zone for site in scenario.sites] == zones
+    assert [site.name for site in scenario.sites[:2]] == ["campus-al", "campus-ar"]
+    assert len({site.name for site in scenario.sites}) == 49
+    rows = flexibility_rows(us_states(), dict.fromkeys(zones, 10.0))
+    assert sum(row["load_mw"] for row in rows) == pytest.approx(490.0)
+    assert len({row["region"] for row in rows}) == len(rows) == 13
 
 
 def test_hours_of_the_run_are_repeated_from_its_epoch_on() -> None:

@@ -195,7 +195,11 @@ def _states(year: int, shares: Profiles) -> RegionCase:
         load_mw=np.stack([load[:, inside].sum(axis=1) for inside in columns], axis=1),
         profiles=shares,
         measured=_measured(year, {z.name: z.name for z in zones}),
-        gaps=(f"no hourly load for {', '.join(left_out)}", *_gaps(year)),
+        gaps=(
+            f"no zone with hours: {', '.join(left_out)}",
+            "the load of DC (its sales of the latest 12 months) is counted in MD: it has no limits",
+            *_gaps(year),
+        ),
     )
 
 

@@ -29,6 +29,7 @@ from sim.grid.regions.case import RegionCase
 from sim.grid.regions.fleet import (
     LEAST_RISK,
     SYNTHETIC,
+    fleet_figures,
     interconnection_members,
     pool_adequacy,
     with_outage_rates,
@@ -112,7 +113,7 @@ def adequacy_rows(
             found[f"lole_after{label}_d_per_y"] = after.lole_d_per_y
             found[f"room_before{label}_mw"] = before.room_mw
         found["verdict"] = _adequacy_verdict(found)
-        found["assumptions"] = [SYNTHETIC, LEAST_RISK]
+        found["assumptions"] = [SYNTHETIC, LEAST_RISK, *fleet_figures()]
         rows.append(found)
     return rows
 

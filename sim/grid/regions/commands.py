@@ -26,6 +26,7 @@ from sim.grid.regions.fleet import (
     SYNTHETIC,
     RegionAdequacy,
     elcc_of,
+    fleet_figures,
     import_limit_mw,
     interconnection_members,
     pool_adequacy,
@@ -41,7 +42,13 @@ from sim.grid.regions.headroom import (
 )
 from sim.grid.regions.national import National, national
 from sim.grid.regions.seconds import EVENTS, frequency
-from sim.grid.regions.summary import energy_mwh, group_rows, line_rows, zone_rows
+from sim.grid.regions.summary import (
+    energy_mwh,
+    group_rows,
+    line_rows,
+    not_primary,
+    zone_rows,
+)
 from sim.grid.us_states import us_states
 
 ELCC_HOURS: Final = {"battery": 4, "flexible": 100}
@@ -131,6 +138,7 @@ def dispatch_answer(year: DispatchYear) -> dict[str, Any]:
         "interfaces": line_rows(year),
         "gaps": list(year.case.gaps),
         "assumptions": list(year.supply.assumptions),
+        "not_primary": not_primary([*year.supply.assumptions, *year.case.gaps]),
     }
 
 
@@ -235,8 +243,9 @@ def adequacy(
         "regions": _case_adequacy(hourly, zone, loads, load_uncertainty, target_lole),
         "planning": _planning(hourly),
         "gaps": list(hourly.gaps),
-        "assumptions": [SYNTHETIC, LEAST_RISK, *hourly.profiles.assumptions],
+        "assumptions": [SYNTHETIC, LEAST_RISK, *fleet_figures(), *hourly.profiles.assumptions],
     }
+    answer["not_primary"] = not_primary([*answer["assumptions"], *hourly.gaps])
     if elcc:
         answer["elcc"] = _case_elcc(hourly, elcc)
     if years:

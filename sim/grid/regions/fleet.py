@@ -284,6 +284,14 @@ def elcc_of(case: RegionCase, interconnection: str, mw: float, kind: str, hours:
     return elcc_mw(units, load, after)
 
 
+def fleet_figures() -> tuple[str, ...]:
+    """Outage rates, repair times and winter factors behind an answer, in words."""
+    kinds = ("forced_outage_rate", "repair_h", "winter_factor", "storage")
+    return tuple(
+        figure.describe() for name, figure in figures().items() if name.split(".")[0] in kinds
+    )
+
+
 def with_outage_rates(high: bool) -> dict[str, float]:
     """Changes that set every outage rate to one end of its range."""
     table = figures()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,15 @@ FUEL_OF: Final = {
     "coal.high": "coal",
     "oil.all": "oil",
 }
+
+
+NOT_READ: Final = ("assumption", "assumed", "second-hand", " via ", "synthetic", "(via")
+"""Words of a source that was not read itself, or of a figure that was assumed."""
+
+
+def not_primary(texts: Iterable[str]) -> list[str]:
+    """The figures of an answer that come from no primary source that was read, sorted."""
+    return sorted({text for text in texts if any(word in text for word in NOT_READ)})
 
 
 def energy_mwh(year: DispatchYear) -> dict[str, FloatArray]:
