@@ -21,7 +21,7 @@ def plan_text(found: Row, top: int) -> str:
     slo = f"mean {' and '.join(limits)}" if limits else "no SLO"
     lines = [
         f"{job['arch']}: {job['isl']} + {job['osl']} tokens{rate}{gpus}; {slo}",
-        *(f"  {WORDS[name]:<13}{_fleet(row)}" for name, row in found["best"].items()),
+        *(f"  {_word(job, name):<13}{_fleet(row)}" for name, row in found["best"].items()),
     ]
     if found["disaggregated"]:
         lines.append("prefill and decode in pools of their own")
@@ -35,6 +35,12 @@ def plan_text(found: Row, top: int) -> str:
     lines.append(f"left out: {_rejected(found['rejected'])}")
     lines += ["", "assumptions", *(f"  {line}" for line in found["assumptions"])]
     return "\n".join(lines)
+
+
+def _word(job: Row, objective: str) -> str:
+    """Without a rate, as many requests as can be are served."""
+    most = objective == "gpus" and job["requests_per_s"] is None
+    return "most per GPU" if most else WORDS[objective]
 
 
 def _mark(row: Row) -> str:

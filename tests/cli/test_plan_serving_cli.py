@@ -21,7 +21,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-ASK = ("plan", "serving", "llama-3.1-8b", "--slo", "ttft_s=0.5,tpot_s=0.03")
+ASK = ("plan", "serving", "llama-3.1-8b", "--slo", "ttft_s=0.5,tpot_s=0.03", "--max-batch", "96")
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -144,7 +144,9 @@ def test_training_takes_a_device_too(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_without_an_slo_the_largest_batch_wins(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "serving", "llama-3.1-8b", "--gpus", "1"]) == 0
-    assert "no SLO" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "no SLO" in text
+    assert "most per GPU" in text
 
 
 def test_models_published_in_four_bits_are_tried_in_four_bits(
