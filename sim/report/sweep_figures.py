@@ -169,7 +169,7 @@ def draw_effects(
     shown: Effects, found: SweepResults, columns: Columns, file: SweepFile, path: Path
 ) -> Answer:
     """Bars: Sobol indices where columns are sampled, else shares of variance of the axes."""
-    title = f"what moves {_short(shown.value)}"
+    title = f"what moves {shown.value}"
     if found.sampled:
         saltelli = file.samples is not None and file.samples.method == "saltelli"
         indices = sobol_indices(columns, shown.value, found.sampled, saltelli=saltelli)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sim.errors import InputError, UnknownNameError
+from sim.errors import InputError, nearest
 
 Values = Mapping[str, Any]
 
@@ -162,8 +162,7 @@ def full_name(name: str, values: Values) -> str:
     """The column that a name stands for: itself, or the only one that ends with it.
 
     Raises:
-        UnknownNameError: there is none.
-        InputError: there are several.
+        InputError: there is none, or there are several.
     """
     if name in values:
         return name
@@ -172,7 +171,9 @@ def full_name(name: str, values: Values) -> str:
         return found[0]
     if found:
         raise InputError(f"{name!r} stands for {len(found)} columns", f"write {found[0]!r} in full")
-    raise UnknownNameError("column", name, values)
+    near = nearest(name, values)
+    todo = f"did you mean {near!r}?" if near else "see results.csv for the names"
+    raise InputError(f"unknown column {name!r}", todo)
 
 
 def look_up(name: str, values: Values) -> Any:

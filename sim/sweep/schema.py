@@ -50,12 +50,15 @@ class Range(_Closed):
 class Samples(_Closed):
     """Points spread over ranges.
 
+    A Latin hypercube pairs the ranges at random, so that what moves a result can be told even
+    among a hundred of them; with `sobol` use far more runs than ranges, since its columns go
+    together where there are few.
     `saltelli` is the design that Sobol indices with total effects need: count x (ranges + 2)
     runs. The two others have count runs.
     """
 
-    method: Literal["latin-hypercube", "sobol", "saltelli"] = "sobol"
-    count: int = Field(128, ge=2, le=100_000)
+    method: Literal["latin-hypercube", "sobol", "saltelli"] = "latin-hypercube"
+    count: int = Field(256, ge=2, le=100_000)
     seed: Seed = 1
     over: dict[str, Range] = Field({}, description="a range for each dotted path")
     assumptions: list[Condition] = Field(
