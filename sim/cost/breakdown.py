@@ -2,8 +2,8 @@
 
 Each row of the step program becomes a program of its own, costed by the same kernels as the
 whole step (`sim.cost.kernels`); the collectives, the sampling and the engine's host work are
-operations too. So the times of all operations add up to the step's time and their energies
-to its energy, exactly. Values are per GPU.
+operations too, and in a pipeline the wait for the slowest stage. So the times of all operations
+add up to the step's time and their energies to its energy, exactly. Values are per GPU.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from sim.flops import StepProgram
 
 Floats = NDArray[np.float64]
-Limit = Literal["compute", "memory", "launch", "link", "host"]
-LIMITS: Final[tuple[Limit, ...]] = ("compute", "memory", "launch", "link", "host")
+Limit = Literal["compute", "memory", "launch", "link", "host", "pipeline"]
+ROUNDING: Final = 1e-9
+LIMITS: Final[tuple[Limit, ...]] = ("compute", "memory", "launch", "link", "host", "pipeline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,10 @@ class OperationCost:
         family: kind of kernel, or `collective`, `sampling`, `host`.
         layers: invocations in the step.
         time_s, energy_j: of all invocations; the energy includes static power over the time.
+            In a pipeline the time is that of one part of the batch through all stages.
         flops, hbm_bytes, link_bytes: of all invocations, FLOPs without wasted tiles.
         limit: the largest part of its time: compute, memory, launch (fixed time of a kernel
-            and per unit of parallel work), link, or host.
+            and per unit of parallel work), link, host, or pipeline.
     """
 
     name: str
@@ -124,14 +126,18 @@ def breakdown(model: StepModel, features: Floats) -> StepBreakdown:
     """
     steps = model.evaluate(features[None, :])
     clock = steps.clock_frac
+    busy = float(model.kernels.micro_batches(features[None, :])[0]) / model.layout.pp
     parts = [
         part
         for row in range(model.program.n_rows)
-        if (part := _kernel(model, row, features, clock)) is not None
+        if (part := _kernel(model, row, features, clock, busy)) is not None
     ]
-    parts += _links(model, steps)
-    parts += _host(model, steps)
     time_s, power_w = float(steps.time_s[0]), float(steps.power_w[0])
+    parts += [*_links(model, steps), *_host(model, steps, busy)]
+    waited_s = time_s - sum(part.time_s for part in parts)
+    if waited_s > ROUNDING * time_s:
+        nothing = (0.0, 0.0, 0.0, 0.0)
+        parts.append(_Part("slowest stage", "wait", "-", 1.0, waited_s, *nothing, "pipeline"))
     return StepBreakdown(
         operations=tuple(_with_energy(parts, model.node.device.static_w, time_s, power_w)),
         time_s=time_s,
@@ -167,8 +173,15 @@ def _with_energy(
     ]
 
 
-def _kernel(model: StepModel, row: int, features: Floats, clock: Floats) -> _Part | None:
-    """The kernels of one row of the program; None where they are fused or do not run."""
+def _kernel(
+    model: StepModel, row: int, features: Floats, clock: Floats, busy: float
+) -> _Part | None:
+    """The kernels of one row of the program; None where they are fused or do not run.
+
+    Args:
+        busy: what one GPU does of the work that the path of a part of the batch holds: parts
+            of the batch over stages.
+    """
     program = one_row(model.program, row)
     block = has_block_fp8(model.arch)
     rows = kernel_rows(program, model.layout, fp8_block=block)
@@ -190,9 +203,9 @@ def _kernel(model: StepModel, row: int, features: Floats, clock: Floats) -> _Par
         dtype=shown.dtype,
         layers=float(program.layers[0]),
         time_s=time_s,
-        dynamic_j=float(_terms(work).energy_j(model.node.device)[0]),
+        dynamic_j=busy * float(_terms(work).energy_j(model.node.device)[0]),
         flops=_flops(model, program, features),
-        hbm_bytes=float(work.hbm_bytes[0]),
+        hbm_bytes=busy * float(work.hbm_bytes[0]),
         link_bytes=0.0,
         limit=_limit(work, clock),
     )
@@ -256,11 +269,11 @@ def _links(model: StepModel, steps: Steps) -> list[_Part]:
     ]
 
 
-def _host(model: StepModel, steps: Steps) -> list[_Part]:
+def _host(model: StepModel, steps: Steps, busy: float) -> list[_Part]:
     """Sampling, and what the engine does between kernels."""
-    sampling_s = float(steps.energy.sampling_s[0])
+    sampling_j = float(steps.energy.sampling_s[0]) * model.node.device.sampling_w
+    sampling_s = float(steps.energy.sampling_s[0]) / busy
     engine_s = float(steps.host_s[0]) - sampling_s
-    sampling_j = sampling_s * model.node.device.sampling_w
     parts = [
         _Part("sampling", "sampling", "fp32", 1.0, sampling_s, sampling_j, 0.0, 0.0, 0.0, "host"),
         _Part("engine", "host", "-", 1.0, engine_s, 0.0, 0.0, 0.0, 0.0, "host"),

@@ -27,6 +27,7 @@ MODELS = {
     "deepseek-v3": (Layout(tp=8, dp=2, ep=16), "fp8-kv8"),
     "gemma-3-12b": (Layout(), "bf16"),
     "gpt-oss-20b": (Layout(), "mxfp4"),
+    "llama-3.1-405b": (Layout(tp=8, pp=4), "fp8"),
     "mamba-2.8b": (Layout(), "bf16"),
 }
 names = st.sampled_from(sorted(MODELS))
