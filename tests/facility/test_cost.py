@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import InputError, UnknownNameError
+from sim.facility.budget import Served, budget_answer
 from sim.facility.carbon import areas, embodied, grid_carbon, import_kg
 from sim.facility.cost import (
     SiteSize,
@@ -141,3 +142,20 @@ def test_embodied_emissions_by_part_and_year() -> None:
     assert found.kg["servers"] == pytest.approx(12_500 * (1312 + 2500))
     assert found.yearly_kg["servers"] == pytest.approx(found.kg["servers"] / 5)
     assert found.yearly_kg["battery"] == pytest.approx(found.kg["battery"] / 15)
+
+
+def test_the_answer_for_a_hundred_billion_dollars() -> None:
+    """Published plans: 100 billion for one data centre; about 2.6 GW of IT at 38 billion a GW."""
+    answer = budget_answer()
+    assert "100 billion USD buy" in answer.sentence
+    assert 1.0e6 < answer.found.gpus.value < 2.5e6
+    assert answer.found.meter_mw.value == pytest.approx(
+        answer.found.gpus.value * answer.size.meter_kw_per_gpu / 1e3
+    )
+    idle_fleet = budget_answer(served=Served(busy_frac=0.1)).found.usd_per_million_tokens
+    busy_fleet = budget_answer(served=Served(busy_frac=0.9)).found.usd_per_million_tokens
+    assert idle_fleet is not None
+    assert busy_fleet is not None
+    assert idle_fleet.value > 5 * busy_fleet.value
+    with pytest.raises(InputError, match="busy 2 of the year"):
+        budget_answer(served=Served(busy_frac=2.0))
