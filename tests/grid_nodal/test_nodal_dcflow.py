@@ -209,3 +209,17 @@ def test_any_mesh_conserves_and_its_outages_solve(network: Network) -> None:
         again = DcGrid(network, on).flows(point.injection_mw)
         ours = point.flow_mw + columns[:, i] * point.flow_mw[outage]
         assert ours == pytest.approx(again, abs=1e-7)
+
+
+PANDAPOWER = ["case9", "case30", "case39", "case118", "case300"]
+
+
+@pytest.mark.parametrize("name", PANDAPOWER)
+def test_angles_equal_pandapower(name: str) -> None:
+    network = package_case(name)
+    rows = [row for row in recorded("pandapower_flows.csv") if row["case"] == name]
+    grid = DcGrid(network)
+    ours = np.degrees(grid.angles(at_point(grid, slack_takes_all(network)).injection_mw))
+    theirs = np.array([float(row["dc_angle_deg"]) for row in rows])
+    slack = int(np.flatnonzero(network.buses.kind == 3)[0])
+    assert ours - ours[slack] == pytest.approx(theirs - theirs[slack], abs=1e-6)

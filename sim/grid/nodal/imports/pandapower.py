@@ -285,7 +285,10 @@ class _Reader:
         """Series impedance and magnetising admittance in pu, by transformer."""
         mva, parallel = frame.floats("sn_mva"), frame.floats("parallel", 1.0)
         vk, vkr = frame.floats("vk_percent"), frame.floats("vkr_percent", 0.0)
-        turned = np.sign(vk) * np.sqrt(np.maximum(vk**2 - vkr**2, 0.0))
+        for row in np.flatnonzero(np.abs(vk) <= np.abs(vkr)).tolist():
+            what = f"vk_percent {vk[row]:g} is not above vkr_percent {vkr[row]:g}: reactance 0"
+            raise frame.refuse(row, what, "mend one of them")
+        turned = np.sign(vk) * np.sqrt(vk**2 - vkr**2)
         series = (vkr + 1j * turned) / 100 * BASE_MVA / mva / parallel * (kv_low / bus_kv) ** 2
         idle, iron = frame.floats("i0_percent", 0.0), frame.floats("pfe_kw", 0.0) / 1e3
         # pandapower 3.5 takes the no-load current as inductive whatever its sign, and so do we
@@ -330,8 +333,10 @@ class _Reader:
         frame = self.frame("dcline")
         start, end = self.buses(frame, "from_bus"), self.buses(frame, "to_bus")
         sent, on = frame.floats("p_mw"), frame.bools("in_service", True)
-        lost = frame.floats("loss_percent", 0.0) / 100
-        received = (sent - frame.floats("loss_mw", 0.0)) * (1 - lost)
+        size, lost = np.abs(sent), frame.floats("loss_percent", 0.0) / 100
+        arrives = size * (1 - lost) - frame.floats("loss_mw", 0.0)
+        forward = sent >= 0  # else power goes in at the to bus and arrives at the from bus
+        sent, received = np.where(forward, size, -arrives), np.where(forward, arrives, -size)
         most = frame.floats("max_p_mw", np.inf)
         for row in range(len(frame)):
             top = float(most[row]) if np.isfinite(most[row]) else abs(float(sent[row]))
