@@ -178,7 +178,7 @@ def _tie_line(row: Mapping[str, Any]) -> str:
     )
 
 
-def _seconds_answer(grid: Mapping[str, Any], summary: Mapping[str, Any]) -> str | None:
+def _seconds_answer(grid: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """A sentence on the frequency; the readings say the rest."""
     found = next(v for v in summary["grid"]["verdicts"] if v["limit"] == "frequency")
     words = {
@@ -187,7 +187,9 @@ def _seconds_answer(grid: Mapping[str, Any], summary: Mapping[str, Any]) -> str 
         "indeterminate": "The data cannot tell whether the frequency stays within its limits",
     }[found["verdict"]]
     worst = max(abs(grid["zenith_hz"] - 60), abs(60 - grid["nadir_hz"]))
-    return f"{words}: {worst:.3f} Hz from 60 Hz, {found['margin_mw']:,.0f} MW of room."
+    room = found["margin_mw"]
+    left = f"{room:,.0f} MW of room" if room >= 0 else f"{-room:,.0f} MW too much"
+    return f"{words}: {worst:.3f} Hz from 60 Hz, {left}."
 
 
 # -- for the report
