@@ -3,8 +3,9 @@
     python benchmarks/step_cost.py [--json]
 
 Prints microseconds of `ReplicaCost.cost` for a decode step of 64 sequences and for a mixed
-one, evaluations per second of `StepModel.evaluate`, and milliseconds to build the costs of
-one (architecture, layout, device) after import.
+one; steps per second of the exact laws (`StepModel.evaluate`) and of the tables (`StepTables.
+decode_steps`, all six quantities); milliseconds to build the full table of one (architecture,
+layout, device) after import, for 256 sequences and 8,192 tokens, its parts and a second time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from sim import arch
 from sim.cost.layout import Layout
 from sim.cost.serving import ReplicaCost
+from sim.cost.tables import build_tables
 from sim.flops.program import compile_step
 from sim.hardware.node import load_node
 
@@ -30,6 +32,8 @@ MODELS = {
 }
 CONTEXTS = [500] * 64
 POINTS = 2000
+STEPS = 200_000
+SEQUENCES, TOKENS = 256, 8192
 
 
 def seconds(work: Callable[[], object], repeats: int, tries: int = 5) -> float:
@@ -48,13 +52,21 @@ def measure(name: str, layout: Layout) -> dict[str, float]:
     model, node = arch.load(name), load_node()
     start = time.perf_counter()
     cost = ReplicaCost(model, layout, node)
-    build_s = time.perf_counter() - start
+    built = time.perf_counter()
+    tables = build_tables(cost, SEQUENCES, TOKENS)
+    done = time.perf_counter()
+    rng = np.random.default_rng(1)
+    decodes = rng.integers(1, SEQUENCES, STEPS)
+    cached = decodes * rng.integers(1, 8000, STEPS)
     features = compile_step(model).uniform_features(np.full(POINTS, 64), 1, np.arange(POINTS))
     return {
-        "build_ms": build_s * 1e3,
+        "build_ms": (done - start) * 1e3,
+        "cost_ms": (built - start) * 1e3,
+        "table_ms": seconds(lambda: build_tables(cost, SEQUENCES, TOKENS), 1) * 1e3,
         "decode_us": seconds(lambda: cost.cost([], CONTEXTS), 300) * 1e6,
         "mixed_us": seconds(lambda: cost.cost([(512, 0)], CONTEXTS), 300) * 1e6,
-        "points_per_s": POINTS / seconds(lambda: cost.model.evaluate(features), 1),
+        "exact_steps_per_s": POINTS / seconds(lambda: cost.model.evaluate(features), 1),
+        "table_steps_per_s": STEPS / seconds(lambda: tables.decode_steps(decodes, cached), 1),
     }
 
 
@@ -63,6 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    measure("llama-3.1-8b", Layout())  # reads the data files
+    compile_step.__globals__["_compile"].cache_clear()
     found = {name: measure(name, layout) for name, layout in MODELS.items()}
     if options.json:
         print(json.dumps(found, indent=2))

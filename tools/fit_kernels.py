@@ -176,11 +176,18 @@ def decode_case(table: Table, dtype: str) -> Case:
     return Case(ms * 1e-3, b * kv, moved, lambda half: np.zeros_like(b) * half, PEAK["bf16"])
 
 
-def prefill_case(table: Table) -> Case:
-    """Causal prefill attention of whole prompts in bf16, head size 128."""
+def prefill_case(table: Table, dtype: str) -> Case:
+    """Causal prefill attention of whole prompts, head size 128, with a cache of this precision.
+
+    With an fp8 cache in the precision that the engine multiplies in then: fp8 where measured.
+    """
+    cache = "bfloat16" if dtype == "bf16" else "fp8"
+    of_cache = table["kv_cache_dtype"] == cache
+    compute = cache if (table["attn_dtype"][of_cache] == cache).any() else "bfloat16"
     keep = (
         (table["window_size"] == 0)
-        & (table["kv_cache_dtype"] == "bfloat16")
+        & of_cache
+        & (table["attn_dtype"] == compute)
         & (table["head_dim"] == 128)
         & (table["isl"] >= 64)
     )
@@ -192,7 +199,7 @@ def prefill_case(table: Table) -> Case:
         np.zeros_like(b),
         b * s * (2 * h + 2 * kv) * 128 * 2,
         lambda half: b * 4 * h * 128 * s * (s / 2 + half),
-        PEAK["bf16"],
+        PEAK[dtype],
     )
 
 
@@ -243,10 +250,12 @@ def laws(folder: Path) -> list[dict[str, str]]:
             x = fit(case, [1e-5, 2e-8, 0.9, 1, 0, 2], [0, 0, 0.3, 0.99, 0, 1.99],
                     [1e-4, 1e-6, 1.0, 1.01, 1, 2.01])  # fmt: skip
             rows.append(described(engine, "decode_attention", dtype, x, case, version))
-        case = prefill_case(read(folder / f"attention_{version}_context_attention_perf.parquet"))
-        x = fit(case, [1e-5, 0, 0.5, 0.6, 150, 2], [0, 0, 0.1, 0.1, 0, 1],
-                [1e-4, 1e-12, 1.0, 1.0, 2000, 12])  # fmt: skip
-        rows.append(described(engine, "prefill_attention", "bf16", x, case, version))
+        prefill = read(folder / f"attention_{version}_context_attention_perf.parquet")
+        for dtype in ("bf16", "fp8"):
+            case = prefill_case(prefill, dtype)
+            x = fit(case, [1e-5, 0, 0.5, 0.6, 150, 2], [0, 0, 0.1, 0.1, 0, 1],
+                    [1e-4, 1e-12, 1.0, 1.0, 2000, 12])  # fmt: skip
+            rows.append(described(engine, "prefill_attention", dtype, x, case, version))
     return rows + latent_laws(folder)
 
 

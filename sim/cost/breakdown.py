@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sim.cost.kernels import StepKernels, Work
 from sim.cost.rows import kernel_rows
-from sim.cost.steps import EnergyTerms, has_block_fp8
+from sim.cost.steps import EnergyTerms
 
 if TYPE_CHECKING:
     from sim.cost.steps import StepModel, Steps
@@ -183,7 +183,7 @@ def _kernel(
             of the batch over stages.
     """
     program = one_row(model.program, row)
-    block = has_block_fp8(model.arch)
+    block = model.fp8_block
     rows = kernel_rows(program, model.layout, fp8_block=block)
     if not rows:
         return None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sim.hardware.engine import Engine
 
 Floats = NDArray[np.float64]
+NARROW: Final = ("gemm", "moe")
+"""Families whose fp8 FLOPs cost half of bf16's; attention over an fp8 cache is counted whole."""
 BUSY: Final = ("gemm", "block", "mixture", "attention")
 """Classes of kernels by the power that they draw beyond their FLOPs and bytes: plain matrix
 products (and element-wise kernels), block-scaled fp8 products, mixtures, attention and scans."""
@@ -131,7 +133,10 @@ class StepKernels:
         self._measured = Measured(self.rows, laws, layout, device, engine.name)
         self._tensor_layers = self.layers * np.array([row.tensor for row in self.rows])
         self._per_energy = self.layers * np.array(
-            [(0.5 if row.dtype.startswith("fp8") else 1.0) * row.tensor for row in self.rows]
+            [
+                (0.5 if row.dtype.startswith("fp8") and row.family in NARROW else 1.0) * row.tensor
+                for row in self.rows
+            ]
         )
         self._classes = self.layers[:, None] * np.array([busy_class(row) for row in self.rows])
         self._head = self.layers * np.array([_is_head(row, program) for row in self.rows])

@@ -5,6 +5,7 @@ Coefficients are per invocation of the layer and per GPU, over the program's fea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -210,7 +211,7 @@ def _attention(program: StepProgram, i: int, layout: Layout, s: _Shared, side: s
     return Row(
         name=f"{program.name[i]} {side}",
         family=family,
-        dtype="fp8" if cache_width < 1.5 and family == "decode_attention" else "bf16",
+        dtype="fp8" if cache_width < 1.5 and not latent else "bf16",
         layers=float(program.layers[i]),
         tensor=True,
         n=0.0,
@@ -224,7 +225,7 @@ def _attention(program: StepProgram, i: int, layout: Layout, s: _Shared, side: s
     )
 
 
-def _context_bytes(kinds: list[str], s: _Shared, side: str) -> float:
+def _context_bytes(kinds: Sequence[str], s: _Shared, side: str) -> float:
     """Cache bytes that one more cached token of one sequence costs to read."""
     reading = np.array([kind in {f"{side}_cached", f"{side}_context"} for kind in kinds])
     return float((s.cache_bytes * reading).max(initial=0.0))

@@ -112,6 +112,8 @@ class StepModel:
         cap_w: power cap of each GPU; None for the device's own limit.
         sampling: how a next token is chosen: `sorted` (top-k or top-p), `plain` (neither),
             `greedy` (the largest logit; no cost of its own); None for the family's habit.
+        fp8_block: whether fp8 weights carry a scale per block; None for what the model's
+            publisher does (`has_block_fp8`).
     """
 
     def __init__(
@@ -124,14 +126,16 @@ class StepModel:
         precision: Precision = BF16,
         cap_w: float | None = None,
         sampling: Sampling | None = None,
+        fp8_block: bool | None = None,
     ):
         self.arch = arch
         self.layout = layout
         self.node = node
         self.engine: Engine = load_engine(engine)
         self.program = compile_step(arch, precision)
+        self.fp8_block = has_block_fp8(arch) if fp8_block is None else fp8_block
         self.kernels = StepKernels(
-            self.program, layout, node.device, self.engine, fp8_block=has_block_fp8(arch)
+            self.program, layout, node.device, self.engine, fp8_block=self.fp8_block
         )
         self.cap_w = node.device.limit_w if cap_w is None else min(cap_w, node.device.limit_w)
         kinds = [feature.kind for feature in self.program.features]

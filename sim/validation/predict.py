@@ -94,6 +94,7 @@ def row_model(row: MeasuredRow, configs: Path | None) -> StepModel:
         return _model(
             row.config, configs, row.layout, row.engine, row_precision(row), row.gpu,
             GREEDY if row.set in GREEDY_SETS else None,
+            False if row.set == "trtllm" else None,
         )  # fmt: skip
     except InputError as error:
         raise CannotPredictError(str(error)) from error
@@ -108,11 +109,16 @@ def _model(
     precision: Precision,
     gpu: str,
     sampling: Sampling | None,
+    fp8_block: bool | None,
 ) -> StepModel:
+    """NVIDIA's figures (`trtllm`) run its own checkpoints, with one scale per tensor."""
     model = architecture(config, configs)
     node = load_node(next(name for name, device in NODES.items() if device == gpu))
     check_layout(model, layout, node)
-    return StepModel(model, layout, node, engine=engine, precision=precision, sampling=sampling)
+    return StepModel(
+        model, layout, node, engine=engine, precision=precision, sampling=sampling,
+        fp8_block=fp8_block,
+    )  # fmt: skip
 
 
 def row_requests(row: MeasuredRow) -> Requests:
