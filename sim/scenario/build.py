@@ -99,7 +99,7 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
             job.set_floor_w(floor_w)
     meter = SiteMeter(plant, idle_gpus, signals, supply)
     if needs_process(meter):
-        env.process(keep_facility(env, meter, site.facility))
+        env.process(keep_facility(env, meter, site.facility, scenario.epoch))
     return SiteRun(site, plant, meter, wiring.jobs, wiring.fleets)
 
 

@@ -34,7 +34,7 @@ from sim.facility.rules import (
     SelfConsumption,
     Smoothing,
 )
-from sim.facility.series import read_profile
+from sim.facility.series import market_prices, read_profile
 from sim.facility.solar import pv_profile, wind_profile
 from sim.facility.supply import SiteSupply, Source, SupplyPlant
 from sim.facility.swing import filtered_swing_w, smooth_swing
@@ -43,7 +43,7 @@ from sim.facility.year import overhead
 from sim.hardware.node import Node
 from sim.scenario.resolve import within
 from sim.scenario.schema.facility import BatterySpec, ChainSpec, Dispatch, Facility, GeneratorSpec
-from sim.units import J_PER_MWH, MEGA, PS_PER_H, S_PER_H, to_ps
+from sim.units import J_PER_MWH, MEGA, PS_PER_H, S_PER_H, to_ps, to_s
 
 GENERATORS = "facility/generators.yaml"
 FILE_SUFFIXES = (".epw", ".csv")
@@ -163,7 +163,8 @@ def site_supply(facility: Facility, plant: SitePlant, epoch: datetime) -> SiteSu
     Raises:
         CapacityError: a rating does not fit, or the connection carries less than the idle site.
     """
-    start_h = hour_of_year(epoch) if facility.pv or facility.wind else 0
+    market = facility.tariff is not None and facility.tariff.market is not None
+    start_h = hour_of_year(epoch) if facility.pv or facility.wind or market else 0
     supply = supply_plant(facility, design_it_w(plant.nodes, plant.node, facility.chain), start_h)
     _check_idle(plant, supply)
     return SiteSupply(supply)
@@ -308,20 +309,34 @@ def _check_idle(plant: SitePlant, supply: SupplyPlant) -> None:
 
 
 def keep_facility(
-    env: simpy.Environment, meter: SiteMeter, facility: Facility
+    env: simpy.Environment, meter: SiteMeter, facility: Facility, epoch: datetime
 ) -> Generator[simpy.Event, None, None]:
-    """Follow the weather at each hour, and plan the supply at each set point."""
+    """Follow the weather and the market at each hour, and plan the supply at each set point."""
     bare = meter.supply.plant.is_bare
     step_ps = PS_PER_H if bare else to_ps(facility.supply_step_s)
+    market = None if bare else market_profile(facility, epoch)
+    told: float | None = None
     while True:
         now_ps = int(env.now)
         wait_ps = min(step_ps, PS_PER_H - now_ps % PS_PER_H)
         if meter.plant.building.hourly is not None and not now_ps % PS_PER_H:
             meter.planned_to_ps = 0
             meter.refresh(now_ps)
+        if market is not None and meter.order.price_usd_per_mwh in (None, told):
+            told = market.at(to_s(now_ps))  # the site's own tariff, unless the grid tells one
+            meter.order = replace(meter.order, price_usd_per_mwh=told)
         if not bare:
             meter.tick(now_ps, wait_ps / to_ps(1.0))
         yield env.timeout(wait_ps)
+
+
+def market_profile(facility: Facility, epoch: datetime) -> Profile | None:
+    """Market price by the hour of the run, of the tariff's year; None without a market."""
+    tariff = facility.tariff
+    if tariff is None or tariff.market is None:
+        return None
+    prices = market_prices(tariff.market, tariff.market_year) + tariff.energy_usd_per_mwh
+    return Profile(prices, hour_of_year(epoch))
 
 
 def needs_process(meter: SiteMeter) -> bool:

@@ -146,6 +146,20 @@ def test_weather_moves_the_meter_hour_by_hour() -> None:
     assert len(set(shares)) > 5
 
 
+def test_a_battery_trades_on_the_sites_own_market() -> None:
+    """20 August 2023 in ERCOT: prices above 1,000 USD/MWh in the evening."""
+    battery = "{power_mw: 1, energy_mwh: 4, dispatch: {kind: arbitrage, "
+    battery += "buy_below_usd_per_mwh: 25, sell_above_usd_per_mwh: 100}}"
+    options = [*QUICK, "horizon_h=30", f"sites.campus.facility.battery={battery}"]
+    _, scenario = load_scenario(CASES / "valid" / "facility-full.yaml", options)
+    site = simulate(scenario, 1).sites[0]
+    assert site.supply is not None
+    assert site.supply.charged_j > 0
+    assert site.supply.discharged_j > 3.6e9
+    with pytest.raises(InputError, match="start at a whole hour"):
+        build(scenario.model_copy(update={"epoch": datetime(2024, 1, 1, 0, 30, tzinfo=UTC)}), 1)
+
+
 def write_epw(path: Path) -> None:
     """A year of the same mild hour."""
     head = [
