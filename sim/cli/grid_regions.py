@@ -189,7 +189,10 @@ def _pairs(flag: str, given: list[str]) -> dict[str, float]:
 
 
 def _print(found: dict[str, Any], as_json: bool) -> int:
-    """Figures first, then one table for each list of rows, then the sentences."""
+    """Figures first, then one table for each list of rows, then the sentences.
+
+    A sentence on a figure without a primary source is marked with a star.
+    """
     from sim.cli.text import table, to_json
 
     if as_json:
@@ -198,20 +201,23 @@ def _print(found: dict[str, Any], as_json: bool) -> int:
     plain = {k: v for k, v in found.items() if not isinstance(v, (list, tuple, dict))}
     if plain:
         print(table(["figure", "value"], [[k, _cell(v)] for k, v in plain.items()]))
+    marked = set(found.get("not_primary", ()))
     for name, value in found.items():
-        if name not in plain and value:
+        if name not in plain and value and name != "not_primary":
             print(f"\n{name}")
-            print(_block(value))
+            print(_block(value, marked))
+    if marked:
+        print("\n* not from a primary source that was read, or assumed")
     return 0
 
 
-def _block(value: Any) -> str:
+def _block(value: Any, marked: set[str]) -> str:
     from sim.cli.text import table
 
     if isinstance(value, dict):
         return table(["figure", "value"], [[k, _cell(v)] for k, v in value.items()])
     if not isinstance(value[0], dict):
-        return "\n".join(f"- {line}" for line in value)
+        return "\n".join(f"{'*' if line in marked else '-'} {line}" for line in value)
     # What is itself a list or a mapping has no room in a cell; --json has it.
     header = [k for k, v in value[0].items() if not isinstance(v, (list, tuple, dict))]
     return table(header, [[_cell(row.get(k)) for k in header] for row in value])

@@ -307,3 +307,27 @@ def test_balancing_areas_in_the_peak_hour_view() -> None:
     gaps = [str(row["gap"]) for row in show.gap_rows(show.network("us-balancing-areas"))]
     assert any("by share of load" in gap for gap in gaps)
     assert any(gap.startswith("hours: mixed years") for gap in gaps)
+
+
+def test_the_four_commands_print_and_star_what_was_not_read(
+    capsys: pytest.CaptureFixture[str], facts: Path, tmp_path: Path
+) -> None:
+    from sim.cli.main import main
+
+    units, load = rts_files(facts, tmp_path)
+    files = ["--units", str(units), "--load", str(load)]
+    assert main(["grid", "frequency", "ercot", "--generation-loss", "1000"]) == 0
+    said = capsys.readouterr().out
+    assert "* governor.droop_frac" in said
+    assert "\nnot_primary" not in said
+    assert main(["grid", "adequacy", *files, "--load-uncertainty", "0.02"]) == 0
+    assert "1.451" in capsys.readouterr().out
+    assert main(["grid", "headroom", "TVA", "--rate", "0.005", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["areas"][0]["area"] == "TVA"
+    dispatch = ["grid", "dispatch", "us-states", "--mixed-years", "--days", "1", "--site", "VA=100"]
+    assert main(dispatch) == 0
+    said = capsys.readouterr().out
+    assert "interfaces" in said
+    assert "* availability.coal" in said
+    assert main(["grid", "dispatch", "us-states"]) == 2
+    assert "mixed_years" in capsys.readouterr().err

@@ -26,6 +26,8 @@ CLOSE_FRAC: Final = 2e-3
 AFTER_S: Final = 20.0
 LONG_S: Final = 30.0
 """Events that last longer may be walked in coarse steps: 1.4 % off in the margin of a trip."""
+SLOW_S: Final = 2.0
+"""A pulse slower than this keeps its shape in coarse steps of 50 ms."""
 Point = tuple[float, float]
 
 
@@ -96,7 +98,9 @@ class Events:
             self.steps,
             self.pulses,
             self.last_s + duration_s,
-            coarse=coarse and not self.pulses and self.last_s > LONG_S,
+            coarse=coarse
+            and self.last_s > LONG_S
+            and all(p.period_s > SLOW_S for p in self.pulses),
         )
 
 
