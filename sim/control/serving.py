@@ -41,6 +41,9 @@ Rules (cited by number in tests):
     replica and its own would be more than its class allows.
 13. Ties between replicas go to the lowest index (join-shortest-queue, least-kv) or to the
     first draw (power of two).
+14. Failure. A replica that fails loses its cache and the step under way. Its requests, the
+    running ones by admission and then the waiting ones, are routed again at once, each with
+    the tokens that it has generated. Replicas that are down or draining get no requests.
 """
 
 from __future__ import annotations
@@ -49,7 +52,49 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from sim.control.routers import (
+    ROUTERS,
+    Router,
+    RouterView,
+    at_random,
+    join_shortest_queue,
+    least_kv,
+    power_of_two,
+    round_robin,
+    router,
+    session_sticky,
+)
 from sim.errors import CapacityError, InputError, UnknownNameError
+
+__all__ = [
+    "BATCHERS",
+    "MAX_CLASSES",
+    "PREEMPTIONS",
+    "ROUTERS",
+    "BatchRules",
+    "Batcher",
+    "ClassRule",
+    "Limits",
+    "Router",
+    "RouterView",
+    "SequenceView",
+    "StepPlan",
+    "admits",
+    "at_random",
+    "blocks_for",
+    "chunked_prefill",
+    "decode_priority",
+    "drop_reason",
+    "join_shortest_queue",
+    "least_kv",
+    "over_queue",
+    "power_of_two",
+    "prefill_priority",
+    "replica_limits",
+    "round_robin",
+    "router",
+    "session_sticky",
+]
 
 
 class SequenceView(Protocol):
@@ -326,87 +371,3 @@ def _admit(
         budget -= new
         tokens.append(new)
     return tuple(tokens)
-
-
-# --- router --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RouterView:
-    """What a router may read.
-
-    Attributes:
-        loads: requests waiting or running at each replica, shape (n_replicas,).
-        sequence: how many requests were routed before this one.
-        draw: two uniform numbers in [0, 1) that belong to this request.
-        cached: tokens that the running requests of each replica have in the cache.
-        session: number that all requests of a session share.
-    """
-
-    loads: Sequence[int]
-    sequence: int
-    draw: tuple[float, float]
-    cached: Callable[[], Sequence[int]] = tuple
-    session: int = 0
-
-
-Router = Callable[[RouterView], int]
-"""View -> index of the replica that gets the request."""
-
-
-def round_robin(view: RouterView) -> int:
-    """Each replica in turn."""
-    return view.sequence % len(view.loads)
-
-
-def join_shortest_queue(view: RouterView) -> int:
-    """The replica with the fewest requests; the lowest index on a tie (rule 10)."""
-    return min(range(len(view.loads)), key=view.loads.__getitem__)
-
-
-def power_of_two(view: RouterView) -> int:
-    """The less loaded of two different replicas drawn at random; the first on a tie."""
-    count = len(view.loads)
-    if count == 1:
-        return 0
-    first = int(view.draw[0] * count)
-    second = int(view.draw[1] * (count - 1))
-    second += second >= first
-    return second if view.loads[second] < view.loads[first] else first
-
-
-def at_random(view: RouterView) -> int:
-    """Any replica, by the first draw."""
-    return int(view.draw[0] * len(view.loads))
-
-
-def least_kv(view: RouterView) -> int:
-    """The replica with the fewest cached tokens; the lowest index on a tie."""
-    cached = view.cached()
-    return min(range(len(cached)), key=cached.__getitem__)
-
-
-def session_sticky(view: RouterView) -> int:
-    """All requests of a session go to the same replica."""
-    return view.session % len(view.loads)
-
-
-ROUTERS: Final[Mapping[str, Router]] = {
-    "round-robin": round_robin,
-    "join-shortest-queue": join_shortest_queue,
-    "power-of-two": power_of_two,
-    "random": at_random,
-    "least-kv": least_kv,
-    "session-sticky": session_sticky,
-}
-
-
-def router(name: str) -> Router:
-    """The router of this name.
-
-    Raises:
-        UnknownNameError: no such router.
-    """
-    if name not in ROUTERS:
-        raise UnknownNameError("router", name, ROUTERS, path="router")
-    return ROUTERS[name]

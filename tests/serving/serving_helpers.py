@@ -46,6 +46,7 @@ class World:
     counter: ServingCounter
     meters: list[Integral]
     story: list[tuple[str, int, int]]
+    routed: RoutedReplicas
 
     def check_laws(self) -> None:
         check_serving_laws(self.counter, self.replicas, self.meters, int(self.env.now))
@@ -80,4 +81,4 @@ def world(
     events.dropped.subscribe(lambda d: story.append((d.reason, d.request.request_id, d.time_ps)))
     routed = RoutedReplicas(built, route, stream(7, "router"))
     env.process(bring_requests(env, stream_of_requests, routed))
-    return World(env, events, built, log, steps, counter, meters, story)
+    return World(env, events, built, log, steps, counter, meters, story, routed)

@@ -14,9 +14,10 @@ from simpy.events import Event
 from test_serving_properties import batch_rules, workloads
 
 from sim.cluster.serving.clock import At, Phase
-from sim.cluster.serving.compiled import CompiledReplicas, Watch
+from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.coster import LinearCoster
 from sim.cluster.serving.kernels import layout as at
+from sim.cluster.serving.state import Watch
 from sim.control.serving import ROUTERS, BatchRules, ClassRule
 from sim.cost.tables import StepTables, TableCoster, build_tables
 from sim.errors import InputError

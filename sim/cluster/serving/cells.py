@@ -18,13 +18,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cluster.serving.compiled import (
-    CompiledReplicas,
-    Totals,
-    Watch,
-    histogram_quantile_s,
-)
+from sim.cluster.serving.compiled import CompiledReplicas, Totals
 from sim.cluster.serving.source import BLOCK_ROWS, DrawnSource, Staircase
+from sim.cluster.serving.state import Watch, histogram_quantile_s
 from sim.control.serving import BatchRules
 from sim.cost.tables import NJ_PER_J, StepTables
 from sim.errors import InputError

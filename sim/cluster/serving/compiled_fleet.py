@@ -20,12 +20,13 @@ from simpy.events import Event
 
 from sim.cluster.serving.cells import CELL_REPLICAS
 from sim.cluster.serving.clock import At, Phase
-from sim.cluster.serving.compiled import CompiledReplicas, Watch, histogram_quantile_s
+from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.estimate import Distribution, Estimate
 from sim.cluster.serving.feed import Feed, recorded_feed
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.source import DrawnSource, Staircase
+from sim.cluster.serving.state import Watch, histogram_quantile_s
 from sim.control.serving import BatchRules
 from sim.cost.tables import NJ_PER_J, StepTables
 from sim.errors import InputError

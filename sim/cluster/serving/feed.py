@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.source import RecordedSource, Source
+from sim.cluster.serving.state import arrival_rows
 from sim.workload.counter import uniforms
 from sim.workload.requests import RequestTable
 
@@ -63,8 +64,6 @@ class Feed:
 
 def recorded_feed(table: RequestTable, key: int, route_key: int) -> Feed:
     """A feed of given requests; their routing draws are numbers by counter."""
-    from sim.cluster.serving.compiled import arrival_rows
-
     numbers = np.arange(len(table), dtype=np.uint64)
     first, second = uniforms(route_key, 2 * numbers), uniforms(route_key, 2 * numbers + 1)
     return Feed(RecordedSource(arrival_rows(table), np.stack([first, second], axis=1)), key)

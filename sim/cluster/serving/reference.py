@@ -40,7 +40,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 
-from simpy import Environment
+from simpy import Environment, Interrupt
 from simpy.events import Event
 
 from sim.cluster.serving.clock import At, Phase
@@ -87,6 +87,8 @@ class ReferenceReplica:
         running, waiting: sequences, oldest first.
         free_blocks: cache blocks nobody holds.
         swapped_blocks: blocks moved to and from the host so far.
+        dark: whether it is off or broken, and draws nothing.
+        lost_j, lost_ps: energy and time of steps that a failure cut off.
         step: the step under way, or None.
 
     Raises:
@@ -122,10 +124,12 @@ class ReferenceReplica:
         self._swaps = rules.preemption == "swap"
         self._batcher = BATCHERS[rules.batcher]
         self._own = own_prices(coster)
-        self._idle_ps = 0
+        self.dark = self._draining = False
+        self.lost_j, self.lost_ps = 0.0, 0
+        self._idle_ps = self._dark_ps = 0
         self._idle_since_ps: int | None = None
         self._wake: Event | None = None
-        env.process(self.serve_requests())
+        self._process = env.process(self.serve_requests())
 
     @property
     def load(self) -> int:
@@ -134,9 +138,18 @@ class ReferenceReplica:
 
     @property
     def idle_ps(self) -> int:
-        """Time without a step so far."""
+        """Time on and without a step so far."""
+        return self._idle_ps + (0 if self.dark else self._rested_ps)
+
+    @property
+    def dark_ps(self) -> int:
+        """Time off or broken so far; it draws nothing then."""
+        return self._dark_ps + (self._rested_ps if self.dark else 0)
+
+    @property
+    def _rested_ps(self) -> int:
         since = self._idle_since_ps
-        return self._idle_ps + (0 if since is None else int(self.env.now) - since)
+        return 0 if since is None else int(self.env.now) - since
 
     @property
     def idle_j(self) -> float:
@@ -175,10 +188,7 @@ class ReferenceReplica:
             drop = DropRecord(request, self.index, int(self.env.now), reason)
             self.events.dropped.emit(drop)
             return
-        self._enqueue(Sequence(request), first=False)
-        self._publish()
-        if self._wake is not None and not self._wake.triggered:
-            self._wake.succeed()
+        self.take(Sequence(request))
 
     def _refusal(self, request: Request) -> str | None:
         reason = drop_reason(request.input_tokens, request.output_tokens, self.limits)
@@ -201,20 +211,74 @@ class ReferenceReplica:
                 yield self._sleep()
                 self._awake()
             yield At(self.env, Phase.STEP_BEGIN)
-            self.step = self._begin_step()
-            yield At(self.env, Phase.STEP_END, self.step.duration_ps)
-            self._end_step(self.step)
-            self.step = None
+            if not self.load:
+                continue  # it failed at this instant
+            step = self.step = self._begin_step()
+            try:
+                yield At(self.env, Phase.STEP_END, step.duration_ps)
+            except Interrupt:
+                continue  # it failed in the middle of the step
+            if self.step is step:
+                self._end_step(step)
+                self.step = None
 
     def _sleep(self) -> Event:
-        self.power_w.set(int(self.env.now), self.coster.idle_power_w)
-        self._idle_since_ps = int(self.env.now)
+        self._rest(dark=self.dark or self._draining)
         self._wake = self.env.event()
         return self._wake
 
     def _awake(self) -> None:
-        self._idle_ps = self.idle_ps
+        self._idle_ps, self._dark_ps = self.idle_ps, self.dark_ps
         self._idle_since_ps = self._wake = None
+
+    def _rest(self, *, dark: bool) -> None:
+        """No step runs from now on; the replica is idle, or dark (off or broken)."""
+        now_ps = int(self.env.now)
+        self._idle_ps, self._dark_ps = self.idle_ps, self.dark_ps
+        self._idle_since_ps, self.dark = now_ps, dark
+        self.power_w.set(now_ps, 0.0 if dark else self.coster.idle_power_w)
+
+    def fail(self) -> list[Sequence]:
+        """Break down (rule 14): a step under way is lost, and so is the cache.
+
+        Returns:
+            Its requests: the running ones by admission, then the waiting ones.
+        """
+        now_ps, step = int(self.env.now), self.step
+        if step is not None:
+            if step.start_ps + step.duration_ps == now_ps:
+                self._end_step(step)  # it ended just before
+            else:
+                self.lost_j += self.under_way_j
+                self.lost_ps += now_ps - step.start_ps
+                self._process.interrupt()
+        self.step = None
+        for sequence in self.running:
+            self.free_blocks += sequence.lose_cache()
+        held = [*self.running, *self.waiting]
+        self.running, self.waiting = [], deque()
+        self._rest(dark=True)
+        self._publish()
+        return held
+
+    def drain(self) -> None:
+        """Go dark as soon as no request is left."""
+        self._draining = True
+        if not self.load:
+            self._rest(dark=True)
+
+    def switch_on(self) -> None:
+        """Be idle instead of dark: repaired, or started."""
+        self._draining = False
+        if self.dark:
+            self._rest(dark=False)
+
+    def take(self, sequence: Sequence) -> None:
+        """Put a request at the end of its class's queue."""
+        self._enqueue(sequence, first=False)
+        self._publish()
+        if self._wake is not None and not self._wake.triggered:
+            self._wake.succeed()
 
     def _begin_step(self) -> Step:
         """Plan the step, move sequences and blocks, and switch the power."""

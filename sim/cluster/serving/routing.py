@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol
 
@@ -11,10 +12,13 @@ from simpy.events import Event
 
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.reference import ReferenceReplica
-from sim.control.serving import Router, RouterView
+from sim.control.serving import Router, RouterView, at_random, session_sticky
 from sim.errors import InputError
-from sim.workload.counter import uniform
+from sim.workload.counter import counter_key, halves, uniform
 from sim.workload.requests import Request
+
+REQUEUE_KEY = counter_key(0, "requeue")
+"""Of the draws by which requests of a failed replica are routed."""
 
 
 class Server(Protocol):
@@ -38,21 +42,55 @@ class RoutedReplicas:
         self, replicas: Sequence[ReferenceReplica], route: Router, rng: np.random.Generator
     ):
         self.replicas = tuple(replicas)
+        self.up = list(range(len(self.replicas)))
         self._route = route
         self._rng = rng
         self._routed = 0
+        self._requeued = 0
 
     def submit(self, request: Request) -> None:
-        """Hand a request to the replica that the router picks."""
+        """Hand a request to the replica that the router picks.
+
+        Raises:
+            InputError: no replica is up.
+        """
         first, second = self._rng.random(2).tolist()
-        loads = [replica.load for replica in self.replicas]
-        view = RouterView(loads, self._routed, (first, second), self._cached, request.session)
-        index = self._route(view)
+        index = self._pick(self._route, (first, second), request.session)
         self._routed += 1
         self.replicas[index].submit(request)
 
+    def fail(self, index: int) -> None:
+        """A replica breaks down; its requests are routed again (rule 14)."""
+        self._leave(index)
+        route = at_random if self._route is session_sticky else self._route
+        for sequence in self.replicas[index].fail():
+            draw = halves(REQUEUE_KEY, self._requeued)
+            self._requeued += 1
+            self.replicas[self._pick(route, draw, 0)].take(sequence)
+
+    def drain(self, index: int) -> None:
+        """A replica gets no more requests, and goes dark when it has none."""
+        self._leave(index)
+        self.replicas[index].drain()
+
+    def join(self, index: int) -> None:
+        """A replica that was switched on takes requests again."""
+        self.replicas[index].switch_on()
+        if index not in self.up:
+            insort(self.up, index)
+
+    def _leave(self, index: int) -> None:
+        if index in self.up:
+            self.up.remove(index)
+
+    def _pick(self, route: Router, draw: tuple[float, float], session: int) -> int:
+        if not self.up:
+            raise InputError("no replica is up to take a request")
+        loads = [self.replicas[i].load for i in self.up]
+        return self.up[route(RouterView(loads, self._routed, draw, self._cached, session))]
+
     def _cached(self) -> list[int]:
-        return [replica.cached_tokens for replica in self.replicas]
+        return [self.replicas[i].cached_tokens for i in self.up]
 
 
 class AdmissionGate:

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from sim.cluster.serving.jit import compiled, inlined
 from sim.cluster.serving.kernels.begin import begin_turn
-from sim.cluster.serving.kernels.finish import change_load, end_turn, write_log
+from sim.cluster.serving.kernels.finish import (
+    change_load,
+    end_chunks,
+    end_decodes,
+    end_turn,
+    write_log,
+)
 from sim.cluster.serving.kernels.layout import (
     A_CACHED,
     A_CLASS,
@@ -19,11 +25,13 @@ from sim.cluster.serving.kernels.layout import (
     ARRIVED,
     BLOCK,
     CD,
+    CE,
     CHOICE,
     CHUNKED,
     COUNT,
     DECODES,
     DROPPED,
+    E1,
     EDGE,
     END_PS,
     FIRST_PS,
@@ -81,7 +89,7 @@ from sim.cluster.serving.kernels.layout import (
     K,
     S,
 )
-from sim.cluster.serving.kernels.power import shorten, steps_until
+from sim.cluster.serving.kernels.power import account, energy_by, shorten, steps_until, tri
 
 
 @inlined
@@ -261,3 +269,42 @@ def bring(
         submit(c, best, arrivals, i)
         i += 1
     return i
+
+
+@compiled
+def requeue(c: Cell, row: int, time_ps: int, first: float, second: float) -> None:
+    """Route a request that its replica lost, at an instant that all were settled to."""
+    kind, best = c.pool[row, META] & ((1 << META_BITS) - 1), -1
+    for look in range(looks(c)):
+        place = candidate(c, look, int(first * c.limits[UP]), first, second)
+        r = c.up[place]
+        if best < 0 or better(c, r, best, time_ps):
+            best = r
+    c.pool[row, NEXT] = -1
+    c.pool[row, ORDER] = 0
+    enqueue(c, best, row, kind, time_ps)
+
+
+@compiled
+def abort(c: Cell, r: int, time_ps: int) -> int:
+    """Cut off the step under way at an instant that all were settled to.
+
+    Steps of the turn that have ended are counted; what was used until now is accounted.
+
+    Returns:
+        Energy (nJ) of the step that was cut off.
+    """
+    rep = c.rep
+    if rep[r, PHASE] != STEP:
+        return 0
+    used = 0
+    if rep[r, T0] < time_ps:
+        used = energy_by(c, r, time_ps)
+        account(c, r, time_ps, used)
+    whole = steps_until(rep[r, T1], rep[r, CD], time_ps - rep[r, T0] + 1) - 1
+    decodes = rep[r, DECODES]
+    if whole > 0 and decodes > 0:
+        end_decodes(c, r, time_ps, whole, decodes)
+    if whole > 0 and rep[r, COUNT] > 0:
+        end_chunks(c, r, time_ps, whole, decodes)
+    return used - whole * rep[r, E1] - rep[r, CE] * tri(whole)

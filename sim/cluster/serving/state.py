@@ -1,0 +1,184 @@
+"""The arrays of the compiled engine: how they are made, and how they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.cluster.serving.kernels import layout as at
+from sim.control.serving import BatchRules, Limits
+from sim.cost.tables import ENERGY, NJ_PER_J, TIME, StepTables
+from sim.errors import InputError
+from sim.units import PS_PER_S, to_ps
+from sim.workload.requests import RequestTable
+
+IntArray = NDArray[np.int64]
+
+ROUTER_CODES = {
+    "round-robin": at.ROUND_ROBIN,
+    "join-shortest-queue": at.SHORTEST,
+    "power-of-two": at.CHOICE,
+    "random": at.RANDOM,
+    "least-kv": at.LEAST_KV,
+    "session-sticky": at.STICKY,
+}
+MODE_CODES = {
+    "chunked-prefill": at.CHUNKED,
+    "prefill-priority": at.PREFILL_FIRST,
+    "decode-priority": at.DECODE_FIRST,
+}
+FIRST_ROWS = 1024
+LOG_ROWS = 65_536
+MOST_BIN_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is counted beside the totals.
+
+    Attributes:
+        window_ps: completions in [start, end) are in the histograms and the window's tallies.
+        bin_s: width of the power's bins, at most an hour.
+        bins: how many; the last one takes what comes later.
+        log: whether to keep each request's times.
+    """
+
+    window_ps: tuple[int, int] = (0, at.NEVER)
+    bin_s: float = 3600.0
+    bins: int = 1
+    log: bool = False
+
+
+def histogram_quantile_s(counts: IntArray, level: float) -> float | None:
+    """The value at a level of a histogram of the kernels, middle of its bucket, in s."""
+    total = int(counts.sum())
+    if not total:
+        return None
+    rank = max(1, int(np.ceil(level * total)))
+    bucket = int(np.searchsorted(np.cumsum(counts), rank))
+    low, high = (_bucket_edge_ps(bucket + i) for i in (0, 1))
+    return 0.5 * (low + high) / PS_PER_S
+
+
+def _bucket_edge_ps(bucket: int) -> float:
+    bits = np.int64(bucket + at.HISTOGRAM_LOW) << np.int64(at.HISTOGRAM_SHIFT)
+    return float(bits.view(np.float64))
+
+
+def arrival_rows(requests: RequestTable) -> IntArray:
+    """Requests as the kernels read them."""
+    rows = np.zeros((len(requests), at.ARRIVAL_COLUMNS), dtype=np.int64)
+    rows[:, at.A_TIME] = requests.arrival_ps
+    rows[:, at.A_INPUT] = requests.input_tokens
+    rows[:, at.A_OUTPUT] = requests.output_tokens
+    rows[:, at.A_CLASS], rows[:, at.A_KEY] = requests.columns[3], requests.columns[4]
+    return rows
+
+
+def limits_row(
+    own: Limits, watch: Watch, rules: BatchRules, replicas: int, router: str
+) -> IntArray:
+    """The kernels' `limits`."""
+    if not 0 < watch.bin_s <= MOST_BIN_S:
+        raise InputError(f"bin_s = {watch.bin_s}, must be above 0 and at most {MOST_BIN_S:g} s")
+    row = np.zeros(at.LIMITS, dtype=np.int64)
+    row[at.MODE] = MODE_CODES[rules.batcher]
+    row[at.MAX_SEQS], row[at.MAX_TOKENS] = own.max_seqs, own.max_tokens
+    row[at.BLOCK], row[at.TOTAL] = own.block_size, own.total_blocks
+    row[at.WATERMARK], row[at.ROUTER] = own.watermark_blocks, ROUTER_CODES[router]
+    row[at.START_PS], row[at.END_PS] = watch.window_ps
+    row[at.BIN_PS], row[at.UP] = round(watch.bin_s * PS_PER_S), replicas
+    row[at.USED_CLASSES] = len(rules.classes)
+    row[at.SWAP] = int(rules.preemption == "swap")
+    row[at.SWAP_PS] = to_ps(rules.swap_s_per_block)
+    row[at.SWAP_NJ] = round(rules.swap_j_per_block * NJ_PER_J)
+    row[at.LOG_ROOM] = LOG_ROWS - own.max_seqs - 1 if watch.log else at.NEVER
+    return row
+
+
+def priced(cell: at.Cell, tables: StepTables) -> list[float]:
+    """The six quantities of all counted steps."""
+    count, over = cell.steps[:, :, 0], cell.steps[:, :, 1]
+    total = cell.total
+    mixed_sequences = float(np.arange(len(cell.mixed)) @ cell.mixed)
+    priced = []
+    for q in range(len(tables.pair)):
+        value = float((tables.base[q] * count.astype(float)).sum())
+        value += float((tables.slope[q] * over.astype(float)).sum())
+        value -= float(tables.base[q][:, 0] @ cell.mixed.astype(float))
+        value += float(tables.token[q] @ cell.tokens.astype(float))
+        value += float(tables.sequence[q]) * (float(total[at.CHUNKS]) + mixed_sequences)
+        value += float(tables.pair[q]) * float(total[at.ALL_PAIRS])
+        value += float(tables.read[q]) * float(total[at.ALL_READS])
+        priced.append(value)
+    return priced
+
+
+def prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray]:
+    """Time and energy as the kernels read them."""
+    pairs = (tables.base[TIME], tables.slope[TIME], tables.base[ENERGY], tables.slope[ENERGY])
+    parts = [q[i] for i in (TIME, ENERGY) for q in (tables.sequence, tables.pair, tables.read)]
+    token = np.stack([tables.token[TIME], tables.token[ENERGY]], axis=1)
+    return np.stack(pairs, axis=2), token, np.array(parts, dtype=np.int64)
+
+
+def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch) -> at.Cell:
+    """The arrays of replicas from which nothing is asked yet."""
+
+    def zeros(*shape: int) -> IntArray:
+        return np.zeros(shape, dtype=np.int64)
+
+    replicas = int(limits[at.UP])
+    rep = zeros(replicas, at.REP_COLUMNS)
+    rep[:, [at.PART, *range(at.HEAD, at.TAIL + at.CLASSES)]] = -1
+    rep[:, at.BIN_END] = limits[at.BIN_PS] if watch.bins > 1 else at.NEVER
+    bounds = _class_bounds(rules)
+    price, token, part = prices(tables)
+    return at.Cell(
+        rep=rep,
+        due=np.full(replicas, at.NEVER, dtype=np.int64),
+        load=zeros(replicas),
+        up=np.arange(replicas),
+        run=zeros(replicas, int(limits[at.MAX_SEQS])),
+        phase=zeros(replicas, int(limits[at.BLOCK])),
+        pool=free_rows(0, FIRST_ROWS),
+        extra=zeros(FIRST_ROWS if watch.log else 0, 3),
+        limits=limits,
+        total=zeros(at.TOTALS),
+        tally=zeros(at.CLASSES, at.TALLIES),
+        rules=bounds,
+        steps=zeros(*price.shape[:2], 2),
+        mixed=zeros(price.shape[0]),
+        tokens=zeros(len(token)),
+        histogram=zeros(3, at.HISTOGRAM_BUCKETS),
+        sums=np.zeros(3),
+        bins=zeros(watch.bins, 2),
+        edge=tables.edge.astype(np.int64),
+        price=np.ascontiguousarray(price),
+        token=np.ascontiguousarray(token),
+        part=part,
+        log=zeros(LOG_ROWS if watch.log else 0, at.LOG_COLUMNS),
+    )
+
+
+def _class_bounds(rules: BatchRules) -> IntArray:
+    """The kernels' `rules`."""
+    bounds = np.full((at.CLASSES, 3), at.NEVER, dtype=np.int64)
+    for row, rule in zip(bounds, rules.classes, strict=False):
+        if rule.max_queue_tokens is not None:
+            row[at.QUEUE_TOKENS] = rule.max_queue_tokens
+        if rule.slo_ttft_s is not None:
+            row[at.SLO_TTFT_PS] = to_ps(rule.slo_ttft_s)
+        if rule.slo_tpot_s is not None:
+            row[at.SLO_TPOT_PS] = to_ps(rule.slo_tpot_s)
+    return bounds
+
+
+def free_rows(begin: int, count: int) -> IntArray:
+    """Free rows, linked in order."""
+    rows = np.zeros((count, 8), dtype=np.int64)
+    rows[:, at.NEXT] = np.arange(begin + 1, begin + count + 1)
+    rows[-1, at.NEXT] = -1
+    return rows
