@@ -320,6 +320,32 @@ def all_reduce(folder: Path, engine: str) -> None:
           f"median {np.median(error):.3f} p90 {np.quantile(error, 0.9):.3f}")  # fmt: skip
 
 
+def exchange(folder: Path) -> None:
+    """Print latency and bandwidth of DeepEP's low-latency dispatch and combine on 8 GPUs.
+
+    A token goes to top-k experts, 7 of 8 on another GPU; dispatched in fp8 with scales of
+    3 %, combined in bf16. These tables are in microseconds.
+    """
+    table = read(folder / "comm_sglang_0.5.12_wideep_deepep_ll_perf.parquet")
+    keep = table["num_token"] > 0
+    n, h, top = columns(table, keep, "num_token", "hidden_size", "num_topk")
+    for name, width in (("dispatch", 1.03), ("combine", 2.0)):
+        time_s = columns(table, keep, f"{name}_avg_t_us")[0] * 1e-6
+        sent = n * top * h * width * 7 / 8
+        start = np.array([1e-5, 300e9])
+
+        def law_s(x: Floats, sent: Floats = sent, start: Floats = start) -> Floats:
+            return np.asarray(x[0] * start[0] + sent / (x[1] * start[1]))
+
+        found = least_squares(
+            lambda x, law_s=law_s, time_s=time_s: np.log(law_s(x) / time_s), np.ones(2),
+            bounds=(0.01, 30.0), loss="soft_l1", f_scale=0.1,
+        )  # fmt: skip
+        error = np.abs(law_s(found.x) / time_s - 1)
+        print("exchange", name, found.x * start, len(time_s),
+              f"median {np.median(error):.3f} p90 {np.quantile(error, 0.9):.3f}")  # fmt: skip
+
+
 ASSUMED = (
     ("any", "elementwise", "bf16", 2e-6, 0.7, 0.5, "assumption: a fused element-wise kernel"),
     (
@@ -364,6 +390,7 @@ def main() -> None:
     options = parser.parse_args()
     for engine in TABLES:
         all_reduce(options.folder, engine)
+    exchange(options.folder)
     rows = laws(options.folder) + assumed()
     with options.out.open("w", encoding="utf-8", newline="") as file:
         file.write(HEADER)

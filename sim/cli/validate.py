@@ -91,6 +91,9 @@ def _print(found: dict[str, Any], *, is_shipped: bool) -> None:
         "\nThe constants were fitted on rows such as these. Errors on models left out of the fit:"
     )
     _table(found["left_out"], tuple(found["left_out"][0]))
+    print("\nWhat the reference rows cannot tell:")
+    for number, text in enumerate(found["limits"], 1):
+        print(f"  {number}. {text}")
     if is_shipped:
         print("\nGate (committed scores + 10 %):", "; ".join(found["gate"]) or "kept")
 

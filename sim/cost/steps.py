@@ -211,13 +211,19 @@ class StepModel:
         return time_s, sent
 
     def _exchange(self, time_s: Floats, sent: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Dispatch and combine of the experts' tokens among the expert-parallel GPUs."""
+        """Dispatch and combine of the experts' tokens among the expert-parallel GPUs.
+
+        Inside a node as measured; beyond it, the network's latency comes on top.
+        """
         matrix = self.program.matrices["dispatch_bytes"]
         total = (features @ matrix.T).sum(axis=1) / (self.layout.gpus)
         calls = 2.0 * float(self.program.layers[matrix.any(axis=1)].max(initial=0))
         link = self.layout.ep_link(self.node)
-        one = all_to_all(1.0, self.layout.ep, Link(link.bytes_per_s, 0.0))
-        return time_s + calls * link.latency_s + total * one.time_s, sent + total * one.link_bytes
+        reached = Link(link.bytes_per_s * self.engine.exchange_frac, 0.0)
+        one = all_to_all(1.0, self.layout.ep, reached)
+        beyond_s = link.latency_s if link == self.node.network else 0.0
+        each_s = self.engine.exchange_s + beyond_s
+        return time_s + calls * each_s + total * one.time_s, sent + total * one.link_bytes
 
     def _time_s(
         self,

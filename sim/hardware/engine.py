@@ -33,6 +33,8 @@ class Engine:
             where it waits for half of the others: 1 / (2 k).
         all_reduce_s, all_reduce_extra_s, all_reduce_half_bytes: latency of an all-reduce
             inside a node: the first, and the second times x / (x + half) for x bytes.
+        exchange_s: of one dispatch or combine of experts' tokens inside a node, without bytes.
+        exchange_frac: bandwidth that it reaches over what large collectives reach.
         routing_frac: how independently tokens of a batch choose experts, 0..1.
         max_batched_tokens: new tokens of a step.
         held_output_frac: share of its output for which a running request holds cache, on
@@ -53,6 +55,8 @@ class Engine:
     all_reduce_s: float
     all_reduce_extra_s: float
     all_reduce_half_bytes: float
+    exchange_s: float
+    exchange_frac: float
     routing_frac: float
     max_batched_tokens: float
     held_output_frac: float
