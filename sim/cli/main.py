@@ -24,6 +24,7 @@ from sim.cli import (
     query,
     report,
     run,
+    serve,
     sweep,
     validate,
     whatif,
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         bench,
         validate,
         calibrate,
+        serve,
     ):
         module.add_command(commands)
     return parser

@@ -1,0 +1,1 @@
+"""The what-if page: `flopgrid serve`. Starlette is imported only by `app`."""

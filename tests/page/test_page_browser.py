@@ -1,0 +1,136 @@
+"""The page and the report in a real browser (Debian's headless Chromium through Playwright)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None and not os.environ.get("CI"):
+    pytest.skip("no chromium on this machine", allow_module_level=True)
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "sim", "serve", "--port", str(port)]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        try:
+            httpx.get(url)
+            break
+        except httpx.TransportError:
+            time.sleep(0.2)
+    yield url
+    server.terminate()
+    server.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    assert CHROMIUM, "CI needs a browser: install chromium"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    made = browser.new_page()
+    made.set_default_timeout(60_000)
+    errors: list[str] = []
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    made.goto(f"{address}#{link()}")
+    yield made
+    made.close()
+    assert errors == []
+
+
+def link() -> str:
+    """A small question, as the page encodes it."""
+    import base64
+    import json
+
+    small = {"place": "VA", "work": "serving", "gpus": 80, "arch": "llama-3.1-8b"}
+    return base64.urlsafe_b64encode(json.dumps(small).encode()).decode().rstrip("=")
+
+
+def test_a_linked_question_is_answered_end_to_end(page):
+    page.wait_for_selector("#answer:not([hidden])")
+    assert "nearest limit" in page.inner_text("#verdict")
+    assert page.input_value("#place") == "VA"
+    assert page.locator("#downloads a").count() >= 4
+
+
+def test_an_error_stands_at_its_field_and_has_the_focus(page):
+    page.wait_for_selector("#answer:not([hidden])")
+    page.fill("#place", "Atlantis")
+    page.press("#place", "Tab")
+    page.click("#ask")
+    page.wait_for_selector("#wrong-place:not(:empty)")
+    assert "unknown zone 'Atlantis'" in page.inner_text("#wrong-place")
+    assert page.get_attribute("#place", "aria-invalid") == "true"
+
+
+def test_a_run_is_cancelled(page):
+    page.wait_for_selector("#answer:not([hidden])")
+    page.fill("#gpus", "400000")
+    page.check("input[value=training]")
+    page.click("#ask")
+    page.wait_for_selector("#cancel:not([disabled])")
+    page.click("#cancel")
+    page.wait_for_selector("#progress:has-text('cancelled'), #progress:has-text('answered')")
+
+
+def test_the_answer_survives_a_reload(page, address):
+    page.wait_for_selector("#answer:not([hidden])")
+    page.goto(address)
+    page.reload()
+    page.wait_for_selector("#answer:not([hidden])")
+    assert page.inner_text("#verdict")
+
+
+def test_tiles_work_by_keyboard(page):
+    page.focus("#tiles button[aria-label=OH]")
+    page.keyboard.press("Enter")
+    assert page.input_value("#place") == "OH"
+    assert page.get_attribute("#tiles button[aria-label=OH]", "aria-pressed") == "true"
+
+
+def test_the_report_opens_from_disk_and_asks_for_nothing(browser, page, tmp_path):
+    page.wait_for_selector("#answer:not([hidden])")
+    with page.expect_download() as waiting:
+        page.click("#downloads a[download='report.html']")
+    path = Path(tmp_path / "report.html")
+    waiting.value.save_as(path)
+    offline = browser.new_page()
+    asked: list[str] = []
+    offline.on("request", lambda request: asked.append(request.url))
+    offline.goto(path.as_uri())
+    assert asked == [path.as_uri()]
+    assert "peak at the meter" in offline.inner_text("body")
+    assert path.stat().st_size < 1_000_000
+    offline.close()
