@@ -48,7 +48,9 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--cap-w", type=positive, metavar="W", help="power cap of each GPU")
     parser.add_argument(
-        "--sweep", choices=["batch", "context"], help="many batch sizes or contexts that fit"
+        "--sweep",
+        choices=["batch", "context", "cap"],
+        help="many batch sizes or contexts that fit, or power caps",
     )
     parser.add_argument(
         "--figure",

@@ -87,15 +87,18 @@ def operations_text(found: Row) -> str:
 
 
 def sweep_text(rows: list[Row]) -> str:
-    """One line a batch size or context."""
-    head = ["batch", "context", "ms", "token/s", "W/GPU", "J/token", "of peak", "of HBM", "limit"]
+    """One line a batch size, context or cap."""
+    head = ["batch", "context", "cap W", "ms", "token/s", "W/GPU", "clock", "J/token", "of peak"]
+    head += ["of HBM", "limit"]
     cells = [
         [
             row["batch"],
             row["context"],
+            f"{row['cap']:.0f}",
             f"{row['time_s'] * 1e3:.3f}",
             number(row["tokens_per_s"]),
             f"{row['power_w_per_gpu']:.0f}",
+            f"{row['clock_frac']:.0%}",
             number(row["energy_j_per_token"]),
             f"{row['mfu']:.1%}",
             f"{row['hbm_utilisation']:.1%}",

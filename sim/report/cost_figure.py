@@ -29,6 +29,13 @@ CURVES: Final = {
     "tokens_per_s": ("throughput [token/s]", 1.0),
     "energy_j_per_token": ("energy, GPUs [J/token]", 1.0),
 }
+AXES: Final = {
+    "batch": "batch [sequence]",
+    "context": "context [token]",
+    "cap": "power cap of a GPU [W]",
+}
+CROWDED: Final = 9
+"""Tick labels that fit side by side."""
 LABELLED: Final = 6
 """Operations with a name beside their dot: those with most time."""
 LINE_DECADES: Final = 0.19
@@ -62,6 +69,7 @@ def draw_cost(found: Mapping[str, Any], path: Path) -> None:
     shown = {row["limit"] for row in (*points, *found["operations"])}
     _legend(grid.flat[0], "largest part of the time", shown)
     _roofline(grid.flat[3], found)
+    _whole_steps(grid.flat[3], found)
     save(figure, path, points)
     _write(path.with_name(f"{path.stem}-operations.csv"), operations)
 
@@ -84,24 +92,33 @@ def _curve(
     x = [point[over] for point in points]
     y = [point[quantity] * factor for point in points]
     axes.loglog(x, y, color="#BBBBBB", zorder=1)
+    axes.set_xlabel(AXES[over])
+    axes.set_ylabel(label)
     for point, at, height in zip(points, x, y, strict=True):
         axes.plot(at, height, "o", color=COLOURS[point["limit"]], markersize=5)
-    axes.set_xlabel("batch [sequence]" if over == "batch" else "context [token]")
-    axes.set_ylabel(label)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(x, [f"{value:,}" for value in x])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    if over == "cap":
+        axes.set_xscale("linear")
+    else:
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(x, [f"{value:,}" for value in x])
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(tick))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", labelsize=7, labelrotation=30 if len(x) > 9 else 0)
+    crowded = over != "cap" and len(x) > CROWDED
+    axes.tick_params(axis="x", labelsize=7, labelrotation=30 if crowded else 0)
+
+
+def tick(value: float, _: float | None = None) -> str:
+    """A tick label without powers of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
 
 
 def _legend(axes: Axes, title: str, shown: set[str]) -> None:
     for limit, colour in COLOURS.items():
         if limit in shown:
             axes.plot([], [], "o", color=colour, label=limit)
-    axes.legend(title=title, loc="upper left", fontsize=7.5, title_fontsize=7.5)
+    axes.legend(title=title, loc="best", fontsize=7.5, title_fontsize=7.5)
 
 
 def _roofline(axes: Axes, found: Mapping[str, Any]) -> None:
@@ -116,7 +133,7 @@ def _roofline(axes: Axes, found: Mapping[str, Any]) -> None:
         axes.loglog(x, np.minimum(memory, peak), color="black", linewidth=1)
         axes.text(x[-1], peak * 1.08, f"{name} {peak / 1e12:.0f} TFLOP/s", ha="right", fontsize=7)
     bandwidth = gpu["hbm_bytes_per_s"]
-    axes.text(0.8, 1.3 * bandwidth, f"HBM {bandwidth / 1e12:.2f} TB/s", ha="right", fontsize=7)
+    axes.text(0.12, 1.35 * bandwidth, f"HBM {bandwidth / 1e12:.2f} TB/s", fontsize=7)
     for op in ops:
         axes.scatter(
             op["intensity_flop_per_byte"],
@@ -133,13 +150,33 @@ def _roofline(axes: Axes, found: Mapping[str, Any]) -> None:
     axes.set_ylabel("achieved, one GPU [FLOP/s]")
     mark = "" if gpu["calibrated"] else ", UNCALIBRATED"
     axes.set_title(
-        f"{found['arch']} on {gpu['name']}{mark}: {found['phase']}, batch {found['batch']}, "
+        f"{found['arch']} on {gpu['name']}{mark}\n{found['phase']}, batch {found['batch']}, "
         f"context {found['context']}",
         fontsize=8.5,
     )
     low = min(op["flops_per_s"] for op in ops)
     axes.set_ylim(min(1e11, low / 3), gpu["matmul_fp8_flops"] * 3)
     axes.set_xlim(0.1, widest)
+
+
+def _whole_steps(axes: Axes, found: Mapping[str, Any]) -> None:
+    """The whole step, at each point of the sweep, under the same roof."""
+    over, points, gpu = found["sweep"]["over"], found["sweep"]["rows"], found["gpu"]
+    ridge = gpu["matmul_bf16_flops"] / gpu["hbm_bytes_per_s"]
+    x = [point["intensity_flop_per_byte"] for point in points]
+    y = [point["flops_per_s"] for point in points]
+    axes.plot(x, y, ".-", color="black", markersize=4, linewidth=0.8, zorder=5)
+    for at in (0, -1):
+        raised = 2.2 if x[at] < ridge else 1.0  # beside the slope, or below the flat roof
+        axes.annotate(
+            f"whole step, {over} {points[at][over]:g}",
+            (x[at], y[at]),
+            (x[at] / 1.5, y[at] * raised),
+            ha="right",
+            va="center",
+            fontsize=7,
+            zorder=5,
+        )
 
 
 def _names(axes: Axes, ops: list[Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from sim.hardware.device import Device
 
 Row = dict[str, Any]
+Sweep = Literal["batch", "context", "cap"]
 MAX_SWEEP = 4096
+CAP_STEP_FRAC = 1 / 28
+"""25 W on a GPU of 700 W."""
 CONTEXTS = tuple(128 * 2**n for n in range(14))
 """128 to 1M tokens."""
 
@@ -207,17 +210,24 @@ def _operation(op: OperationCost, step_s: float) -> Row:
     }
 
 
-def sweep(asked: Question, what: str) -> list[Row]:
-    """One row a batch size (or context): time, throughput, power, J/token, the limit.
+def sweep(asked: Question, what: Sweep) -> list[Row]:
+    """One row a batch size, context or cap: time, throughput, power, J/token, the limit.
 
     Args:
-        what: `batch` (1, 2, 4, ... that fit) or `context`.
+        what: `batch` (1, 2, 4, ... that fit), `context`, or `cap` (from the power limit down
+            to what the lowest clock draws).
 
     Raises:
         InputError: see `cost`; CapacityError where not even the first fits.
     """
     model = step_model(asked)
+    if what == "cap":
+        return _caps(asked)
     points = _batches(model, asked) if what == "batch" else _contexts(model, asked)
+    return _rows(model, asked, points)
+
+
+def _rows(model: StepModel, asked: Question, points: list[tuple[int, int]]) -> list[Row]:
     batch, context = np.array(points).T
     features = model.program.uniform_features(batch, asked.new_tokens, context)
     steps = model.evaluate(features)
@@ -228,17 +238,33 @@ def sweep(asked: Question, what: str) -> list[Row]:
         {
             "batch": int(batch[i]),
             "context": int(context[i]),
+            "cap": model.cap_w,
             "time_s": float(steps.time_s[i]),
             "tokens_per_s": float(tokens[i] / steps.time_s[i]),
             "power_w_per_gpu": float(steps.power_w[i]),
             "energy_j_per_token": float(steps.energy_j[i] * gpus / tokens[i]),
             "mfu": float(steps.flops[i] / steps.time_s[i] / peak),
             "hbm_utilisation": float(steps.hbm_bytes[i] / steps.time_s[i] / bandwidth),
+            "intensity_flop_per_byte": float(steps.flops[i] / steps.hbm_bytes[i]),
+            "flops_per_s": float(steps.flops[i] / steps.time_s[i]),
             "clock_frac": float(steps.clock_frac[i]),
             "limit": _step_limit(steps, i),
         }
         for i in range(len(points))
     ]
+
+
+def _caps(asked: Question) -> list[Row]:
+    """From the power limit down, as far as the clock can follow."""
+    device = node_of(asked.gpu).device
+    rows: list[Row] = []
+    for cap_w in np.arange(device.limit_w, device.idle_w, -CAP_STEP_FRAC * device.limit_w):
+        capped = replace(asked, cap_w=float(cap_w))
+        try:
+            rows += _rows(step_model(capped), capped, [(asked.batch, asked.context)])
+        except CapacityError:
+            break
+    return rows[::-1]
 
 
 def _step_limit(steps: Steps, i: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from sim.report.cost_figure import tick
 from sim.report.style import new_figure, save
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def draw_plan(job: Job, plan: Plan, found: Mapping[str, Any], path: Path) -> Non
     Args:
         found: the result of `plan_tables.plan_rows`.
     """
-    figure = new_figure(10.4, 4.8)
+    figure = new_figure(10.4, 5.2)
     kinds = list(dict.fromkeys((c.gpu, c.precision) for c in plan.curves))
     colours = {kind: COLOURS[i % len(COLOURS)] for i, kind in enumerate(kinds)}
     front = plan.front()
@@ -56,7 +57,7 @@ def draw_plan(job: Job, plan: Plan, found: Mapping[str, Any], path: Path) -> Non
         axes.set_xlabel("time per output token [ms]")
         _plain(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7.5)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7.5)
     figure.suptitle(_title(job), fontsize=10, x=0.02, ha="left")
     save(figure, path, list(found["pareto"]))
 
@@ -113,5 +114,5 @@ def _best(axes: Axes, plan: Plan, found: Mapping[str, Any], quantity: str) -> No
 def _plain(axes: Axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+        axis.set_major_formatter(FuncFormatter(tick))
         axis.set_minor_formatter(NullFormatter())

@@ -97,6 +97,19 @@ def test_a_sweep_and_its_figure(
     assert [op["name"] for op in operations] == [op["name"] for op in found["operations"]]
 
 
+def test_a_sweep_of_power_caps(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = ["llama-3.1-8b", "--new-tokens", "4096", "--context", "0", "--sweep", "cap"]
+    found = ask(capsys, *asked, "--figure", str(tmp_path / "cap.svg"))
+    rows = found["sweep"]["rows"]
+    assert rows[-1]["cap"] == 700
+    assert rows[0]["cap"] <= 300
+    assert [row["power_w_per_gpu"] for row in rows] == pytest.approx([row["cap"] for row in rows])
+    times = [row["time_s"] for row in rows]
+    assert times == sorted(times, reverse=True)
+    energies = [row["energy_j_per_token"] for row in rows]
+    assert min(energies) < energies[-1]  # a lower clock saves energy in a compute-bound step
+
+
 def test_the_roofline_figure_is_the_same_for_the_same_step(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
