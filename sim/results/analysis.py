@@ -142,10 +142,11 @@ def _effect(factor: str, names: list[Any], groups: list[FloatArray]) -> Effect:
 def sobol_indices(
     columns: Columns, value: str, sampled: Sequence[str], *, saltelli: bool, seed: int = 1
 ) -> list[Index]:
-    """Variance-based indices of the sampled columns, largest first.
+    """Indices of the sampled columns, largest first.
 
-    With the design of Saltelli first-order and total indices after Saltelli et al. 2010;
-    else first-order ones after Plischke (RBD-FAST), both by SALib.
+    With the design of Saltelli first-order and total Sobol indices after Saltelli et al. 2010,
+    by total; else first-order ones (RBD-FAST, Tarantola et al. 2006), by rank correlation,
+    which few runs estimate better. Both by SALib.
 
     Raises:
         InputError: SALib is not installed, or there are too few runs.
@@ -166,7 +167,7 @@ def sobol_indices(
         rank, chance = ranks[k]
         first, total, first_range, total_range = found[k]
         indices.append(Index(name, first, total, first_range, total_range, rank, chance))
-    return sorted(indices, key=lambda i: -(i.first if i.total is None else i.total))
+    return sorted(indices, key=lambda i: -(abs(i.rank) if i.total is None else i.total))
 
 
 def _salib(

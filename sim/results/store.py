@@ -210,6 +210,10 @@ class Columns(Mapping[str, list[Any]]):
         """Number of rows."""
         return int(self._table.num_rows)
 
+    def where(self, name: str, value: Any) -> Columns:
+        """The rows in which a column has a value."""
+        return Columns(self._table.filter([found == value for found in self[name]]))
+
     def row(self, number: int) -> Row:
         """One row, as a condition takes it."""
         return Row(self, number)

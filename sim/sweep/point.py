@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sim.scenario.canonical import digest, to_flow
@@ -33,6 +33,7 @@ class Point:
     values: tuple[Value, ...]
     seed: int
     sample: int | None = None
+    _key: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def settings(self) -> tuple[Value, ...]:
@@ -66,7 +67,10 @@ class Point:
     @property
     def scenario_key(self) -> str:
         """What tells its scenario from others of the sweep, whatever the seed."""
-        return digest({"set": [_text(pair) for pair in self.values]})[:16]
+        if not self._key:  # asked often, and long where much is sampled
+            key = digest({"set": [_text(pair) for pair in self.values]})[:16]
+            object.__setattr__(self, "_key", key)
+        return self._key
 
     @property
     def key(self) -> str:

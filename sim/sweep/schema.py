@@ -129,10 +129,15 @@ class Pareto(_Closed):
 
 
 class Effects(_Closed):
-    """What moves `value` most: main effects of the axes, Sobol indices of the samples."""
+    """What moves `value` most, apart for each of `by`.
+
+    Of what is sampled: Sobol indices (with the design `saltelli`) or rank correlations; else
+    main effects of the axes.
+    """
 
     kind: Literal["effects"]
     value: Column
+    by: Column | None = None
 
 
 class Verdict(_Closed):
