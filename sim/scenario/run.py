@@ -34,18 +34,20 @@ from sim.scenario.schema import (
     Scenario,
     ServingSpec,
     TraceRequests,
+    TrainingSpec,
     Workload,
 )
 from sim.scenario.simulate import Outcome, SiteOutcome, Tell, simulate
 from sim.scenario.sites import plain_plant, used_data, with_file_paths
 from sim.scenario.summary import Json, summarise
+from sim.scenario.training_summary import training_assumptions
 from sim.scenario.uncertainty import Range, assumptions, meter_range_w
 from sim.scenario.views import grid_view
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": ".yaml", "grid": ""}
+DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": "", "grid": ""}
 KIND_FOLDERS = {
     "nodal": {"grid/nodal": ""},
     "regions": {"grid/regions": ""},
@@ -173,8 +175,9 @@ def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
 
 def _assumptions(outcome: Outcome) -> list[str]:
     figures = [f for site in outcome.sites for f in assumptions(site.run.plant)]
-    if any(site.run.jobs for site in outcome.sites):
-        figures += [f for f in data("training/assumptions.yaml").values() if f.is_assumption]
+    sites = outcome.simulation.scenario.sites
+    jobs = [w for s in sites for w in s.workloads if isinstance(w, TrainingSpec)]
+    figures += training_assumptions(jobs) if jobs else []
     told = list(outcome.loop.assumptions) if outcome.loop else []
     models = {w.arch for s in outcome.simulation.scenario.sites for w in s.workloads}
     figures += [f for name in sorted(models) for f in arch.load(name).assumptions]

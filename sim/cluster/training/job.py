@@ -14,17 +14,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import numpy as np
 import simpy
 
+from sim.cluster.training.ahead import Outlook
 from sim.cluster.training.cycle import Cycle
-from sim.cluster.training.failures import Cause, SpareNodes
+from sim.cluster.training.failures import Cause
 from sim.cluster.training.ledger import Ledger, Pace
+from sim.cluster.training.nodes import Nodes
 from sim.cluster.training.plan import NEVER_PS, JobPlan
+from sim.cluster.training.saves import Saves
 from sim.cluster.training.shape import Stair, fit_pause, slowed, stairs
 from sim.cost.training import Phase, TrainingStepCost
 from sim.errors import InputError
@@ -37,14 +39,6 @@ CUT_STEP: Final = "cut step"
 
 class _FailedError(Exception):
     """The job was interrupted by a failure; caught by the job itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A checkpoint: the steps in it, and from when on it counts."""
-
-    steps: int
-    since_ps: int
 
 
 class TrainingJob:
@@ -92,27 +86,13 @@ class TrainingJob:
         self._walked: list[tuple[float, int]] = []
         self._forward_since_ps: int | None = None
         self._cycle = Cycle(1, 1, 0.0)
-        self._saved = Saved(0, 0)
-        self._writing: Saved | None = None
-        self._save_clock_ps = 0
-        self._save_after_ps = to_ps(_first_save_s(plan))
+        self._saves = Saves(plan)
+        self._nodes = Nodes(plan, rng)
         self._save_first: bool | None = None
         self._woken = False
         self._resumed: simpy.Event | None = None
-        self._rng = rng
-        self._fails_at_ps = self._straggles_at_ps = NEVER_PS
-        self._slow_until_ps: int | None = None
-        self._maintained_at_ps = (
-            to_ps(plan.maintenance.interval_s) if plan.maintenance else NEVER_PS
-        )
         self._cost_of = cache(self._cost_under)
         self._new_pace()
-        self._draw_failure()
-        self._draw_straggler()
-        failures = plan.failures
-        self._spares = SpareNodes(
-            failures.spare_nodes if failures else 0, to_ps(failures.repair_s if failures else 0.0)
-        )
         self.process = env.process(self.train_until_done())
 
     # What an observer may ask
@@ -232,12 +212,16 @@ class TrainingJob:
 
     def look_after_nodes(self) -> Steps:
         """Planned maintenance; slow nodes found and replaced, new ones suffered."""
-        if self.now_ps >= self._maintained_at_ps:
+        nodes = self._nodes
+        if self.now_ps >= nodes.maintained_at_ps:
             yield from self.maintain()
-        if self._slow_until_ps is not None and self.now_ps >= self._slow_until_ps:
+        if nodes.slow_until_ps is not None and self.now_ps >= nodes.slow_until_ps:
             yield from self.replace_slow_node()
-        elif self._slow_until_ps is None and self.now_ps >= self._straggles_at_ps:
-            self._slow_down()
+        elif not nodes.is_slow and self.now_ps >= nodes.straggles_at_ps:
+            self.stragglers_seen += 1
+            self._note("slow node")
+            nodes.slow_down(self.now_ps)
+            self._set_pace()
 
     def run_steps(self) -> Steps:
         """Whole steps until something is due, as one stretch; or one step, phase by phase."""
@@ -298,9 +282,9 @@ class TrainingJob:
         self.ledger.add(phase.name, cycle.save_w, whole * cycle.save_ps)
         for n in range(max(1, whole - 1), whole + 1):
             at_ps = end_ps - (whole - n) * cycle.length_ps
-            self._count_checkpoint(first + n * cycle.steps, at_ps)
-        self.checkpoints_done += max(0, whole - 2)
-        self._save_clock_ps = end_ps
+            self._saves.count(first + n * cycle.steps, at_ps)
+        self.checkpoints_done += whole
+        self._saves.restart_clock(end_ps)
 
     def write_checkpoint(self, *, whole: bool = False) -> Steps:
         """Save the state while all GPUs wait; what is written beside the steps counts later.
@@ -313,23 +297,14 @@ class TrainingJob:
         yield from self.hold(phase.name, power_w, to_ps(phase.time_s))
         if whole and self.plan.background_s:
             yield from self.hold(phase.name, power_w, to_ps(self.plan.background_s))
-        self._count_checkpoint(self._steps_done, self.now_ps, written=whole)
-        self._restart_save_clock()
-        self.on_checkpoint.emit(self.checkpoints_done)
-
-    def _count_checkpoint(self, steps: int, at_ps: int, *, written: bool = False) -> None:
-        """A checkpoint of so many steps was made; unless `written`, it may still be on its way."""
-        background_ps = 0 if written else to_ps(self.plan.background_s)
-        self._settle_saving(at_ps)
-        if background_ps and steps < self.plan.steps:
-            self._writing = Saved(steps, at_ps + background_ps)
-        else:
-            self._saved, self._writing = Saved(steps, at_ps), None
+        self._saves.count(self._steps_done, self.now_ps, written=whole)
+        self._saves.restart_clock(self.now_ps)
         self.checkpoints_done += 1
+        self.on_checkpoint.emit(self.checkpoints_done)
 
     def stand_still(self, save: bool) -> Steps:
         """Idle until told to go on."""
-        if save and self._saved.steps < self._steps_done:
+        if save and self._saves.steps < self._steps_done:
             yield from self.write_checkpoint(whole=True)
         self.suspensions += 1
         self._note("suspended")
@@ -357,9 +332,9 @@ class TrainingJob:
         self._note("maintenance")
         yield from self.pause("maintenance", self.plan.idle_gpu_w, to_ps(plan.duration_s))
         yield from self.start_again(self._restart_phase())
-        self._slow_until_ps = None
+        self._nodes.all_well()
         self._shift_clocks(self.now_ps - since_ps)
-        self._maintained_at_ps = self.now_ps + to_ps(plan.interval_s)
+        self._nodes.plan_maintenance(self.now_ps)
 
     def replace_slow_node(self) -> Steps:
         """Save, put a spare in place of the slow node, and start again."""
@@ -368,9 +343,9 @@ class TrainingJob:
         self._note("slow node replaced")
         yield from self.wait_for_node()
         yield from self.start_again(self._restart_phase())
-        self._slow_until_ps = None
+        self._nodes.all_well()
         self._shift_clocks(self.now_ps - since_ps)
-        self._draw_straggler()
+        self._nodes.draw_straggler(self.now_ps)
         self._set_pace()
 
     def recover(self) -> Steps:
@@ -380,28 +355,24 @@ class TrainingJob:
         if cause.takes_node:
             yield from self.wait_for_node()
         yield from self.start_again(cause.restart)
-        self._restart_save_clock()
-        if self._slow_until_ps is not None:
-            self._slow_until_ps = None
-            self._draw_straggler()
+        self._saves.restart_clock(self.now_ps)
+        if self._nodes.is_slow:
+            self._nodes.all_well()
+            self._nodes.draw_straggler(self.now_ps)
         self._shift_clocks(self.now_ps - since_ps)
-        self._draw_failure()
+        self._nodes.draw_failure(self.now_ps)
 
     def note_failure(self) -> Cause:
         """Count what is lost."""
-        failures, rng = self.plan.failures, self._rng
-        assert failures is not None  # noqa: S101 - only a plan with failures is interrupted
-        assert rng is not None  # noqa: S101
-        cause = failures.draw_cause(rng)
+        cause = self._nodes.draw_cause()
         for power_w, ps in self._walked:
             self.ledger.add(CUT_STEP, power_w, ps)
         self._walked.clear()
-        self._settle_saving(self.now_ps)
-        self._writing = None
-        lost = self._steps_done - self._saved.steps
+        kept = self._saves.roll_back(self.now_ps)
+        lost = self._steps_done - kept
         self.lost_steps += lost
         self.most_lost_steps = max(self.most_lost_steps, lost)
-        self._steps_done = self._saved.steps
+        self._steps_done = kept
         self.failures_seen += 1
         self.failures_by_cause[cause.name] += 1
         self._note(cause.name)
@@ -410,7 +381,7 @@ class TrainingJob:
 
     def wait_for_node(self) -> Steps:
         """Idle until a spare is at hand."""
-        wait_ps = self._spares.take(self.now_ps)
+        wait_ps = self._nodes.spares.take(self.now_ps)
         yield from self.pause("wait for a node", self.plan.idle_gpu_w, wait_ps, rises=False)
 
     def start_again(self, restart: Phase) -> Steps:
@@ -427,7 +398,7 @@ class TrainingJob:
         Raises:
             _FailedError: a failure came first.
         """
-        fails_at_ps = NEVER_PS if safe else self._fails_at_ps
+        fails_at_ps = NEVER_PS if safe else self._nodes.fails_at_ps
         left_ps = max(0, min(time_ps, fails_at_ps - self.now_ps))
         if time_ps == 0:
             return
@@ -473,63 +444,17 @@ class TrainingJob:
         """True when the interval since the last checkpoint has passed, or the job is done."""
         if self._steps_done == self.plan.steps:
             return True
-        return self.now_ps >= self._save_due_ps()
-
-    def _save_due_ps(self) -> int:
-        due_ps = self._save_clock_ps + self._save_after_ps
-        return max(due_ps, self._writing.since_ps) if self._writing else due_ps
-
-    def _restart_save_clock(self) -> None:
-        self._save_clock_ps = self.now_ps
-        self._save_after_ps = to_ps(self.plan.checkpoint_interval_s)
-
-    def _settle_saving(self, now_ps: int) -> None:
-        """A checkpoint whose writing has ended counts."""
-        if self._writing and self._writing.since_ps <= now_ps:
-            self._saved, self._writing = self._writing, None
+        return self.now_ps >= self._saves.due_ps
 
     def _undisturbed(self) -> tuple[Cycle, int]:
-        """What passes as one event: cycles of steps and a save, or steps; 0 or 1: walk a step."""
-        steps = Cycle(self.pace.step_ps, 1, self.pace.mean_w)
+        """What passes as one event, and how often; 0 or 1: a step is walked."""
+        pace = self.pace
         if self.plan.fidelity == "step" or self._save_first is not None:
-            return steps, 0
-        edge_ps = min(self._fails_at_ps, self.plan.until_ps, self._next_window_ps())
-        slow_ps = self._straggles_at_ps if self._slow_until_ps is None else self._slow_until_ps
-        noticed_ps = min(slow_ps, self._maintained_at_ps)
-        if self.now_ps == self._save_clock_ps:
-            cycle = self._cycle_with_save()
-            count = self._fitting_cycles(cycle, min(edge_ps, noticed_ps))
-            if count > 1:
-                return cycle, count
-        return steps, self._fitting_steps(edge_ps, min(noticed_ps, self._save_due_ps()))
-
-    def _cycle_with_save(self) -> Cycle:
-        """Steps until the next checkpoint is due after the last one, and that checkpoint."""
-        pace, checkpoint = self.pace, self.plan.checkpoint
-        wait_ps = max(self._save_after_ps, to_ps(self.plan.background_s))
-        steps = max(1, -(-wait_ps // pace.step_ps))
-        save_w = max(checkpoint.gpu_power_w, self._floor_in_force_w())
-        return Cycle(pace.step_ps, steps, pace.mean_w, to_ps(checkpoint.time_s), save_w)
-
-    def _fitting_cycles(self, cycle: Cycle, edge_ps: int) -> int:
-        """Whole cycles before anything else happens; the last steps are left to others."""
-        left = self.plan.steps - self._steps_done - 1
-        pauses = [p.every_steps - self._steps_done % p.every_steps - 1 for p in self.plan.pauses]
-        by_time = max(0, edge_ps - self.now_ps - 1) // cycle.length_ps
-        return min(by_time, min(left, *pauses, left) // cycle.steps)
-
-    def _fitting_steps(self, edge_ps: int, noticed_ps: int) -> int:
-        """Whole steps before an edge, and as many as it takes to notice what waits for one."""
-        step_ps, now_ps = self.pace.step_ps, self.now_ps
-        until_noticed = max(1, -((now_ps - noticed_ps) // step_ps))  # rounded up
-        left = self.plan.steps - self._steps_done
-        pauses = [p.every_steps - self._steps_done % p.every_steps for p in self.plan.pauses]
-        return min(until_noticed, left, max(0, edge_ps - now_ps) // step_ps, *pauses)
-
-    def _next_window_ps(self) -> int:
-        """Start of the next window; now, if the job is in one."""
-        ahead = [max(a, self.now_ps) for a, b in self.plan.windows_ps if b > self.now_ps]
-        return min(ahead, default=NEVER_PS)
+            return Cycle(pace.step_ps, 1, pace.mean_w), 0
+        save_w = max(self.plan.checkpoint.gpu_power_w, self._floor_in_force_w())
+        return Outlook(
+            self.plan, pace, self._nodes, self._saves, self.now_ps, self._steps_done, save_w
+        ).undisturbed()
 
     def _wake(self) -> None:
         """End a forward stretch at its next step edge."""
@@ -551,12 +476,12 @@ class TrainingJob:
         return self.plan.step_under(cap_w)
 
     def _set_pace(self) -> None:
-        cost = self._cost_of(self.cap_w, slow=self._slow_until_ps is not None)
+        cost = self._cost_of(self.cap_w, slow=self._nodes.is_slow)
         if self.pace.cost is not cost or self.pace.floor_w != self._floor_in_force_w():
             self._new_pace()
 
     def _new_pace(self) -> None:
-        cost = self._cost_of(self.cap_w, slow=self._slow_until_ps is not None)
+        cost = self._cost_of(self.cap_w, slow=self._nodes.is_slow)
         limit = self.plan.ramps.gpu_w_per_s
         self.ledger.paces.append(Pace(cost, self._floor_in_force_w(), limit))
 
@@ -567,30 +492,10 @@ class TrainingJob:
         failures = self.plan.failures
         return failures.restart if failures else Phase("restart", 0.0, self.plan.idle_gpu_w)
 
-    def _draw_failure(self) -> None:
-        if self.plan.failures and self._rng:
-            self._fails_at_ps = self.now_ps + to_ps(self.plan.failures.next_after_s(self._rng))
-
-    def _draw_straggler(self) -> None:
-        self._straggles_at_ps = NEVER_PS
-        if self.plan.stragglers and self._rng:
-            after_s = float(self._rng.exponential(1 / self.plan.stragglers.rate_per_s))
-            self._straggles_at_ps = self.now_ps + to_ps(after_s)
-
-    def _slow_down(self) -> None:
-        assert self.plan.stragglers is not None  # noqa: S101 - only then is one drawn
-        self.stragglers_seen += 1
-        self._note("slow node")
-        self._slow_until_ps = self.now_ps + to_ps(self.plan.stragglers.detect_s)
-        self._set_pace()
-
     def _shift_clocks(self, stopped_ps: int) -> None:
         """Nothing fails, slows down or falls due while the job stands."""
-        self._save_clock_ps = min(self.now_ps, self._save_clock_ps + stopped_ps)
-        for name in ("_fails_at_ps", "_straggles_at_ps", "_slow_until_ps"):
-            at_ps = getattr(self, name)
-            if at_ps is not None and at_ps != NEVER_PS:
-                setattr(self, name, at_ps + stopped_ps)
+        self._saves.shift(stopped_ps, self.now_ps)
+        self._nodes.shift(stopped_ps)
 
     def _gpu_w(self) -> float:
         return self.chip_w.value / self.plan.step.gpus
@@ -607,8 +512,3 @@ class TrainingJob:
             what, power_w, since_ps = self.open_stretch
             self.ledger.add(what, power_w, self.now_ps - since_ps)
             self.open_stretch = None
-
-
-def _first_save_s(plan: JobPlan) -> float:
-    first_s = plan.first_save_after_s
-    return plan.checkpoint_interval_s if first_s is None else first_s
