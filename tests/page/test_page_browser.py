@@ -60,7 +60,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Any]:
     made = browser.new_page()
-    made.set_default_timeout(60_000)
+    made.set_default_timeout(180_000)
     errors: list[str] = []
     made.on("pageerror", lambda error: errors.append(str(error)))
     made.goto(f"{address}#{link()}")
