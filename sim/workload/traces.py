@@ -1,20 +1,29 @@
 """Reading request traces.
 
-Three forms are known by their columns:
+Forms are known by their columns, in any order:
 
-- `TIMESTAMP,ContextTokens,GeneratedTokens`: the published Azure LLM inference traces; the
-  timestamp is a date and time, in UTC where no offset is given;
-- `arrival_s,input_tokens,output_tokens` as CSV;
-- the same three columns as Parquet (the file name ends in `.parquet`).
+- `TIMESTAMP,ContextTokens,GeneratedTokens`: the published Azure LLM inference traces of 2023
+  and 2024 [1]; the timestamp is a date and time, in UTC where no offset is given;
+- `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type`, from version 2 on
+  with `Session ID` and `Elapsed time`: BurstGPT [2]; seconds. Its failed requests have 0
+  response tokens, and are malformed here;
+- JSON lines with `timestamp` (ms), `input_length`, `output_length`: Mooncake [3]; the file
+  name ends in `.jsonl`. Its block hashes are not used;
+- `arrival_s,input_tokens,output_tokens` as CSV, or as Parquet (the name ends in `.parquet`).
 
 A row is malformed when a length is missing, not a whole number, or below 1, when its time
 cannot be read, or when it is earlier than the row before. Malformed rows stop the reading
 with `file:line`, or, with `on_bad_rows="skip"`, are left out and counted.
+
+References: [1] github.com/Azure/AzurePublicDataset, AzureLLMInferenceDataset2023.md and
+2024.md; [2] github.com/HPMLL/BurstGPT, releases 1.1 and 2.0; [3] Qin et al., "Mooncake",
+arXiv:2407.00079.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -31,9 +40,46 @@ from sim.workload.requests import RequestTable
 
 OnBadRows = Literal["stop", "skip"]
 
-AZURE_COLUMNS: Final = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
-PLAIN_COLUMNS: Final = ("arrival_s", "input_tokens", "output_tokens")
-KNOWN_FORMS: Final = f"known columns: {','.join(AZURE_COLUMNS)} or {','.join(PLAIN_COLUMNS)}"
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Which columns of a trace say what.
+
+    Attributes:
+        clock: `date` (date and time), `s` or `ms`.
+        others: columns that are not read.
+        session: column of the session, "" for none.
+        absolute: whether arrivals count from the first good row.
+    """
+
+    time: str
+    input: str
+    output: str
+    clock: str
+    others: tuple[str, ...] = ()
+    session: str = ""
+    absolute: bool = False
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """All columns that it must have."""
+        named = (self.time, self.input, self.output, self.session, *self.others)
+        return frozenset(name for name in named if name)
+
+
+_BURST: Final = ("Timestamp", "Request tokens", "Response tokens", "s")
+_BURST_REST: Final = ("Model", "Total tokens", "Log Type")
+FORMS: Final = (
+    Form("TIMESTAMP", "ContextTokens", "GeneratedTokens", "date", absolute=True),
+    Form("arrival_s", "input_tokens", "output_tokens", "s"),
+    Form(*_BURST, _BURST_REST, absolute=True),
+    Form(*_BURST, (*_BURST_REST, "Elapsed time"), "Session ID", absolute=True),
+    Form("timestamp", "input_length", "output_length", "ms", ("hash_ids",)),
+    Form("timestamp", "input_length", "output_length", "ms"),
+)
+KNOWN_FORMS: Final = "known columns: " + " or ".join(
+    f"{f.time},{f.input},{f.output}" for f in (FORMS[0], FORMS[1], FORMS[2], FORMS[4])
+)
 
 MAX_TOKENS: Final = 2**31 - 1
 MAX_ARRIVAL_S: Final = 9_000_000.0
@@ -92,19 +138,20 @@ def read_trace(path: str | Path, on_bad_rows: OnBadRows = "stop") -> Trace:
     path = Path(path)
     if on_bad_rows not in ("stop", "skip"):
         raise InputError(f"on_bad_rows = {on_bad_rows!r}, must be 'stop' or 'skip'")
-    rows = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
+    readers = {".parquet": _parquet_rows, ".jsonl": _json_rows}
+    rows = readers.get(path.suffix, _csv_rows)(path)
     header = next(rows, (1, []))[1]
     columns = tuple(cell.strip() for cell in header)
-    if columns not in (AZURE_COLUMNS, PLAIN_COLUMNS):
+    form = next((f for f in FORMS if f.columns == set(columns)), None)
+    if form is None or len(set(columns)) != len(columns):
         raise InputError(f"columns {','.join(columns)!r} are not those of a trace", KNOWN_FORMS).at(
             Place(str(path), 1)
         )
-    return _collect(str(path), rows, columns == AZURE_COLUMNS, on_bad_rows)
+    return _collect(str(path), rows, _RowParser(form, columns), on_bad_rows)
 
 
-def _collect(file: str, rows: Iterable[Row], azure: bool, on_bad_rows: OnBadRows) -> Trace:
-    parser = _RowParser(azure)
-    good: list[tuple[int, int, int]] = []
+def _collect(file: str, rows: Iterable[Row], parser: _RowParser, on_bad_rows: OnBadRows) -> Trace:
+    good: list[tuple[int, int, int, int]] = []
     bad: list[BadRow] = []
     for line, cells in rows:
         try:
@@ -117,8 +164,9 @@ def _collect(file: str, rows: Iterable[Row], azure: bool, on_bad_rows: OnBadRows
             bad.append(BadRow(line, str(error)))
     if not good:
         raise InputError(f"no good row among {len(bad)}").at(Place(file))
-    columns = np.array(good, dtype=np.int64).T
-    return Trace(file, RequestTable(*columns), tuple(bad))
+    arrival, tokens_in, tokens_out, session = np.array(good, dtype=np.int64).T
+    table = RequestTable(arrival, tokens_in, tokens_out, session=session)
+    return Trace(file, table, tuple(bad))
 
 
 class _RowParser:
@@ -127,26 +175,39 @@ class _RowParser:
     Timestamps are counted from the first good row: 64 bits of picoseconds hold 106 days.
     """
 
-    def __init__(self, azure: bool):
-        self._time_ps = _timestamp_ps if azure else _seconds_ps
-        self._names = AZURE_COLUMNS if azure else PLAIN_COLUMNS
-        self._start_ps: int | None = None if azure else 0
+    def __init__(self, form: Form, columns: tuple[str, ...]):
+        self._form = form
+        self._places = {name: place for place, name in enumerate(columns)}
+        self._time_ps = {"date": _timestamp_ps, "s": _seconds_ps, "ms": _milliseconds_ps}[
+            form.clock
+        ]
+        self._start_ps: int | None = None if form.absolute else 0
         self._last_ps = 0
+        self._sessions: dict[str, int] = {}
 
-    def parse(self, cells: list[str]) -> tuple[int, int, int]:
-        """(arrival in ps, input tokens, output tokens)."""
-        if len(cells) != 3:
-            raise ValueError(f"{len(cells)} cells, must be 3")
-        absolute_ps = self._time_ps(cells[0])
+    def parse(self, cells: list[str]) -> tuple[int, int, int, int]:
+        """(arrival in ps, input tokens, output tokens, session)."""
+        if len(cells) != len(self._places):
+            raise ValueError(f"{len(cells)} cells, must be {len(self._places)}")
+        form = self._form
+        time, tokens_in, tokens_out = (
+            cells[self._places[name]] for name in (form.time, form.input, form.output)
+        )
+        absolute_ps = self._time_ps(time)
         start_ps = absolute_ps if self._start_ps is None else self._start_ps
         arrival_ps = absolute_ps - start_ps
         if arrival_ps < self._last_ps:
-            raise ValueError(f"time {cells[0]!r} is earlier than the row before")
+            raise ValueError(f"time {time!r} is earlier than the row before")
         if arrival_ps > MAX_ARRIVAL_S * PS_PER_S:
-            raise ValueError(f"time {cells[0]!r} is more than {MAX_ARRIVAL_S:.0f} s from the start")
-        row = arrival_ps, _tokens(cells[1], self._names[1]), _tokens(cells[2], self._names[2])
+            raise ValueError(f"time {time!r} is more than {MAX_ARRIVAL_S:.0f} s from the start")
+        lengths = _tokens(tokens_in, form.input), _tokens(tokens_out, form.output)
         self._start_ps, self._last_ps = start_ps, arrival_ps
-        return row
+        return arrival_ps, *lengths, self._session(cells)
+
+    def _session(self, cells: list[str]) -> int:
+        """Sessions are numbered from 1 as they come; 0 is none."""
+        name = cells[self._places[self._form.session]].strip() if self._form.session else ""
+        return self._sessions.setdefault(name, len(self._sessions) + 1) if name else 0
 
 
 def _tokens(cell: str, name: str) -> int:
@@ -169,6 +230,13 @@ def _seconds_ps(cell: str) -> int:
     if not 0 <= time_s < math.inf:
         raise ValueError(f"arrival_s = {cell}, must be at least 0")
     return round(time_s * PS_PER_S)
+
+
+def _milliseconds_ps(cell: str) -> int:
+    try:
+        return _seconds_ps(str(float(cell) / 1000))
+    except ValueError:
+        raise ValueError(f"timestamp = {cell!r} is not a number of ms of at least 0") from None
 
 
 def _timestamp_ps(cell: str) -> int:
@@ -199,6 +267,35 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         raise InputError(f"cannot read the trace: {error.strerror}").at(Place(str(path))) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"not a CSV file in UTF-8: {error}").at(Place(str(path))) from None
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    """Rows of JSON lines; the header is the keys of the first."""
+    names: list[str] = []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for line, text in enumerate(file, start=1):
+                if not text.strip():
+                    continue
+                found = _json_object(text)
+                if not names:
+                    names = list(found) if found else ["(not a JSON object)"]
+                    yield line, names
+                cells = [_cell_text(found.get(name)) for name in names] if found else []
+                yield line, cells
+    except OSError as error:
+        raise InputError(f"cannot read the trace: {error.strerror}").at(Place(str(path))) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not JSON lines in UTF-8: {error}").at(Place(str(path))) from None
+
+
+def _json_object(text: str) -> dict[str, object]:
+    """The object of a line; empty if it is none."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:

@@ -24,7 +24,16 @@ from sim.errors import InputError
 from sim.randomness import stream
 from sim.workload.requests import Request, RequestTable
 
-LINEAR = LinearCoster(0.001, 3e-6, 7e-8, kv_capacity_tokens=1000)
+LINEAR = LinearCoster(
+    0.001,
+    3e-6,
+    7e-8,
+    kv_capacity_tokens=1000,
+    token_flops=1e9,
+    pair_flops=1e5,
+    weight_bytes=1e10,
+    cached_bytes=1e5,
+)
 TABLES = build_tables(LINEAR, 64, 512)
 TICKS = build_tables(LinearCoster(0.001, kv_capacity_tokens=1000), 64, 512)
 
@@ -126,6 +135,10 @@ def test_both_engines_tell_the_same(
         counter.preempted,
         counter.steps,
     )
+    work = [(step.cost.flops, step.cost.hbm_bytes) for step in slow.steps.steps]
+    assert totals.flops == pytest.approx(sum(flops for flops, _ in work), rel=1e-12)
+    assert totals.hbm_bytes == pytest.approx(sum(moved for _, moved in work), rel=1e-12)
+    assert totals.sequences == sum(len(step.decode_contexts) for step in slow.steps.steps)
     assert totals.swapped_blocks == sum(replica.swapped_blocks for replica in slow.replicas)
     assert refused(fast) == sorted((d.request.request_id, d.reason) for d in slow.log.dropped)
     assert told(fast) == [

@@ -1,4 +1,4 @@
-"""The trace reader: both forms, and every kind of malformed row with its line."""
+"""The trace reader: Azure and plain forms, and every kind of malformed row with its line."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_skipped_row_does_not_move_the_clock(write) -> None:
         ("", "columns '' are not those of a trace"),
         ("a,b,c\n1,2,3\n", "known columns: TIMESTAMP,ContextTokens,GeneratedTokens"),
         (PLAIN, "no good row among 0"),
-        ("arrival_s,output_tokens,input_tokens\n1,2,3\n", "are not those of a trace"),
+        ("arrival_s,output_tokens,prompt_tokens\n1,2,3\n", "are not those of a trace"),
     ],
 )
 def test_files_that_are_no_trace(write, text: str, why: str) -> None:
