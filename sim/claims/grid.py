@@ -34,11 +34,18 @@ SCENARIO: Final[dict[str, Any]] = {
                 {
                     "kind": "training",
                     "arch": "gpt6-class-moe",
+                    "gpus": GPUS,
                     "budget_flops": 3e26,
-                    "layout": {"tp": 8, "pp": 24, "zero": 1, "virtual_stages": 4},
+                    "layout": {
+                        "tp": 8,
+                        "pp": 16,
+                        "dp": 776,
+                        "ep": 32,
+                        "zero": 1,
+                        "virtual_stages": 6,
+                    },
                     "sequence_tokens": 8192,
                     "global_batch_tokens": 100_663_296,
-                    "recompute": "full",
                     "checkpoint": {"interval_s": 1800},
                 }
             ],
