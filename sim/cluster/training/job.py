@@ -13,9 +13,7 @@ plan, and the step that an event cuts, are walked phase by phase in both.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
 from functools import cache
-from typing import Final
 
 import numpy as np
 import simpy
@@ -23,25 +21,19 @@ import simpy
 from sim.cluster.training.ahead import Outlook
 from sim.cluster.training.cycle import Cycle
 from sim.cluster.training.failures import Cause
-from sim.cluster.training.ledger import Ledger, Pace
+from sim.cluster.training.ledger import Pace
 from sim.cluster.training.nodes import Nodes
-from sim.cluster.training.plan import NEVER_PS, JobPlan
+from sim.cluster.training.plan import JobPlan
 from sim.cluster.training.saves import Saves
-from sim.cluster.training.shape import Stair, fit_pause, slowed, stairs
+from sim.cluster.training.shape import slowed
+from sim.cluster.training.stretches import CUT_STEP, FailedError, Steps, Stretches
 from sim.cost.training import Phase, TrainingStepCost
 from sim.errors import InputError
-from sim.signals import Hook, StepSignal
+from sim.signals import Hook
 from sim.units import to_ps, to_s
 
-Steps = Generator[simpy.Event, None, None]
-CUT_STEP: Final = "cut step"
 
-
-class _FailedError(Exception):
-    """The job was interrupted by a failure; caught by the job itself."""
-
-
-class TrainingJob:
+class TrainingJob(Stretches):
     """A training job in a SimPy environment whose clock counts picoseconds.
 
     Signals: `chip_w` is the power of the job's GPUs.
@@ -62,13 +54,10 @@ class TrainingJob:
     def __init__(
         self, env: simpy.Environment, plan: JobPlan, rng: np.random.Generator | None = None
     ):
-        self.env = env
-        self.plan = plan
-        self.chip_w = StepSignal(f"{plan.name}.chip_w", plan.step.gpus * plan.idle_gpu_w)
+        super().__init__(env, plan, Nodes(plan, rng))
         self.on_step: Hook[int] = Hook()
         self.on_checkpoint: Hook[int] = Hook()
         self.on_failure: Hook[int] = Hook()
-        self.ledger = Ledger()
         self.lost_steps = 0
         self.most_lost_steps = 0
         self.checkpoints_done = 0
@@ -78,16 +67,13 @@ class TrainingJob:
         self.stragglers_seen = 0
         self.maintenances = 0
         self.done_at_ps: int | None = None
-        self.open_stretch: tuple[str, float, int] | None = None
         self.events: list[tuple[int, str, int]] = []
         self.cap_w = plan.cap_w
         self.floor_w = plan.floor_w
         self._steps_done = 0
-        self._walked: list[tuple[float, int]] = []
         self._forward_since_ps: int | None = None
         self._cycle = Cycle(1, 1, 0.0)
         self._saves = Saves(plan)
-        self._nodes = Nodes(plan, rng)
         self._save_first: bool | None = None
         self._woken = False
         self._resumed: simpy.Event | None = None
@@ -96,11 +82,6 @@ class TrainingJob:
         self.process = env.process(self.train_until_done())
 
     # What an observer may ask
-
-    @property
-    def now_ps(self) -> int:
-        """The clock, whole picoseconds."""
-        return int(self.env.now)
 
     @property
     def steps_done(self) -> int:
@@ -116,25 +97,9 @@ class TrainingJob:
         return self._cycle.steps_in(gone_ps)
 
     @property
-    def pace(self) -> Pace:
-        """The steps that the job runs now."""
-        return self.ledger.paces[-1]
-
-    @property
     def suspended(self) -> bool:
         """True from the order to suspend until the order to resume."""
         return self._save_first is not None
-
-    def accounts(self, end_ps: int) -> tuple[int, float]:
-        """Booked picoseconds and J of one GPU up to now, with what is under way."""
-        time_ps, energy_j = self.ledger.total_ps, self.ledger.energy_j()
-        for power_w, ps in self._walked:
-            time_ps, energy_j = time_ps + ps, energy_j + power_w * to_s(ps)
-        if self.open_stretch:
-            _, power_w, since_ps = self.open_stretch
-            time_ps += end_ps - since_ps
-            energy_j += power_w * to_s(end_ps - since_ps)
-        return time_ps, energy_j
 
     # Orders from a control loop
 
@@ -198,7 +163,7 @@ class TrainingJob:
                 yield from self.look_after_nodes()
                 yield from self.run_steps()
                 yield from self.do_what_is_due()
-            except _FailedError:
+            except FailedError:
                 yield from self.recover()
         self.done_at_ps = self.now_ps
         yield from self.fall("done")
@@ -390,54 +355,6 @@ class TrainingJob:
         yield from self.pause(restart.name, restart.gpu_power_w, to_ps(restart.time_s), rises=False)
         yield from self.pause(reload.name, reload.gpu_power_w, to_ps(reload.time_s))
 
-    # Stretches of constant power
-
-    def hold(self, what: str, gpu_power_w: float, time_ps: int, *, safe: bool = False) -> Steps:
-        """Draw a power for a time; a failure cuts it, unless the job is `safe` from it.
-
-        Raises:
-            _FailedError: a failure came first.
-        """
-        fails_at_ps = NEVER_PS if safe else self._nodes.fails_at_ps
-        left_ps = max(0, min(time_ps, fails_at_ps - self.now_ps))
-        if time_ps == 0:
-            return
-        self._draw(gpu_power_w)
-        self.open_stretch = (what, gpu_power_w, self.now_ps)
-        yield self.env.timeout(left_ps)
-        self.open_stretch = None
-        if what == CUT_STEP:
-            self._walked.append((gpu_power_w, left_ps))
-        else:
-            self.ledger.add(what, gpu_power_w, left_ps)
-        if left_ps < time_ps:
-            raise _FailedError
-
-    def pause(self, what: str, gpu_power_w: float, time_ps: int, *, rises: bool = True) -> Steps:
-        """A stretch without work, safe from failures; dummy work keeps the ramp limit in it."""
-        down = self._stairs(self._gpu_w(), gpu_power_w)
-        up = self._stairs(gpu_power_w, self.pace.mean_w) if rises else []
-        for name, power_w, stair_ps in fit_pause(what, down, gpu_power_w, up, time_ps):
-            yield from self.hold(name, power_w, stair_ps, safe=True)
-
-    def climb(self, least_s: float = 0.0) -> Steps:
-        """Raise the power to that of the steps within the ramp limit, before work begins."""
-        for power_w, stair_ps in self._stairs(self._gpu_w(), self.pace.mean_w, least_s):
-            yield from self.hold("ramp up", power_w, stair_ps, safe=True)
-
-    def fall(self, what: str) -> Steps:
-        """Let the power fall within the ramp limit."""
-        for power_w, stair_ps in self._stairs(self._gpu_w(), self.plan.idle_gpu_w):
-            yield from self.hold(what, power_w, stair_ps, safe=True)
-
-    def rest(self, what: str) -> None:
-        """The GPUs idle from now on."""
-        self._draw(self.plan.idle_gpu_w)
-        self.open_stretch = (what, self.plan.idle_gpu_w, self.now_ps)
-
-    def _stairs(self, start_w: float, end_w: float, least_s: float = 0.0) -> list[Stair]:
-        return stairs(start_w, end_w, self.plan.ramps.gpu_w_per_s, least_s)
-
     # Small parts
 
     def checkpoint_due(self) -> bool:
@@ -497,18 +414,5 @@ class TrainingJob:
         self._saves.shift(stopped_ps, self.now_ps)
         self._nodes.shift(stopped_ps)
 
-    def _gpu_w(self) -> float:
-        return self.chip_w.value / self.plan.step.gpus
-
-    def _draw(self, gpu_power_w: float) -> None:
-        self.chip_w.set(self.now_ps, self.plan.step.gpus * gpu_power_w)
-
     def _note(self, what: str) -> None:
         self.events.append((self.now_ps, what, self._steps_done))
-
-    def _close(self) -> None:
-        """Book the open stretch."""
-        if self.open_stretch:
-            what, power_w, since_ps = self.open_stretch
-            self.ledger.add(what, power_w, self.now_ps - since_ps)
-            self.open_stretch = None
