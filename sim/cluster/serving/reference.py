@@ -53,7 +53,7 @@ from sim.cluster.serving.records import (
     UnfinishedRecord,
 )
 from sim.cluster.serving.request_cost import own_prices
-from sim.cluster.serving.sequence import Extra, Sequence, Step, begin_step
+from sim.cluster.serving.sequence import Extra, Handed, Sequence, Step, begin_step, new_sequence
 from sim.control.serving import (
     BATCHERS,
     BatchRules,
@@ -180,23 +180,25 @@ class ReferenceReplica:
         """Tokens that the running requests have in the cache."""
         return sum(sequence.cached for sequence in self.running)
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request, handed: Handed | None = None) -> None:
         """Take a request, or refuse it (rules 5 and 12)."""
         self.events.arrived.emit(self._event(request))
-        reason = self._refusal(request)
+        sequence = new_sequence(request, handed)
+        reason = self._refusal(sequence)
         if reason:
             drop = DropRecord(request, self.index, int(self.env.now), reason)
             self.events.dropped.emit(drop)
             return
-        self.take(Sequence(request))
+        self.take(sequence)
 
-    def _refusal(self, request: Request) -> str | None:
+    def _refusal(self, new: Sequence) -> str | None:
+        request = new.request
         reason = drop_reason(request.input_tokens, request.output_tokens, self.limits)
         if reason:
             return reason
         queued = sum(sequence.target - sequence.cached for sequence in self.waiting)
         rule = self.rules.classes[request.priority]
-        return QUEUE_FULL if over_queue(queued, request.input_tokens, rule) else None
+        return QUEUE_FULL if over_queue(queued, new.target - new.cached, rule) else None
 
     def _enqueue(self, sequence: Sequence, *, first: bool) -> None:
         """Put a sequence at the head or the end of its class's queue (rule 11)."""

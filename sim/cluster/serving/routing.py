@@ -12,6 +12,7 @@ from simpy.events import Event
 
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.reference import ReferenceReplica
+from sim.cluster.serving.sequence import Handed
 from sim.control.serving import Router, RouterView, at_random, session_sticky
 from sim.errors import InputError
 from sim.workload.counter import counter_key, halves, uniform
@@ -48,7 +49,7 @@ class RoutedReplicas:
         self._routed = 0
         self._requeued = 0
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request, handed: Handed | None = None) -> None:
         """Hand a request to the replica that the router picks.
 
         Raises:
@@ -57,7 +58,7 @@ class RoutedReplicas:
         first, second = self._rng.random(2).tolist()
         index = self._pick(self._route, (first, second), request.session)
         self._routed += 1
-        self.replicas[index].submit(request)
+        self.replicas[index].submit(request, handed)
 
     def fail(self, index: int) -> None:
         """A replica breaks down; its requests are routed again (rule 14)."""

@@ -133,6 +133,27 @@ class Sequence:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What a request brings with it from the replica that read its prompt.
+
+    Attributes:
+        first_token_ps: when the first token came; the cache of the prompt comes with it.
+    """
+
+    first_token_ps: int
+
+
+def new_sequence(request: Request, handed: Handed | None) -> Sequence:
+    """A request that begins, or one whose prompt was read elsewhere."""
+    sequence = Sequence(request)
+    if handed is not None:
+        sequence.cached, sequence.generated = request.input_tokens, 1
+        sequence.target = request.input_tokens + 1
+        sequence.first_token_ps = handed.first_token_ps
+    return sequence
+
+
 @dataclass(slots=True, eq=False)
 class Step:
     """A step under way.

@@ -1,0 +1,153 @@
+"""Prefill and decode on replicas of their own, with the cache sent over a link.
+
+A prefill replica reads the prompt and gives the first token. Then the prompt's keys and
+values go over the replica's link, one request after the other in the order of completion,
+and the request joins a decode replica with its cache (rule 6 for its blocks). Handovers at
+one instant come in the order of the requests. The prefill replica's blocks are free as
+soon as the prompt is read: the link reads a copy. Nothing flows back, so the compiled
+engine simulates one pool after the other.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment
+from simpy.events import Event
+
+from sim.cluster.serving.clock import At, Phase
+from sim.cluster.serving.compiled import CompiledReplicas
+from sim.cluster.serving.kernels import layout as at
+from sim.cluster.serving.records import RequestRecord, ServingEvents
+from sim.cluster.serving.routing import RoutedReplicas
+from sim.cluster.serving.sequence import Handed
+from sim.cluster.serving.state import arrival_rows
+from sim.errors import InputError
+from sim.units import to_ps
+from sim.workload.requests import Request, RequestTable
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLink:
+    """The link of a prefill replica.
+
+    Attributes:
+        latency_s: of a transfer, beside its time on the link.
+        s_per_token: cache bytes per token over the link's bandwidth.
+    """
+
+    latency_s: float
+    s_per_token: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.latency_s < np.inf and 0 <= self.s_per_token < np.inf):
+            raise InputError(f"link of {self.latency_s} s and {self.s_per_token} s per token")
+
+    def arrives_ps(self, free_ps: int, ready_ps: int, tokens: int) -> tuple[int, int]:
+        """(when the cache is there, when the link is free again)."""
+        free_ps = max(free_ps, ready_ps) + to_ps(self.s_per_token) * tokens
+        return free_ps + to_ps(self.latency_s), free_ps
+
+
+class ReferenceHandover:
+    """Brings requests from reference prefill replicas to decode replicas.
+
+    Args:
+        prefill_events: hooks of the prefill replicas.
+        decode: who takes the requests.
+        link: of each prefill replica.
+        prefill: who reads the prompts.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        prefill: RoutedReplicas,
+        prefill_events: ServingEvents,
+        decode: RoutedReplicas,
+        link: CacheLink,
+    ):
+        self._env = env
+        self._prefill = prefill
+        self._decode = decode
+        self._link = link
+        self._free_ps = dict.fromkeys(range(len(prefill.replicas)), 0)
+        self._whole: dict[int, Request] = {}
+        self._sent: list[tuple[int, int, int]] = []
+        prefill_events.completed.subscribe(self._send)
+
+    def submit(self, request: Request) -> None:
+        """Let the prompt be read."""
+        self._whole[request.request_id] = request
+        self._prefill.submit(replace(request, output_tokens=1))
+
+    def _send(self, record: RequestRecord) -> None:
+        request = self._whole.pop(record.request.request_id)
+        if request.output_tokens == 1:
+            return
+        there_ps, self._free_ps[record.replica] = self._link.arrives_ps(
+            self._free_ps[record.replica], record.end_ps, request.input_tokens
+        )
+        entry = (there_ps, request.request_id, record.end_ps)
+        heapq.heappush(self._sent, entry)
+        self._whole[request.request_id] = request
+        self._env.process(self._hand_over(there_ps))
+
+    def _hand_over(self, there_ps: int) -> Generator[Event, None, None]:
+        yield At(self._env, Phase.ARRIVAL, there_ps - int(self._env.now))
+        _, number, first_ps = heapq.heappop(self._sent)
+        request = replace(self._whole.pop(number), arrival_ps=there_ps)
+        self._decode.submit(request, Handed(first_ps))
+
+
+def run_disaggregated(
+    prefill: CompiledReplicas,
+    decode: CompiledReplicas,
+    link: CacheLink,
+    requests: RequestTable,
+    draws: tuple[FloatArray, FloatArray],
+    end_ps: int,
+) -> IntArray:
+    """The same on the compiled engine, up to an instant.
+
+    Args:
+        prefill, decode: both with a log.
+        draws: for the prefill and for the decode router, in order of arrival there.
+
+    Returns:
+        One row for each request that reached a decode replica before the end: its number,
+        the prefill replica, when its first token came, and when its cache was there.
+    """
+    rows = arrival_rows(requests)
+    rows[:, at.A_OUTPUT] = 1
+    prefill.bring(rows, draws[0], end_ps)
+    log = prefill.log()
+    log = log[log[:, at.L_REASON] == at.SERVED]
+    outputs = requests.output_tokens[log[:, at.L_ID]]
+    log = log[outputs > 1]
+    sent = _transfers(log, link)
+    sent = sent[np.lexsort((sent[:, 0], sent[:, 3]))]
+    handed = arrival_rows(requests)[sent[:, 0]]
+    handed[:, at.A_TIME], handed[:, at.A_FIRST] = sent[:, 3], sent[:, 2]
+    handed[:, at.A_GENERATED], handed[:, at.A_CACHED] = 1, handed[:, at.A_INPUT]
+    done = decode.bring(handed, draws[1], end_ps)
+    return sent[:done]
+
+
+def _transfers(log: IntArray, link: CacheLink) -> IntArray:
+    """Number, replica, first token and arrival of the cache, of each completed prompt."""
+    free_ps: dict[int, int] = {}
+    sent = np.zeros((len(log), 4), dtype=np.int64)
+    columns = (at.L_ID, at.L_REPLICA, at.L_END, at.L_INPUT)
+    for place, row in enumerate(log[:, columns].tolist()):
+        number, replica, end_ps, tokens = row
+        there, free_ps[replica] = link.arrives_ps(free_ps.get(replica, 0), end_ps, tokens)
+        sent[place] = (number, replica, end_ps, there)
+    return sent
