@@ -173,6 +173,8 @@ def device_figures(name: str) -> dict[str, Datum]:
     if not head.like and not is_file(name):
         return own
     like = head.like or REFERENCE
+    if like not in DEVICES:
+        raise UnknownNameError("GPU", like, DEVICES, path="device.like")
     found = dict(over(own, device_figures(like), like))
     check_complete(own, name)
     if not head.calibrated and "power.model_error_frac" not in own:

@@ -6,7 +6,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
-from sim.hardware.device import REFERENCE, device_figures, load_device
+from sim.hardware.device import REFERENCE, device_figures, device_head, load_device
+from sim.hardware.figures import is_file
 from sim.hardware.kernels import gemm_flops, joined, kernel_law
 from sim.validation.calibrate import at_nominal_clock, calibrate, device_yaml, run_suite
 
@@ -52,7 +53,8 @@ def calibrated(
         idle_w=backend.idle_w(),
     )
     as_of = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    text = device_yaml(result, figures, described, as_of, like=chosen, calibrated=not fake)
+    base = device_head(chosen).like or REFERENCE if is_file(chosen) else chosen
+    text = device_yaml(result, figures, described, as_of, like=base, calibrated=not fake)
     return {
         "like": chosen,
         "described": described,

@@ -89,3 +89,14 @@ def test_the_gpus_own_name_finds_its_data_sheet() -> None:
         known_gpu("NVIDIA L40S", fake=False)
     for device in KNOWN_GPUS.values():
         load_device(device)
+
+
+def test_a_data_sheet_of_ones_own_can_be_calibrated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["calibrate", "--template"]) == 0
+    sheet, out = tmp_path / "sheet.yaml", tmp_path / "out.yaml"
+    sheet.write_text(capsys.readouterr().out.replace("value: 700", "value: 600"), encoding="utf-8")
+    assert main(["calibrate", "--fake", "--like", str(sheet), "--out", str(out)]) == 0
+    assert load_device(str(out)).limit_w == 600
+    assert "like: h100-sxm" in out.read_text("utf-8")

@@ -134,6 +134,7 @@ def test_a_device_file_that_changes_is_read_again(tmp_path: Path) -> None:
         ("{value: 350, unit: W, source: sheet, as_of: 2026-01-01}", "350", r"write \{value: "),
         ("source: sheet, as_of: 2026-01-01}\nlinks", "as_of: 2026-01-01}\nlinks", "lacks source"),
         ("like: h100-sxm", "like: h10-sxm", "did you mean 'h100-sxm'"),
+        ("like: h100-sxm", "like: mine.device.yaml", "unknown GPU 'mine.device.yaml'"),
         ("calibrated: false", "calibrated: maybe", "write true or false"),
         ("basis:", "bases:", "the head 'device' is"),
         ("peak:", "peak: [", "is not YAML"),
