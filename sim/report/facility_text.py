@@ -76,6 +76,8 @@ def _year_lines(year: Json | None) -> list[str]:
     told = [f"{per['usd_per_million_tokens']:.3g} USD"] if "usd_per_million_tokens" in per else []
     if "g_co2_per_million_tokens" in per:
         told.append(f"{per['g_co2_per_million_tokens']:,.0f} g CO2e")
+    if "g_co2_per_request" in per:
+        told.append(f"a request {per['g_co2_per_request']:.3g} g CO2e")
     if told:
         lines.append(f"per million tokens, at the meter: {', '.join(told)}")
     gpus, mw = year["budget"]["gpus"], year["budget"]["meter_mw"]

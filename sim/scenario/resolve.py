@@ -23,6 +23,7 @@ from sim.scenario.schema import (
     Workload,
 )
 from sim.scenario.sizing import sized_gpus
+from sim.scenario.zone_weather import with_zone_weather
 
 
 @contextmanager
@@ -53,7 +54,9 @@ def _resolve_site(site: Site, scenario: Scenario) -> Site:
     workloads = _sized_workloads(site)
     cluster = _resolve_cluster(site.cluster, workloads)
     workloads = _resolve_workloads(workloads, cluster.gpus or 0)
-    return site.model_copy(update={"at": at, "cluster": cluster, "workloads": workloads})
+    facility = with_zone_weather(site.facility, at.zone)
+    changes = {"at": at, "cluster": cluster, "workloads": workloads, "facility": facility}
+    return site.model_copy(update=changes)
 
 
 def _sized_workloads(site: Site) -> list[Workload]:

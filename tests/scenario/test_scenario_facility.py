@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from sim.errors import InputError
+from sim.facility.weather import climates
+from sim.grid.us_states import us_states
 from sim.report.facility_figure import draw_facility
 from sim.report.facility_text import facility_lines
 from sim.scenario.build import build
 from sim.scenario.run import RunResult, data_used, load_scenario, run_scenario
 from sim.scenario.simulate import simulate
 from sim.scenario.sites import hour_of_year, is_plain, plain_plant
+from sim.scenario.zone_weather import climate_of
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 QUICK = ["grid={kind: zonal, case: us-states, hosting: false, samples: 8}"]
@@ -158,6 +161,19 @@ def test_a_battery_trades_on_the_sites_own_market() -> None:
     assert site.supply.discharged_j > 3.6e9
     with pytest.raises(InputError, match="start at a whole hour"):
         build(scenario.model_copy(update={"epoch": datetime(2024, 1, 1, 0, 30, tzinfo=UTC)}), 1)
+
+
+def test_every_state_has_the_climate_that_stands_for_it() -> None:
+    """All zones but Alaska and Hawaii; each is a shipped one, and the resolved file says which."""
+    zones = [z.name for z in us_states().zones]
+    found = {z: climate_of(z) for z in zones if z not in ("AK", "HI")}
+    assert len(found) == 50
+    assert set(found.values()) <= set(climates())
+    option = "sites.campus.facility.cooling={kind: economiser, weather: by-zone}"
+    _, scenario = load_scenario(CASES / "valid" / "training-least.yaml", [*QUICK, option])
+    cooling = scenario.sites[0].facility.cooling
+    assert cooling is not None
+    assert cooling.weather == "dallas"
 
 
 def write_epw(path: Path) -> None:

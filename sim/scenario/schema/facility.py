@@ -15,9 +15,9 @@ CoolingKind = Literal["economiser", "chilled-water", "chilled-water-no-economise
 class CoolingSpec(Strict):
     """A cooling plant in a year of weather; it takes the place of `pue_design`.
 
-    `weather` is a shipped climate (phoenix, dallas, virginia, ...) or an EPW or TMY3 file,
-    relative to the file that names it. Left out, a set point is that of
-    `sim/data/facility/cooling.yaml`.
+    `weather` is a shipped climate (phoenix, dallas, virginia, ...), `by-zone` for the one that
+    stands for the site's state, or an EPW or TMY3 file, relative to the file that names it.
+    Left out, a set point is that of `sim/data/facility/cooling.yaml`.
     """
 
     kind: CoolingKind
