@@ -182,6 +182,8 @@ def supply_plant(facility: Facility, design_w: float, start_h: int = 0) -> Suppl
     rule: BatteryRule = SelfConsumption()
     if facility.chain is not None and facility.chain.ups_grid_frac:
         battery, rule = ups_battery(facility.chain.ups_grid_frac, design_w), RideThrough()
+    if facility.cooling is not None and facility.cooling.pause:
+        battery, rule = pausing_battery(facility, design_w), RideThrough()
     if facility.battery is not None:
         with within("battery.dispatch"):
             rule = battery_rule(facility.battery.dispatch)
@@ -231,6 +233,29 @@ def ups_battery(grid_frac: float, design_w: float) -> Battery:
         max_frac=1.0,
         initial_frac=1.0,
         max_c_per_h=S_PER_H / autonomy_s,
+    )
+
+
+def pausing_battery(facility: Facility, design_w: float) -> Battery:
+    """The cooling plant's pause as a store: cooling put off is cooling to be done later.
+
+    Its power is the plant's mean share of the design heat, its energy what the hall's inertia
+    carries without cooling; nothing is lost. It starts full, that is cool.
+    """
+    if facility.cooling is None:
+        return Battery(0.0, 0.0)
+    weather = find_weather(facility.cooling.weather)
+    year = cooling_year(facility.cooling.kind, weather, cooling_settings(facility))
+    power_w = float(year.share.mean()) * design_w
+    hold_s = cooling_settings(facility)["inertia.hold_s"].value
+    return Battery(
+        power_w=power_w,
+        energy_j=power_w * hold_s,
+        round_trip_frac=1.0,
+        min_frac=0.0,
+        max_frac=1.0,
+        initial_frac=1.0,
+        max_c_per_h=S_PER_H / hold_s,
     )
 
 
@@ -295,7 +320,8 @@ def _check_idle(plant: SitePlant, supply: SupplyPlant) -> None:
     """A site that cannot even idle is a mistake in the file."""
     device = plant.node.device
     idle_w = plant.parts(plant.nodes * plant.node.gpus * device.idle_w).facility_w
-    firm_w = supply.battery.power_w + sum(g.capacity_w for g in supply.generators)
+    fed = supply.pv is not None or supply.wind is not None  # a store alone runs empty
+    firm_w = (supply.battery.power_w if fed else 0.0) + sum(g.capacity_w for g in supply.generators)
     if supply.import_limit_w + firm_w < idle_w:
         raise CapacityError(
             f"the connection's {supply.import_limit_w / MEGA:g} MW and {firm_w / MEGA:g} MW of "

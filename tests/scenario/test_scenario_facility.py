@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sim.errors import InputError
+from sim.facility.supply import SupplyOrder
 from sim.facility.weather import climates
 from sim.grid.us_states import us_states
 from sim.report.facility_figure import draw_facility
@@ -174,6 +175,22 @@ def test_every_state_has_the_climate_that_stands_for_it() -> None:
     cooling = scenario.sites[0].facility.cooling
     assert cooling is not None
     assert cooling.weather == "dallas"
+
+
+def test_a_pause_of_the_cooling_plant_is_a_short_store() -> None:
+    """An import limit a little below the load is met for the minutes that the hall holds."""
+    cooling = "{kind: chilled-water, weather: dallas, pause: true}"
+    options = [*QUICK, f"sites.campus.facility.cooling={cooling}"]
+    _, scenario = load_scenario(CASES / "valid" / "training-least.yaml", options)
+    supply = build(scenario, 1).sites[0].meter.supply
+    battery = supply.plant.battery
+    assert battery.round_trip_frac == 1
+    assert battery.energy_j / battery.power_w == pytest.approx(300)
+    load_w = 1.0e6
+    limit = SupplyOrder(import_limit_w=load_w - battery.power_w)
+    steps = [supply.step(60.0 * k, 60.0, load_w, limit) for k in range(8)]
+    held = [step.unserved_w < 1 for step in steps]
+    assert held == [True] * 5 + [False] * 3
 
 
 def write_epw(path: Path) -> None:

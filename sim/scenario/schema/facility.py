@@ -25,6 +25,9 @@ class CoolingSpec(Strict):
     air_supply_c: float | None = Field(None, ge=10, le=40)
     water_supply_c: float | None = Field(None, ge=4, le=35)
     liquid_supply_c: float | None = Field(None, ge=15, le=50)
+    pause: bool = Field(
+        False, description="orders and limits may pause the plant for as long as the hall holds"
+    )
 
 
 class ChainSpec(Strict):
@@ -254,8 +257,14 @@ class Facility(Strict):
 
     @model_validator(mode="after")
     def _one_battery(self) -> Self:
-        if self.battery is not None and self.chain is not None and self.chain.ups_grid_frac:
-            raise ValueError("a battery and a UPS that serves the grid; give one of them")
+        stores = {
+            "a battery": self.battery is not None,
+            "a UPS that serves the grid": bool(self.chain and self.chain.ups_grid_frac),
+            "a cooling plant that may pause": bool(self.cooling and self.cooling.pause),
+        }
+        given = [name for name, there in stores.items() if there]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)}; give one of them")
         return self
 
     @model_validator(mode="after")
