@@ -1,7 +1,7 @@
 """Search the layouts of a serving fleet: the best for a rate and an SLO, and why others lose.
 
 Exhaustive over GPU, precision, tensor, pipeline, expert and data parallelism and batch. What
-cannot serve is left out before it is costed, with the reason: heads or layers that do not
+cannot serve is left out before it is costed, with the reason: heads or experts that do not
 divide, weights that do not fit, more GPUs than there are. All batch sizes of a layout are
 costed in one call. A test holds the result equal to a search without any of that.
 """
@@ -83,8 +83,6 @@ def layouts(job: Job, node: Node) -> Iterator[tuple[Layout, str]]:
 
 
 def _why_not(arch: Architecture, layout: Layout, node: Node) -> str:
-    if arch.n_layers % layout.pp:
-        return "layers do not divide by pp"
     if layout.ep > 1 and most_experts(arch) % layout.ep:
         return "experts do not divide by ep"
     try:
