@@ -22,7 +22,8 @@ from sim.sweep.cluster import inputs_of, run_on_worker
 from sim.sweep.executor import Limits
 from sim.sweep.expand import Sweep
 from sim.sweep.point import Point
-from sim.sweep.run import cluster, local, run_sweep
+from sim.sweep.run import cluster, local, run_sweep, serial
+from sim.sweep.work import FIGURES_FILE, ScenarioWork
 
 SWEEP = Sweep("study", Path("base.yaml"), POINTS)
 
@@ -62,6 +63,25 @@ def test_serial_two_processes_and_a_cluster_give_the_same_bytes(
         for name in ("serial", "cluster")
     ]
     assert folders[0] == folders[1]
+
+
+def test_a_real_scenario_gives_the_same_bytes_on_a_cluster(tmp_path: Path, address: str) -> None:
+    """With a policy and a figure of the data set: all that must reach a worker."""
+    base = Path(__file__).parents[2] / "scenarios" / "base" / "campus-load.yaml"
+    common = (("grid.samples", 8), ("policy", "power-cap:gpu_w=500"))
+    figure = "figure:grid/frequency.yaml:ercot.response_mw_per_0.1hz"
+    points = tuple(Point(n, (*common, (figure, value)), 1) for n, value in enumerate((150, 250)))
+    sweep, work = Sweep("study", base, points), ScenarioWork.of(base, None, points)
+    makes = {"serial": serial, "cluster": cluster(address)}
+    for name, make in makes.items():
+        assert run_sweep(sweep, tmp_path / name, work, make).failures == ()
+    assert results(tmp_path / "serial") == results(tmp_path / "cluster")
+    first, second = (tmp_path / "serial").rglob("summary.json")
+    assert first.read_bytes() != second.read_bytes()  # the figure has an effect
+    told = [json.loads(path.read_text()) for path in (tmp_path / "cluster").rglob(FIGURES_FILE)]
+    assert sorted(
+        one["grid/frequency.yaml:ercot.response_mw_per_0.1hz"]["value"] for one in told
+    ) == [150, 250]
 
 
 def test_what_goes_wrong_on_a_cluster_is_recorded_and_the_others_go_on(

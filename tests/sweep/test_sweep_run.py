@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -341,6 +342,26 @@ def test_two_processes_give_the_same_bytes_as_one(tmp_path: Path) -> None:
     assert pooled(Fake(), tmp_path / "two").exit_code == 0
     go(Fake(), tmp_path / "one")
     assert results(tmp_path / "two") == results(tmp_path / "one")
+
+
+class Telling(Fake):
+    """Writes down what the libraries of its process are told about threads."""
+
+    def run(self, point: Point, out: Path) -> Path:
+        with RunFolder.open(RunId("fake", self.identify(point).hash8, point.seed), out, {}) as run:
+            names = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")]
+            run.write_json("summary.json", {name: os.environ.get(name) for name in names})
+        return run.final
+
+
+def test_the_libraries_of_a_worker_have_one_thread_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    outcome = run_sweep(SWEEP, tmp_path, Telling(), local(2))
+    (told, *_) = [run.summary() for run in find_runs(outcome.folder / "runs")]
+    assert set(told.values()) == {"1"}
+    assert len(told) == 4
 
 
 def test_a_worker_that_dies_once_costs_nothing(tmp_path: Path) -> None:
