@@ -1,1 +1,23 @@
-"""Batches of runs: expand, plan, run, resume, collect."""
+"""Batch sweeps: expand, plan, run, collect.
+
+The package is callable, so that `sim.sweep(FILE)` runs a sweep (see `sim.api.sweep`).
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Sweep(ModuleType):
+    """This package, which can also be called."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Run a sweep file: `sim.api.sweep`."""
+        from sim.api import sweep
+
+        return sweep(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Sweep
