@@ -5,6 +5,7 @@ The package is callable, so that `sim.sweep(FILE)` runs a sweep (see `sim.api.sw
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 from typing import Any
@@ -15,9 +16,8 @@ class _Sweep(ModuleType):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run a sweep file: `sim.api.sweep`."""
-        from sim.api import sweep
-
-        return sweep(*args, **options)
+        # By name: this room knows nothing of the rooms below it.
+        return importlib.import_module("sim.api").sweep(*args, **options)
 
 
 sys.modules[__name__].__class__ = _Sweep
