@@ -13,7 +13,7 @@ from sim.errors import InputError
 from sim.grid.nodal.build import build
 from sim.grid.nodal.matpower import parse
 from sim.grid.nodal.tables import Network
-from sim.grid.nodal.voltage import HIGH_PU, LOW_PU, AcGrid, VoltageCheck
+from sim.grid.nodal.voltage import HIGH_PU, LOW_PU, SCREENED, AcGrid, VoltageCheck
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -153,3 +153,16 @@ def test_low_voltages_alone_never_host_less() -> None:
     assert low.hosting_mw >= both.hosting_mw
     if low.voltage_pu is not None:
         assert low.voltage_pu < LOW_PU
+
+
+def test_the_outages_kept_are_the_worst_of_those_compared() -> None:
+    network = package_case("case118")
+    check = VoltageCheck(network, worst=2)
+    kept = check.outages(20).tolist()
+    by_transfer = VoltageCheck(network, worst=1000).outages(20).tolist()  # all, unranked
+    compared = by_transfer[: SCREENED * 2]
+    assert len(kept) == 2
+    assert set(kept) <= set(compared)
+    severity = {outage: check._severity(20, outage) for outage in compared}
+    rest = [severity[outage] for outage in compared if outage not in kept]
+    assert severity[kept[0]] >= severity[kept[1]] >= max(rest)

@@ -32,6 +32,12 @@ NOTICEABLE_PU = 0.001
 Without it, buses that stand at a limit before the load would stop any load anywhere.
 """
 
+PROBE_MW = 150.0
+"""Load at which outages are compared."""
+
+SCREENED = 3
+"""Outages compared for each one that is kept."""
+
 _NO_LOAD = 1e-9
 """MW that stands for a load of zero, so that every bus has a load to change."""
 
@@ -170,7 +176,7 @@ class VoltageCheck:
     """Hosting by voltage at single buses, base case and worst outages.
 
     Args:
-        worst: outages looked at for each bus: those whose branches carry most of the new load.
+        worst: outages looked at for each bus (see `outages`).
     """
 
     def __init__(self, network: Network, *, worst: int = 10, power_factor: float = POWER_FACTOR):
@@ -185,12 +191,32 @@ class VoltageCheck:
         self._before: dict[int | None, AcPoint] = {}
 
     def outages(self, bus: int) -> Ints:
-        """The branches (not radial) that carry most of a load at the bus, most first."""
+        """The outages that hurt a load at the bus most, worst first.
+
+        Of the branches (not radial) that carry most of the load, those after whose loss a probe
+        load drives a voltage furthest out of range, or leaves no operating point.
+        """
         injection = pickup(self._dc, self._room)
         injection = np.where(self._dc.island == self._dc.island[bus], injection, 0.0)
         injection[bus] -= 1
         share = np.abs(self._dc.transfer(injection))[self._dc.outages]
-        return self._dc.outages[np.argsort(-share, kind="stable")[: self._worst]]
+        screened = self._dc.outages[np.argsort(-share, kind="stable")[: SCREENED * self._worst]]
+        if len(screened) <= self._worst:
+            return screened
+        severity = np.array([self._severity(bus, outage) for outage in screened.tolist()])
+        return screened[np.argsort(-severity, kind="stable")[: self._worst]]
+
+    def _severity(self, bus: int, outage: int) -> float:
+        """How far the probe load drives a voltage out of range (pu; under 0: within it)."""
+        before = self._start_point(outage)
+        if not before.found:
+            return -np.inf  # the outage alone has no operating point: not the load's doing
+        point = self.at(bus, PROBE_MW, outage)
+        if not point.found:
+            return np.inf
+        moved = np.abs(point.voltage_pu - before.voltage_pu) > NOTICEABLE_PU
+        beyond = [_beyond(float(v)) for v in point.voltage_pu[moved & (self._dc.island >= 0)]]
+        return max(beyond, default=-np.inf)
 
     def at(self, bus: int, load_mw: float, outage: int | None = None) -> AcPoint:
         """The operating point with a load at a bus, picked up in proportion to headroom."""

@@ -54,7 +54,8 @@ def voltage(
             "source": network.source,
             "power_factor": power_factor,
             "range_pu": [LOW_PU, HIGH_PU],
-            "outages": f"base case and the {worst_outages} branches that carry most of the load",
+            "outages": f"base case and {worst_outages}: of the branches that carry most of the "
+            "load, those after whose loss voltages are worst",
             "reactive_limits": "held: a generator beyond one is pinned and lets its voltage go",
             "who_redispatches": "generators in service in proportion to their headroom; the "
             "reference bus takes the change of losses",
