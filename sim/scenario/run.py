@@ -19,7 +19,7 @@ from sim.errors import InputError
 from sim.grid.hosting import Hosting
 from sim.grid.nodal.cases import case_hashes
 from sim.grid.verdict import GridVerdict
-from sim.hardware.node import NODES
+from sim.hardware.node import plant_figures
 from sim.record.store import RunFolder, RunId
 from sim.record.timeline import to_table
 from sim.scenario.canonical import hash8, to_yaml
@@ -47,7 +47,13 @@ from sim.scenario.views import grid_view
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DATA_FOLDERS = {"hardware": ".yaml", "facility": ".yaml", "training": "", "grid": ""}
+DATA_FOLDERS = {
+    "hardware": "",
+    "hardware/engines": ".yaml",
+    "facility": "",
+    "training": "",
+    "grid": "",
+}
 KIND_FOLDERS = {
     "nodal": {"grid/nodal": ""},
     "regions": {"grid/regions": ""},
@@ -188,12 +194,8 @@ def _sources(scenario: Scenario) -> list[str]:
     """Where the figures of a run come from: every data file's own sources."""
     found: set[str] = set()
     for site in scenario.sites:
-        for path in (
-            f"hardware/{NODES[site.cluster.node]}.yaml",
-            f"hardware/{site.cluster.node}.yaml",
-            "facility/building.yaml",
-        ):
-            found |= {f"{f.source} ({f.as_of})" for f in data(path).values()}
+        figures = (*plant_figures(site.cluster.node), *data("facility/building.yaml").values())
+        found |= {f"{f.source} ({f.as_of})" for f in figures}
         for workload in site.workloads:
             found |= set(arch.load(workload.arch).sources)
     return sorted(found | set(_table_notes("grid", ".csv")))
@@ -227,6 +229,8 @@ def run_id(scenario: Scenario, seed: int) -> RunId:
 def data_used(scenario: Scenario) -> dict[str, str]:
     """SHA-256 of every data file that the run reads, by name."""
     folders = DATA_FOLDERS | KIND_FOLDERS.get(scenario.grid.kind, {})
+    if scenario.control.coupling.kind != "none":
+        folders |= KIND_FOLDERS["regions"]
     names = {
         f"{folder}/{name}{suffix}"
         for folder, suffix in folders.items()
@@ -235,6 +239,8 @@ def data_used(scenario: Scenario) -> dict[str, str]:
     }
     hashes = _case_hash(scenario)
     for site in scenario.sites:
+        if Path(site.cluster.node).is_file():
+            hashes[site.cluster.node] = _file_hash(site.cluster.node)
         for workload in site.workloads:
             if data_file(f"zoo/{workload.arch}.yaml").is_file():
                 names.add(f"zoo/{workload.arch}.yaml")

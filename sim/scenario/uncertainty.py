@@ -11,7 +11,7 @@ from sim.datum import Datum, ranged, sample
 from sim.facility.building import Building, building_figures, power_train_efficiency_frac
 from sim.facility.meter import SitePlant
 from sim.hardware.device import device_figures
-from sim.hardware.node import NODES, build_node, node_figures
+from sim.hardware.node import build_node, gpu_of, node_figures
 from sim.randomness import stream
 
 DRAWS = 256
@@ -52,7 +52,7 @@ def assumptions(plant: SitePlant) -> list[Datum]:
 
 
 def _figures(plant: SitePlant) -> dict[str, Datum]:
-    device = device_figures(NODES[plant.node.name])
+    device = device_figures(gpu_of(plant.node.name))
     node = node_figures(plant.node.name)
     chosen = {"power.model_error_frac": device["power.model_error_frac"]}
     chosen |= {n: f for n, f in node.items() if n.startswith(CHAIN_FIGURES)}

@@ -15,7 +15,7 @@ from sim.errors import CapacityError, InputError
 from sim.flops import Precision
 from sim.hardware.device import DEVICES
 from sim.hardware.engine import ENGINES, Sampling
-from sim.hardware.node import NODES, load_node
+from sim.hardware.node import node_of
 from sim.validation.load import (
     Requests,
     SteadyState,
@@ -113,7 +113,7 @@ def _model(
 ) -> StepModel:
     """NVIDIA's figures (`trtllm`) run its own checkpoints, with one scale per tensor."""
     model = architecture(config, configs)
-    node = load_node(next(name for name, device in NODES.items() if device == gpu))
+    node = node_of(gpu)
     check_layout(model, layout, node)
     return StepModel(
         model, layout, node, engine=engine, precision=precision, sampling=sampling,
