@@ -39,7 +39,10 @@ PRIOR_WEIGHT = 0.03
 
 @dataclass(frozen=True)
 class Problem:
-    """One fit: `model(x)` against `measured`, per row; `groups` are the models."""
+    """One fit: `model(x)` against `measured`, per row.
+
+    `groups` (models, of each set) weigh alike; a model is left out with all of its groups.
+    """
 
     names: tuple[str, ...]
     start: Floats
@@ -48,6 +51,7 @@ class Problem:
     model: Callable[[Floats], Floats]
     measured: Floats
     groups: NDArray[np.str_]
+    models: NDArray[np.str_]
 
     def solve(self, keep: NDArray[np.bool_]) -> Floats:
         """Coefficients from the rows of `keep`; each model weighs the same."""
@@ -70,7 +74,7 @@ class Problem:
         everything = np.ones(len(self.measured), dtype=bool)
         x = self.solve(everything)
         inside = np.abs(self.model(x) / self.measured - 1)
-        alone = len(np.unique(self.groups)) == 1
+        alone = len(np.unique(self.models)) == 1
         outside = inside if alone else np.abs(self.left_out() / self.measured - 1)
         scores = self.score(inside), self.score(outside)
         print(f"{title}: {len(self.measured)} rows of {len(np.unique(self.groups))} models")
@@ -85,8 +89,8 @@ class Problem:
     def left_out(self) -> Floats:
         """Predictions of each row by the fit without its model."""
         found = np.zeros_like(self.measured)
-        for group in np.unique(self.groups):
-            mine = self.groups == group
+        for model in np.unique(self.models):
+            mine = self.models == model
             found[mine] = self.model(self.solve(~mine))[mine]
         return found
 
@@ -134,6 +138,7 @@ def engine_problem(chosen: list[Case], names: tuple[str, ...], start: list[float
         names, x0, np.zeros_like(x0), x0 * 30 + 1e-9,
         lambda x: device_s + fixed + counts @ x,
         measured, np.array([f"{c.row.config} {c.row.set}" for c in chosen]),
+        np.array([c.row.config for c in chosen]),
     )  # fmt: skip
 
 
@@ -165,6 +170,7 @@ def first_problem(chosen: list[Case]) -> Problem:
         lambda x: alone_s + counts @ x,
         np.array([c.row.measured["ttft_ms"] for c in chosen]) * 1e-3,
         np.array([f"{c.row.config} {c.row.engine}" for c in chosen]),
+        np.array([c.row.config for c in chosen]),
     )  # fmt: skip
 
 
