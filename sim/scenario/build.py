@@ -14,7 +14,9 @@ from sim.scenario.fleets import Fleet, build_fleet
 from sim.scenario.jobs import plan_job, stream_name
 from sim.scenario.resolve import within
 from sim.scenario.schema import Control, Scenario, ServingSpec, Site
-from sim.scenario.sites import keep_facility, needs_process, site_building, site_supply
+from sim.scenario.site_building import site_building
+from sim.scenario.site_supply import site_supply
+from sim.scenario.sites import keep_facility, needs_process
 from sim.units import S_PER_H, to_ps
 
 

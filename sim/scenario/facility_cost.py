@@ -28,10 +28,8 @@ from sim.facility.year import FacilityYear
 from sim.scenario.facility_hours import constant_year, local_offset_h, year_plant
 from sim.scenario.schema.facility import Facility
 from sim.scenario.simulate import SiteOutcome
-from sim.scenario.sites import (
-    GENERATORS,
-    design_it_w,
-)
+from sim.scenario.site_building import design_it_w
+from sim.scenario.site_supply import GENERATORS
 from sim.units import H_PER_YEAR, KILO, MEGA, S_PER_H
 
 BUDGET_USD = 100e9

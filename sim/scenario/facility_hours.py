@@ -16,13 +16,8 @@ from sim.facility.supply import SupplyPlant
 from sim.facility.year import FacilityYear, facility_year, overhead
 from sim.scenario.schema.facility import Facility
 from sim.scenario.simulate import SiteOutcome
-from sim.scenario.sites import (
-    cooling_settings,
-    design_it_w,
-    find_weather,
-    site_chain,
-    supply_plant,
-)
+from sim.scenario.site_building import cooling_settings, design_it_w, find_weather, site_chain
+from sim.scenario.site_supply import supply_plant
 from sim.units import H_PER_YEAR
 
 Json = dict[str, Any]

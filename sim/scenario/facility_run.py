@@ -11,10 +11,7 @@ from sim.facility.cooling import cooling_buffer
 from sim.facility.ride_through import Excursion, describe, ride_through, ride_through_settings
 from sim.scenario.schema.facility import DisturbancesSpec
 from sim.scenario.simulate import Outcome, SiteOutcome
-from sim.scenario.sites import (
-    design_it_w,
-    site_chain,
-)
+from sim.scenario.site_building import design_it_w, site_chain
 from sim.units import J_PER_MWH, MEGA, PS_PER_S, S_PER_H
 
 Json = dict[str, Any]

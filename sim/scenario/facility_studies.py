@@ -13,9 +13,7 @@ from sim.facility.supply import Source, SupplyPlant
 from sim.scenario.facility_hours import by_month_hour, constant_year, year_in
 from sim.scenario.schema.facility import ClimatesStudy, SelfSupplyStudy
 from sim.scenario.simulate import SiteOutcome
-from sim.scenario.sites import (
-    find_weather,
-)
+from sim.scenario.site_building import find_weather
 from sim.units import J_PER_MWH, MEGA
 
 Json = dict[str, Any]

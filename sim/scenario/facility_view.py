@@ -18,10 +18,8 @@ from sim.scenario.facility_studies import climates_json, self_supply_json
 from sim.scenario.facility_year import year_json
 from sim.scenario.schema.facility import ClimatesStudy, Facility, SelfSupplyStudy, YearStudy
 from sim.scenario.simulate import Outcome, SiteOutcome
-from sim.scenario.sites import (
-    cooling_settings,
-    is_plain,
-)
+from sim.scenario.site_building import cooling_settings
+from sim.scenario.sites import is_plain
 
 Json = dict[str, Any]
 

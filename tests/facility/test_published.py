@@ -11,7 +11,7 @@ import pytest
 from sim.facility.building import load_building, power_parts
 from sim.facility.meter import SitePlant
 from sim.hardware.node import load_node
-from sim.scenario.sites import design_it_w
+from sim.scenario.site_building import design_it_w
 
 NODE = load_node()
 SITE = SitePlant("campus", 12_500, NODE, load_building())

@@ -17,7 +17,8 @@ from sim.report.facility_text import facility_lines
 from sim.scenario.build import build
 from sim.scenario.run import RunResult, data_used, load_scenario, run_scenario
 from sim.scenario.simulate import simulate
-from sim.scenario.sites import hour_of_year, is_plain, plain_plant
+from sim.scenario.site_building import hour_of_year
+from sim.scenario.sites import is_plain, plain_plant
 from sim.scenario.zone_weather import climate_of
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
