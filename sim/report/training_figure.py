@@ -142,8 +142,14 @@ def _shares(axes: Axes, job: Mapping[str, Any]) -> None:
         left += share
     axes.set_xlim(0, max(left, 1e-9))
     axes.set_yticks([])
-    axes.set_xlabel("share of the time")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -1.1), ncols=4, fontsize=7.5)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.75),
+        ncols=4,
+        fontsize=7.5,
+        title="share of the time",
+        title_fontsize=7.5,
+    )
 
 
 def draw_swing(training: Mapping[str, Any], path: Path) -> None:
