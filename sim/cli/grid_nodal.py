@@ -84,7 +84,12 @@ def handle_hosting(args: argparse.Namespace) -> int:
     if not answer["buses"]:
         rows = [_short(row) for row in answer["sets"] or [answer["joint"]]]
         return _print(answer, rows, args)
-    return _print(answer, answer["buses"] if args.bus else answer["by_kv"], args)
+    if args.bus or args.json:
+        return _print(answer, answer["buses"], args)
+    print("by voltage [kV]")
+    _table(answer["by_kv"], _TOP)
+    print("by area")
+    return _print(answer, answer["by_area"], args)
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
@@ -237,13 +242,12 @@ def _loads(text: str) -> dict[int, float]:
 def _print(
     answer: dict[str, Any], rows: list[dict[str, Any]], args: argparse.Namespace, top: int = _TOP
 ) -> int:
-    from sim.cli.text import table, to_json
+    from sim.cli.text import to_json
 
     if args.json:
         print(to_json(answer))
         return 0
-    if rows:
-        print(table(list(rows[0]), [[_cell(v) for v in row.values()] for row in rows[:top]]))
+    _table(rows, top)
     print(f"{len(rows)} rows, {min(len(rows), top)} shown; all with --json")
     for name, value in answer.items():
         if isinstance(value, int | float):
@@ -252,6 +256,13 @@ def _print(
             print(f"{name}: {len(value)}, apart from the rows above")
     print("; ".join(f"{name}: {_cell(v)}" for name, v in answer["conventions"].items()))
     return 0
+
+
+def _table(rows: list[dict[str, Any]], top: int) -> None:
+    from sim.cli.text import table
+
+    if rows:
+        print(table(list(rows[0]), [[_cell(v) for v in row.values()] for row in rows[:top]]))
 
 
 def _cell(value: object) -> str:

@@ -131,6 +131,8 @@ def _reading_lines(summary: Mapping[str, Any]) -> list[str]:
 
 def _before(verdict: Mapping[str, Any]) -> str:
     """What was short without the load."""
+    if verdict["limit"] == "branch" and verdict["preexisting"]:
+        return f"; {verdict['preexisting']}"
     if verdict["preexisting_mw"] > 0:
         return f"; {verdict['preexisting_mw']:,.0f} MW short before the load"
     if verdict["short_before_frac"]:
