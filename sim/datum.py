@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,9 +28,9 @@ Distribution = Literal["uniform", "triangular"]
 
 HAIR_FRAC = 1e-9
 
-# Figures that a study sets, by `FILE:NAME`; for the whole process, because what is read from
+# Figures that a study sets, by file and name; for the whole process, because what is read from
 # the files is remembered for the whole process too.
-_SET: dict[str, float] = {}
+_SET: dict[str, dict[str, float]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ def data_names(folder: str, suffix: str) -> list[str]:
 
 def data_hash(path: str) -> str:
     """SHA-256 of a data file, for the resolved scenario; another one where figures are set."""
-    own = {key: value for key, value in sorted(_SET.items()) if split_key(key)[0] == path}
-    if not own:
+    if path not in _SET:
         return _file_hash(path)
-    return hashlib.sha256((_file_hash(path) + json.dumps(own)).encode()).hexdigest()
+    own = json.dumps(dict(sorted(_SET[path].items())))
+    return hashlib.sha256((_file_hash(path) + own).encode()).hexdigest()
 
 
 @cache
@@ -148,7 +148,7 @@ def to_datum(name: str, entry: dict[str, Any]) -> Datum:
 def data(path: str) -> dict[str, Datum]:
     """All entries of a YAML file of figures, by name; a nested group joins with a dot."""
     return {
-        name: _as_set(figure, _SET.get(f"{path}:{name}"))
+        name: _as_set(figure, _SET.get(path, {}).get(name))
         for name, figure in _walk("", read_yaml(path))
     }
 
@@ -227,6 +227,13 @@ def figure_at(key: str) -> Datum:
     return datum(path, name)
 
 
+@cache
+def _is_figure(key: str) -> bool:
+    """True for a figure that is there; the errors of `figure_at`."""
+    figure_at(key)
+    return True
+
+
 @contextmanager
 def figures_set(values: Mapping[str, float]) -> Iterator[None]:
     """Let figures have other values, as if their files said so, until the block ends.
@@ -237,19 +244,21 @@ def figures_set(values: Mapping[str, float]) -> Iterator[None]:
     Raises:
         InputError: no such figure, or a value that is not finite.
     """
+    wanted: dict[str, dict[str, float]] = {}
     for key, value in values.items():
-        figure_at(key)
-        if not math.isfinite(value):
+        if not (_is_figure(key) and math.isfinite(value)):
             raise InputError(f"{key} is set to {value}", "give a finite number")
+        path, name = split_key(key)
+        wanted.setdefault(path, {})[name] = value
     before = dict(_SET)
-    _change(dict(values))
+    _change(wanted)
     try:
         yield
     finally:
         _change(before)
 
 
-def _change(values: dict[str, float]) -> None:
+def _change(values: dict[str, dict[str, float]]) -> None:
     if values == _SET:
         return
     _SET.clear()
@@ -262,10 +271,31 @@ def forget() -> None:
 
     What is kept are the files as they were read.
     """
-    kept = (read_yaml, read_table, _file_hash)
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == __name__.partition(".")[0]:
+    if _MEMOS.modules != len(sys.modules):
+        _MEMOS.find()
+    for clear in _MEMOS.clears:
+        clear()
+
+
+class _Memos:
+    """The memos of all modules of the package that are loaded; looked for when some are new."""
+
+    def __init__(self) -> None:
+        self.modules = 0
+        self.clears: list[Callable[[], None]] = []
+
+    def find(self) -> None:
+        """Look through the modules."""
+        kept = (read_yaml, read_table, _file_hash, _is_figure)
+        package = __name__.partition(".")[0]
+        self.modules, self.clears = len(sys.modules), []
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] != package:
+                continue
             for memo in list(vars(module).values()):
                 clear = getattr(memo, "cache_clear", None)
                 if clear is not None and memo not in kept:
-                    clear()
+                    self.clears.append(clear)
+
+
+_MEMOS = _Memos()

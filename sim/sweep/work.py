@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sim import __version__
-from sim.datum import Datum, data, data_file, figure_at, figures_set, split_key
+from sim.datum import Datum, data, data_file, data_hash, figure_at, figures_set, split_key
 from sim.errors import InputError, Place
 from sim.policy.patch import coupled
 from sim.policy.registry import apply_all, parse_policies
 from sim.record.store import RunFolder
-from sim.scenario.canonical import digest
+from sim.scenario.canonical import digest, hash8
 from sim.scenario.load import Document, load_tree, validate
 from sim.scenario.override import Override, apply_override, parse_path
 from sim.scenario.resolve import resolve
@@ -27,7 +27,6 @@ from sim.scenario.run import (
     data_used,
     located,
     plain,
-    run_id,
     run_to_folder,
 )
 from sim.scenario.schema import Scenario
@@ -102,19 +101,20 @@ class ScenarioWork:
         """
         with figures_set(point.figures):
             _, scenario = self.scenario(point)
-            hash8 = run_id(scenario, 0).hash8
             files = data_used(scenario)
+            name = hash8(plain(scenario), files, __version__)  # as `run_id`, which asks again
         for key in point.figures:
             if split_key(key)[0] not in files:
                 raise InputError(f"{FIGURE}{key}: this scenario does not read it", "leave it out")
-        unset = data_used(scenario) if point.figures else files
+        own = {split_key(key)[0] for key in point.figures}
+        unset = files | {path: data_hash(path) for path in own}
         parts = {
             "scenario": digest({k: v for k, v in plain(scenario).items() if k != "seeds"}),
             "data": digest(unset),
             "figures": digest(point.figures),
             "version": __version__,
         }
-        return Identity(scenario.name, hash8, parts, unset)
+        return Identity(scenario.name, name, parts, unset)
 
     def run(self, point: Point, out: Path) -> Path:
         """Simulate, and write the folder.
