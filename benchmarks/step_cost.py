@@ -2,10 +2,11 @@
 
     python benchmarks/step_cost.py [--json]
 
-Prints microseconds of `ReplicaCost.cost` for a decode step of 64 sequences and for a mixed
-one; steps per second of the exact laws (`StepModel.evaluate`) and of the tables (`StepTables.
-decode_steps`, all six quantities); milliseconds to build the full table of one (architecture,
-layout, device) after import, for 256 sequences and 8,192 tokens, its parts and a second time.
+All in CPU time, so that a busy machine does not matter. Prints microseconds of
+`ReplicaCost.cost` for a decode step of 64 sequences and for a mixed one; steps per second of the
+exact laws (`StepModel.evaluate`) and of the tables (`StepTables.decode_steps`, all quantities);
+milliseconds to build the full table of one (architecture, layout, device) after import, for 256
+sequences and 8,192 tokens, its parts and a second time.
 """
 
 from __future__ import annotations
@@ -40,21 +41,21 @@ def seconds(work: Callable[[], object], repeats: int, tries: int = 5) -> float:
     """Best time of one call."""
     best = np.inf
     for _ in range(tries):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(repeats):
             work()
-        best = min(best, (time.perf_counter() - start) / repeats)
+        best = min(best, (time.process_time() - start) / repeats)
     return best
 
 
 def measure(name: str, layout: Layout) -> dict[str, float]:
     """All figures of one model."""
     model, node = arch.load(name), load_node()
-    start = time.perf_counter()
+    start = time.process_time()
     cost = ReplicaCost(model, layout, node)
-    built = time.perf_counter()
+    built = time.process_time()
     tables = build_tables(cost, SEQUENCES, TOKENS)
-    done = time.perf_counter()
+    done = time.process_time()
     rng = np.random.default_rng(1)
     decodes = rng.integers(1, SEQUENCES, STEPS)
     cached = decodes * rng.integers(1, 8000, STEPS)
