@@ -146,6 +146,8 @@ class BatchRules:
         swap_s_per_block, swap_j_per_block: what moving a block to or from the host adds to
             the time and energy of a step.
         classes: first come first; at most four.
+        prefix_blocks: size of the prefix store (rule 15), 0 for none.
+        prefix_block_tokens: tokens of its blocks; 512 in the Mooncake trace.
 
     Raises:
         InputError: a value out of range; UnknownNameError: no such batcher or preemption.
@@ -160,6 +162,8 @@ class BatchRules:
     swap_s_per_block: float = 0.0
     swap_j_per_block: float = 0.0
     classes: tuple[ClassRule, ...] = (ClassRule(),)
+    prefix_blocks: int = 0
+    prefix_block_tokens: int = 512
 
     def __post_init__(self) -> None:
         if self.preemption not in PREEMPTIONS:
@@ -170,7 +174,12 @@ class BatchRules:
             raise InputError("swap_s_per_block and swap_j_per_block must be at least 0")
         if self.batcher not in BATCHERS:
             raise UnknownNameError("batcher", self.batcher, BATCHERS, path="batcher")
-        for name in ("max_num_seqs", "max_num_batched_tokens", "block_size_tokens"):
+        if self.prefix_blocks < 0 or (self.prefix_blocks and self.preemption == "swap"):
+            raise InputError(
+                f"prefix_blocks = {self.prefix_blocks}, must be at least 0, and 0 with swap"
+            )
+        lengths = ("max_num_seqs", "max_num_batched_tokens", "block_size_tokens")
+        for name in (*lengths, "prefix_block_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}, must be at least 1", path=name)
         if not 0 <= self.watermark_frac < 1:

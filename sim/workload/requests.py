@@ -28,6 +28,7 @@ class Request:
         output_tokens: tokens it generates, at least 1.
         priority: its class, 0 comes first.
         session: number that the requests of a session share, at least 0.
+        blocks: numbers of the blocks of its prompt, for prefix stores.
     """
 
     request_id: int
@@ -36,6 +37,7 @@ class Request:
     output_tokens: int
     priority: int = 0
     session: int = 0
+    blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.input_tokens < 1 or self.output_tokens < 1:
@@ -54,6 +56,7 @@ class RequestTable:
         input_tokens: shape (n,), at least 1.
         output_tokens: shape (n,), at least 1.
         priority, session: shape (n,), or None for all 0.
+        blocks: numbers of the prompt's blocks of each, or None.
     """
 
     arrival_ps: IntArray
@@ -61,6 +64,7 @@ class RequestTable:
     output_tokens: IntArray
     priority: IntArray | None = None
     session: IntArray | None = None
+    blocks: list[tuple[int, ...]] | None = None
 
     def __post_init__(self) -> None:
         shapes = {column.shape for column in self.columns}
@@ -81,8 +85,9 @@ class RequestTable:
 
     def __iter__(self) -> Iterator[Request]:
         rows = zip(*(column.tolist() for column in self.columns), strict=True)
-        for request_id, row in enumerate(rows):
-            yield Request(request_id, *row)
+        for number, (time_ps, tokens_in, tokens_out, priority, session) in enumerate(rows):
+            blocks = self.blocks[number] if self.blocks else ()
+            yield Request(number, time_ps, tokens_in, tokens_out, priority, session, blocks)
 
 
 def thin_requests(
@@ -100,7 +105,10 @@ def thin_requests(
         raise InputError(f"keep_frac = {keep_frac}, must be in [0, 1]", path="keep_frac")
     keep = rng.random(len(table)) < keep_frac
     keep &= table.arrival_ps < round(horizon_s * PS_PER_S)
-    return RequestTable(*(column[keep] for column in table.columns))
+    arrival, tokens_in, tokens_out, priority, session = (c[keep] for c in table.columns)
+    rows = np.flatnonzero(keep)
+    blocks = None if table.blocks is None else [table.blocks[row] for row in rows]
+    return RequestTable(arrival, tokens_in, tokens_out, priority, session, blocks)
 
 
 def draw_requests(

@@ -33,6 +33,7 @@ from sim.cluster.serving.state import (
     histogram_quantile_s,
     limits_row,
     make_cell,
+    prefix_rows,
     priced,
     prices,
 )
@@ -69,6 +70,7 @@ class Totals:
 
     Attributes:
         flops, hbm_bytes: of finished steps.
+        prefix_tokens: prompt tokens that came with a request or from a prefix store.
         steps: finished steps. sequences: decoding sequences in them, summed.
         turns: jumps that the engine made for them.
     """
@@ -82,6 +84,7 @@ class Totals:
     preempted: int
     recomputed_tokens: int
     swapped_blocks: int
+    prefix_tokens: int
     steps: int
     sequences: int
     turns: int
@@ -148,11 +151,19 @@ class CompiledReplicas:
         Returns:
             The first request not submitted.
         """
-        rows = requests if isinstance(requests, np.ndarray) else arrival_rows(requests)
+        rows = requests if isinstance(requests, np.ndarray) else self._rows(requests)
         done = self.submit(rows, draws, until_ps, begin)
         if until_ps < at.NEVER:
             self.settle(until_ps)
         return done
+
+    def _rows(self, requests: RequestTable) -> IntArray:
+        """Requests as the kernels read them."""
+        rows = arrival_rows(requests)
+        if self.cell.store.shape[1]:
+            hashes = prefix_rows(rows, requests.blocks or [()] * len(rows))
+            self.cell = self.cell._replace(hashes=hashes)
+        return rows
 
     def submit(
         self, rows: IntArray, draws: FloatArray, until_ps: int = at.NEVER, begin: int = 0
@@ -230,6 +241,7 @@ class CompiledReplicas:
             preempted=int(total[at.PREEMPTED]),
             recomputed_tokens=int(total[at.RECOMPUTED]),
             swapped_blocks=int(total[at.SWAPPED]),
+            prefix_tokens=int(total[at.GIVEN]),
             steps=int(by_size.sum() + cell.mixed[0]),
             sequences=int(np.arange(len(by_size)) @ by_size),
             turns=int(total[at.TURNS]),

@@ -85,7 +85,7 @@ def _blocks(replica: ReferenceReplica, now_ps: int) -> None:
 
 def _tokens(counter: ServingCounter, replicas: Ordered[ReferenceReplica], now_ps: int) -> None:
     held = _in_system(replicas)
-    cached = sum(sequence.cached + sequence.discarded for sequence in held)
+    cached = sum(sequence.cached + sequence.discarded - sequence.given for sequence in held)
     if counter.tokens_stepped != counter.tokens_cached + cached:
         raise _violation(
             "tokens",

@@ -97,7 +97,7 @@ class ServingCounter:
         self.completed += 1
         self.tokens_out += request.output_tokens
         self.tokens_cached += request.input_tokens + request.output_tokens - 1
-        self.tokens_cached += record.recomputed_tokens
+        self.tokens_cached += record.recomputed_tokens - record.given_tokens
         self.energy_shared_j += record.cost.energy_j
 
     def _step(self, step: StepRecord) -> None:

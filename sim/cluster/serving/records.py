@@ -41,6 +41,7 @@ class RequestRecord:
         preemptions: how often it lost its cache.
         recomputed_tokens: cached tokens that it lost in all.
         cost: its share of the work.
+        given_tokens: prompt tokens that came with it or from a prefix store.
     """
 
     request: Request
@@ -51,6 +52,7 @@ class RequestRecord:
     preemptions: int
     recomputed_tokens: int
     cost: RequestCost
+    given_tokens: int = 0
 
     @property
     def ttft_s(self) -> float:

@@ -87,6 +87,7 @@ class ReferenceReplica:
         running, waiting: sequences, oldest first.
         free_blocks: cache blocks nobody holds.
         swapped_blocks: blocks moved to and from the host so far.
+        stored: prompt blocks of the prefix store, the one unused for longest first.
         dark: whether it is off or broken, and draws nothing.
         lost_j, lost_ps: energy and time of steps that a failure cut off.
         step: the step under way, or None.
@@ -114,6 +115,7 @@ class ReferenceReplica:
         self.waiting: deque[Sequence] = deque()
         self.free_blocks = self.limits.total_blocks
         self.swapped_blocks = 0
+        self.stored: dict[int, None] = {}
         self.step: Step | None = None
         now_ps = int(env.now)
         self.power_w = StepSignal(f"{name}.chip_w", coster.idle_power_w, now_ps)
@@ -183,13 +185,29 @@ class ReferenceReplica:
     def submit(self, request: Request, handed: Handed | None = None) -> None:
         """Take a request, or refuse it (rules 5 and 12)."""
         self.events.arrived.emit(self._event(request))
-        sequence = new_sequence(request, handed)
+        sequence = new_sequence(request, handed, self._stored_tokens(request))
         reason = self._refusal(sequence)
         if reason:
             drop = DropRecord(request, self.index, int(self.env.now), reason)
             self.events.dropped.emit(drop)
             return
+        self._store(request)
         self.take(sequence)
+
+    def _stored_tokens(self, request: Request) -> int:
+        """Prompt tokens that the prefix store has (rule 15)."""
+        hits = 0
+        while hits < len(request.blocks) and request.blocks[hits] in self.stored:
+            hits += 1
+        return min(hits * self.rules.prefix_block_tokens, request.input_tokens - 1)
+
+    def _store(self, request: Request) -> None:
+        """Use all blocks of a prompt, and drop those unused for longest."""
+        for block in request.blocks if self.rules.prefix_blocks else ():
+            self.stored.pop(block, None)
+            self.stored[block] = None
+            if len(self.stored) > self.rules.prefix_blocks:
+                del self.stored[next(iter(self.stored))]
 
     def _refusal(self, new: Sequence) -> str | None:
         request = new.request

@@ -30,6 +30,7 @@ class Sequence:
         cached: tokens whose keys and values are in the cache.
         blocks: cache blocks held.
         generated: output tokens so far; kept when the cache is lost.
+        given: tokens that it had in the cache when it came.
         discarded: cached tokens lost to preemption, in all.
         preemptions: how often that happened.
         start_ps: its first chunk began.
@@ -43,6 +44,7 @@ class Sequence:
     blocks: int = 0
     generated: int = 0
     discarded: int = 0
+    given: int = 0
     preemptions: int = 0
     start_ps: int | None = None
     first_token_ps: int | None = None
@@ -130,6 +132,7 @@ class Sequence:
             preemptions=self.preemptions,
             recomputed_tokens=self.discarded,
             cost=RequestCost(*self.paid),
+            given_tokens=self.given,
         )
 
 
@@ -144,11 +147,12 @@ class Handed:
     first_token_ps: int
 
 
-def new_sequence(request: Request, handed: Handed | None) -> Sequence:
-    """A request that begins, or one whose prompt was read elsewhere."""
-    sequence = Sequence(request)
+def new_sequence(request: Request, handed: Handed | None, given: int = 0) -> Sequence:
+    """A request that begins, or one whose prompt was read elsewhere, in part or all."""
+    sequence = Sequence(request, cached=given, given=given)
     if handed is not None:
-        sequence.cached, sequence.generated = request.input_tokens, 1
+        sequence.cached = sequence.given = request.input_tokens
+        sequence.generated = 1
         sequence.target = request.input_tokens + 1
         sequence.first_token_ps = handed.first_token_ps
     return sequence

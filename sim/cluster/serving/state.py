@@ -77,6 +77,14 @@ def arrival_rows(requests: RequestTable) -> IntArray:
     return rows
 
 
+def prefix_rows(rows: IntArray, blocks: list[tuple[int, ...]]) -> IntArray:
+    """Tell the rows where the blocks of their prompts are; returns all blocks in a line."""
+    counts = np.array([len(line) for line in blocks], dtype=np.int64)
+    rows[:, at.A_CACHED] = counts
+    rows[:, at.A_FIRST] = np.cumsum(counts) - counts
+    return np.array([key for line in blocks for key in line], dtype=np.int64)
+
+
 def limits_row(
     own: Limits, watch: Watch, rules: BatchRules, replicas: int, router: str
 ) -> IntArray:
@@ -91,6 +99,7 @@ def limits_row(
     row[at.START_PS], row[at.END_PS] = watch.window_ps
     row[at.BIN_PS], row[at.UP] = round(watch.bin_s * PS_PER_S), replicas
     row[at.USED_CLASSES] = len(rules.classes)
+    row[at.PREFIX_TOKENS] = rules.prefix_block_tokens
     row[at.SWAP] = int(rules.preemption == "swap")
     row[at.SWAP_PS] = to_ps(rules.swap_s_per_block)
     row[at.SWAP_NJ] = round(rules.swap_j_per_block * NJ_PER_J)
@@ -159,6 +168,10 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         price=np.ascontiguousarray(price),
         token=np.ascontiguousarray(token),
         part=part,
+        store=zeros(replicas, rules.prefix_blocks, 4),
+        bucket=zeros(replicas, 2 * rules.prefix_blocks + 1) - 1,
+        ends=np.tile(np.array([-1, -1, 0], dtype=np.int64), (replicas, 1)),
+        hashes=zeros(0),
         log=zeros(LOG_ROWS if watch.log else 0, at.LOG_COLUMNS),
     )
 

@@ -37,6 +37,7 @@ from sim.cluster.serving.kernels.layout import (
     FIRST_PS,
     FREE_ROW,
     GEN,
+    GIVEN,
     HEAD,
     IDLE,
     INPUT,
@@ -56,6 +57,7 @@ from sim.cluster.serving.kernels.layout import (
     PART,
     PART_CACHED,
     PHASE,
+    PREFIX_TOKENS,
     QUEUE_FULL,
     QUEUE_TOKENS,
     QUEUED,
@@ -90,6 +92,7 @@ from sim.cluster.serving.kernels.layout import (
     S,
 )
 from sim.cluster.serving.kernels.power import account, energy_by, shorten, steps_until, tri
+from sim.cluster.serving.kernels.prefix import hits, use_all
 
 
 @inlined
@@ -212,13 +215,21 @@ def submit(c: Cell, r: int, arrivals: IntArray, i: int) -> None:
     """Take a request at a replica that was advanced to its arrival, or refuse it."""
     pool, total, time_ps = c.pool, c.total, arrivals[i, A_TIME]
     kind, left = arrivals[i, A_CLASS], arrivals[i, A_INPUT] + arrivals[i, A_GENERATED]
-    left -= arrivals[i, A_CACHED]
+    cached, begin = arrivals[i, A_CACHED], arrivals[i, A_FIRST]
+    if c.store.shape[1] > 0:
+        cached = hits(c, r, c.hashes, begin, cached) * c.limits[PREFIX_TOKENS]
+        cached = min(cached, arrivals[i, A_INPUT] - 1)
+    left -= cached
     reason = refusal(c, r, kind, arrivals[i, A_INPUT], arrivals[i, A_OUTPUT], left)
     count_arrival(c, kind, time_ps, reason)
+    if reason == SERVED:
+        total[GIVEN] += cached
+        if c.store.shape[1] > 0:
+            use_all(c, r, c.hashes, begin, arrivals[i, A_CACHED])
     row = total[FREE_ROW]
     pool[row, ARRIVAL], pool[row, FIRST_PS] = time_ps, -1
     pool[row, INPUT], pool[row, OUTPUT] = arrivals[i, A_INPUT], arrivals[i, A_OUTPUT]
-    pool[row, GEN], pool[row, ORDER] = arrivals[i, A_GENERATED], arrivals[i, A_CACHED]
+    pool[row, GEN], pool[row, ORDER] = arrivals[i, A_GENERATED], cached
     pool[row, META] = total[ROUTED] << META_BITS | kind
     total[ROUTED] += 1
     if arrivals[i, A_GENERATED] > 0:

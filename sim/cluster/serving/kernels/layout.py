@@ -44,17 +44,19 @@ X_START, X_PREEMPTIONS, X_RECOMPUTED = range(3)
 # Columns of a table of arrivals.
 A_TIME, A_INPUT, A_OUTPUT, A_CLASS, A_KEY, A_GENERATED, A_CACHED, A_FIRST = range(8)
 ARRIVAL_COLUMNS = 8
+"""With a prefix store, CACHED is how many blocks the prompt has and FIRST where they begin in
+`hashes`."""
 
 # Entries of `limits`.
 MODE, MAX_SEQS, MAX_TOKENS, BLOCK, TOTAL, WATERMARK, ROUTER, START_PS, END_PS = range(9)
-BIN_PS, USED_CLASSES, SWAP, SWAP_PS, SWAP_NJ, LOG_ROOM, UP = range(9, 16)
+BIN_PS, USED_CLASSES, SWAP, SWAP_PS, SWAP_NJ, LOG_ROOM, UP, PREFIX_TOKENS = range(9, 17)
 LIMITS = 20
 CHUNKED, PREFILL_FIRST, DECODE_FIRST = 0, 1, 2
 ROUND_ROBIN, SHORTEST, CHOICE, RANDOM, LEAST_KV, STICKY = range(6)
 
 # Entries of `total`, and columns of `tally`, one row a class.
 FREE_ROW, ROUTED, ORDERED, TURNS, PREEMPTED, RECOMPUTED, SWAPPED = range(7)
-CHUNKS, ALL_PAIRS, ALL_READS, LOGGED, STAYED = range(7, 12)
+CHUNKS, ALL_PAIRS, ALL_READS, LOGGED, STAYED, GIVEN = range(7, 13)
 TOTALS = 16
 ARRIVED, DROPPED, SHED, COMPLETED, TOKENS_IN, TOKENS_OUT = range(6)
 W_ARRIVED, W_DROPPED, W_SHED, W_COMPLETED, W_IN, W_OUT, W_MET = range(6, 13)
@@ -68,6 +70,10 @@ SERVED, TOO_LONG, OVER_BUDGET, QUEUE_FULL = 0, 1, 2, 3
 
 # Columns of `rules`, one row a class.
 QUEUE_TOKENS, SLO_TTFT_PS, SLO_TPOT_PS = range(3)
+
+# Columns of `store`, and of `ends` (the longest unused, the last used, slots in use).
+S_KEY, S_CHAIN, S_PREV, S_NEXT = range(4)
+FIRST_SLOT, LAST_SLOT, USED_SLOTS = range(3)
 
 KEY_BITS = 24
 KEY_MASK = (1 << KEY_BITS) - 1
@@ -102,6 +108,8 @@ class Cell(NamedTuple):
             tokens, shape (T + 1, 2). part: of a sequence, a pair, a read: three times,
             three energies.
         log: shape (L, LOG_COLUMNS), or (0, LOG_COLUMNS).
+        store: prefix blocks, shape (R, P, 4), P = 0 without. bucket: of its hash table,
+            shape (R, H). ends: shape (R, 3). hashes: blocks of the prompts to come.
     """
 
     rep: IntArray
@@ -127,3 +135,7 @@ class Cell(NamedTuple):
     token: IntArray
     part: IntArray
     log: IntArray
+    store: IntArray
+    bucket: IntArray
+    ends: IntArray
+    hashes: IntArray
