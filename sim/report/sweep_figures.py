@@ -108,8 +108,12 @@ def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
         axes.fill_between(places, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
     if _wide([x for curve in curves for x in curve.x]):
         axes.set_xscale("log")
+    means = [y for curve in curves for y in curve.mean]
+    if _wide(means):  # an interval may reach below 0, where a logarithm has no place for it
+        axes.set_yscale("log")
+        axes.set_ylim(min(means) / 2, max(means) * 4)
     axes.set_xlabel(axis_label(shown.x))
-    axes.set_ylabel(axis_label(shown.value))
+    axes.set_ylabel(axis_label(shown.value), fontsize=8)
     if shown.by:
         axes.legend(title=_short(shown.by), fontsize=8)
     rows = [row for curve in curves for row in _curve_rows(curve, shown)]
@@ -124,13 +128,13 @@ def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
     image = axes.imshow(cells, cmap="cividis", aspect="auto")
     axes.set_xticks(range(len(across)), [_level(x) for x in across], rotation=30, ha="right")
     axes.set_yticks(range(len(down)), [_level(y) for y in down])
-    if len(across) <= MOST_LABELS:
-        middle = float(np.nanmean(cells)) if np.isfinite(cells).any() else 0.0
+    if len(across) <= MOST_LABELS and np.isfinite(cells).any():
+        middle = float(np.nanmin(cells) + np.nanmax(cells)) / 2
         for (j, i), value in np.ndenumerate(cells):
             if np.isfinite(value):
                 colour = "white" if value < middle else "black"
                 axes.text(i, j, f"{value:.3g}", ha="center", va="center", fontsize=7, color=colour)
-    figure.colorbar(image, label=axis_label(shown.value))
+    figure.colorbar(image).set_label(axis_label(shown.value), fontsize=7)
     axes.set_xlabel(axis_label(shown.x))
     axes.set_ylabel(axis_label(shown.y))
     rows = [
