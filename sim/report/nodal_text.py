@@ -101,6 +101,12 @@ def _cascade_lines(study: Grid) -> list[str]:
             f"{worst['lost_without_the_load_mw']:,.0f} MW)"
         ),
     ]
+    if first := study["redispatch_first"]:
+        most_mw = max(row["lost_after_redispatch_mw"] for row in study["cascades"])
+        lines.append(
+            f"  after the best redispatch for the base case {first['unserved_mw']:,.0f} MW cannot "
+            f"be served at all; the worst outage then loses {most_mw:,.0f} MW more"
+        )
     if chance := study["monte_carlo"]:
         most = max(chance, key=lambda row: row["lost_mean_mw"])
         lines.append(
@@ -253,11 +259,12 @@ def _state_tables(study: Grid) -> list[dict[str, Any]]:
 
 def _cascade_tables(study: Grid) -> list[dict[str, Any]]:
     header = ["first outage", "branches lost", "stages", "islands", "lowest [Hz]", "lost [MW]",
-              "lost [%]", "lost without the load [MW]"]  # fmt: skip
+              "lost [%]", "lost without the load [MW]", "lost after redispatch [MW]"]  # fmt: skip
     rows = [
         [row["cascade"], f"{row['branches_lost']:,}", f"{row['depth']}", f"{row['islands']}",
          f"{row['lowest_hz']:.2f}", f"{row['lost_mw']:,.0f}", f"{row['lost_frac']:.1%}",
-         f"{row['lost_without_the_load_mw']:,.0f}"]
+         f"{row['lost_without_the_load_mw']:,.0f}",
+         f"{row['lost_after_redispatch_mw']:,.0f}" if study["redispatch_first"] else "-"]
         for row in study["cascades"]
     ]  # fmt: skip
     tables = [{"title": "Cascades with the load connected", "header": header, "rows": rows}]

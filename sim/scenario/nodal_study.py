@@ -14,6 +14,8 @@ from sim.grid.nodal.cascade import Cascade, Cascader, monte_carlo
 from sim.grid.nodal.cascade_command import chosen_rules
 from sim.grid.nodal.hosting import Hosted
 from sim.grid.nodal.hosting_command import binding_row, table
+from sim.grid.nodal.island_balance import Rules
+from sim.grid.nodal.opf import DcOpf
 from sim.grid.nodal.selection import Selection, chosen
 from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.states_command import states
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 Tables = dict[str, Any]
 """pyarrow tables by file name."""
+UNSERVED_USD_PER_MWH: Final = 10_000.0
+"""Price at which a redispatch leaves load off; far above any cost of the cases."""
+
 BEST: Final = 10
 """Buses that the summary names for each way to ask."""
 
@@ -210,12 +215,18 @@ def cascade_study(
     with_load = Cascader(study, extra_load_mw=extra, rules=rules)
     without = Cascader(study, rules=rules)
     outages = _outages(study, spec, extra)
+    redispatched, first = _redispatched(study, grid, extra, rules) if spec.redispatch_first else (
+        None, None,
+    )  # fmt: skip
     rows, stages = [], []
     started: list[tuple[int, ...]] = [(), *outages]
     for outage in started:
         found, before = with_load.run(outage), without.run(outage)
         label = _label(network, outage)
-        rows.append(_cascade_row(network, outage, found, before))
+        row = _cascade_row(network, outage, found, before)
+        if redispatched:
+            row["lost_after_redispatch_mw"] = redispatched.run(outage).lost_mw
+        rows.append(row)
         stages += [{"cascade": label} | stage for stage in _stages(found)]
     answer: Json = {
         "kind": spec.kind,
@@ -225,6 +236,7 @@ def cascade_study(
         "overloaded_before_any_outage": _overloaded(study, extra),
         "cascades": rows,
         "worst": max(rows, key=lambda row: row["lost_mw"]),
+        "redispatch_first": first,
         "rules": {name: getattr(rules, name) for name in rules.__dataclass_fields__},
         "monte_carlo": [],
     }
@@ -234,6 +246,29 @@ def cascade_study(
         answer["monte_carlo"] = chance
         tables["grid_blackouts.parquet"] = _table(lost)
     return answer, tables
+
+
+def _redispatched(
+    study: Study, grid: NodalGrid, extra_mw: Floats, rules: Rules
+) -> tuple[Cascader, Json]:
+    """Cascades from the cheapest dispatch that holds the base case with the load.
+
+    What no dispatch can serve is left off.
+    """
+    best = DcOpf(
+        Study(study.network, _settings(grid, "dc-opf", "base")),
+        unserved_usd_per_mwh=UNSERVED_USD_PER_MWH,
+        extra_load_mw=extra_mw,
+    ).optimum()
+    cascader = Cascader(
+        study, extra_load_mw=extra_mw - best.unserved_mw, output_mw=best.output_mw, rules=rules
+    )
+    told = {
+        "redispatch": "dc-opf",
+        "unserved_mw": float(best.unserved_mw.sum()),
+        "unserved_usd_per_mwh": UNSERVED_USD_PER_MWH,
+    }
+    return cascader, told
 
 
 def _flow_with(study: Study, extra_mw: Floats) -> Floats:

@@ -199,6 +199,8 @@ def test_a_cascade_study_follows_the_outages_named(tmp_path: Path) -> None:
     assert study["cascades"][0]["cascade"] == "no outage"
     assert [row["outage"][0]["row"] for row in study["cascades"][1:]] == [1, 2]
     assert study["load_mw"] == 500
+    assert study["redispatch_first"]["unserved_mw"] >= 0
+    assert all(row["lost_after_redispatch_mw"] >= 0 for row in study["cascades"])
     assert study["rules"]["trip_threshold_frac"] == 1.1
     assert [row["runs"] for row in study["monte_carlo"]] == [3, 3, 3]
     stages = pq.read_table(folder / "grid_cascade_stages.parquet").to_pylist()

@@ -89,6 +89,11 @@ class CascadeStudy(Strict):
     trip_threshold_frac: float | None = Field(None, gt=0, le=10, description="over the rating")
     hidden_failure_frac: float | None = Field(None, ge=0, le=1)
     runs: Whole = Field(0, ge=0, le=100_000, description="Monte-Carlo runs for each outage")
+    redispatch_first: bool = Field(
+        True,
+        description="also follow each outage after the best redispatch for the base case, with "
+        "the load that no dispatch can serve left off",
+    )
 
 
 Study = Annotated[HostingStudy | EveryStateStudy | CascadeStudy, Field(discriminator="kind")]
