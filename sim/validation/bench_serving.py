@@ -167,7 +167,8 @@ def _reference(plan: CellPlan, requests: int) -> Spent:
     from sim.control.serving import router
 
     rows, _ = cell_source(plan, 0, requests).block()
-    table = RequestTable(*(np.ascontiguousarray(rows[:, i]) for i in range(3)))
+    arrival, prompt, answer = (np.ascontiguousarray(rows[:, i]) for i in range(3))
+    table = RequestTable(arrival, prompt, answer)
     env, events = simpy.Environment(), ServingEvents()
     sizes: list[int] = []
     events.stepped.subscribe(lambda step: sizes.append(len(step.decode_contexts)))
