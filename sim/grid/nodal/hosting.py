@@ -62,18 +62,14 @@ Site = Sequence[tuple[int, float]]
 
 
 class FixedDispatch:
-    """Answers hosting questions for one study with redispatch `none`.
+    """Answers hosting questions for one study with redispatch `none`."""
 
-    Args:
-        least_effect_frac: in place of that of the settings.
-    """
-
-    def __init__(self, study: Study, *, least_effect_frac: float | None = None):
+    def __init__(self, study: Study):
         self.study = study
         self._flow = study.base.flow_mw
         self._n1 = study.settings.security == "n1"
-        least = study.settings.least_effect_frac if least_effect_frac is None else least_effect_frac
-        self._least = max(INSENSITIVE, least)
+        self._least = max(INSENSITIVE, study.settings.least_effect_frac)
+        self._moved: Floats | None = None
 
     def at_buses(self, buses: Ints) -> Iterator[Hosted]:
         """One answer for each bus, each alone."""
@@ -81,12 +77,26 @@ class FixedDispatch:
 
     def at_sites(self, sites: Sequence[Site]) -> Iterator[Hosted]:
         """One answer for each site, each alone."""
+        cutoff = self.study.settings.least_effect_frac
+        for (answer,) in self.at_cutoffs(sites, (cutoff,)):
+            yield answer
+
+    def at_cutoffs(
+        self, sites: Sequence[Site], cutoffs: Sequence[float]
+    ) -> Iterator[tuple[Hosted, ...]]:
+        """Answers for each site, each alone, one for each least effect."""
         step = self.study.grid.block
         for i in range(0, len(sites), step):
             block = sites[i : i + step]
             change = self.study.grid.transfer(self._withdrawals(block))
             for column, site in enumerate(block):
-                yield self._answer(site, np.ascontiguousarray(change[:, column]))
+                moved = np.ascontiguousarray(change[:, column])
+                self._moved = None  # of another site
+                answers = []
+                for cutoff in cutoffs:
+                    self._least = max(INSENSITIVE, cutoff)
+                    answers.append(self._answer(site, moved))
+                yield tuple(answers)
 
     def _withdrawals(self, sites: Sequence[Site]) -> Floats:
         """Injections per MW at each site, with the generators that pick it up."""
@@ -138,7 +148,9 @@ class FixedDispatch:
         self, change: Floats, most: float, binding: Binding
     ) -> tuple[float, Binding]:
         after, limit = self._shared_numbers
-        load = largest_load(after, self._shared.after(change), limit, self._least)
+        if self._moved is None:
+            self._moved = self._shared.after(change)
+        load = largest_load(after, self._moved, limit, self._least)
         most, binding = _tighter(self._shared, load, most, binding)
         index = self.study.pairs
         moved = np.abs(change) * most > NEARBY_FRAC * index.limit_mw

@@ -130,15 +130,14 @@ def every_state(
     sites = single(np.concatenate(list(chosen.values())))
     n1_settings = settings or Settings(security="n1")
     studies = [Study(network, replace(n1_settings, security="base")), Study(network, n1_settings)]
+    base, n1 = (list(FixedDispatch(study).at_cutoffs(sites, cutoffs)) for study in studies)
     result = []
-    for cutoff in cutoffs:
-        base, n1 = (
-            list(FixedDispatch(study, least_effect_frac=cutoff).at_sites(sites))
-            for study in studies
-        )
+    for i, cutoff in enumerate(cutoffs):
         at = 0
         for state, buses in chosen.items():
             part, count = slice(at, at + len(buses)), len(there[state])
-            result.append(StateHosting(state, count, tuple(base[part]), tuple(n1[part]), cutoff))
+            of_base = tuple(found[i] for found in base[part])
+            of_n1 = tuple(found[i] for found in n1[part])
+            result.append(StateHosting(state, count, of_base, of_n1, cutoff))
             at += len(buses)
     return result
