@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from sim.errors import InputError
-from sim.report.style import new_figure, save
+from sim.report.style import new_figure
+from sim.report.sweep_effects import draw_effects
+from sim.report.sweep_parts import COLOURS, Answer, Rows, axis_label, plain_name, saved, short
 from sim.results.analysis import (
-    CHANCE,
     Curve,
-    Effect,
-    Index,
     Probability,
     heat_map,
-    main_effects,
     numbers,
     pareto_front,
     probabilities,
     response_curves,
-    sobol_indices,
 )
 from sim.results.store import Columns, SweepResults
 from sim.sweep.condition import full_name
 from sim.sweep.schema import (
     Boundary,
-    Effects,
     HeatMap,
     Pareto,
     Response,
@@ -38,28 +32,7 @@ from sim.sweep.schema import (
     Verdict,
 )
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MOST_BARS: Final = 15
 MOST_LABELS: Final = 12
-FIGURE: Final = "figure:"
-
-Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an entry of `show` came to.
-
-    Args:
-        text: the answer in a line or a few, empty where the figure says it.
-        file: the figure, below `figures/`; empty where there is nothing to draw.
-    """
-
-    kind: str
-    title: str
-    text: str = ""
-    file: str = ""
-    rows: Rows = field(default_factory=list)
 
 
 def draw_shown(
@@ -115,9 +88,9 @@ def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
     axes.set_xlabel(axis_label(shown.x))
     axes.set_ylabel(axis_label(shown.value), fontsize=8)
     if shown.by:
-        axes.legend(title=_short(shown.by), fontsize=8)
+        axes.legend(title=short(shown.by), fontsize=8)
     rows = [row for curve in curves for row in _curve_rows(curve, shown)]
-    return _saved(figure, path, "response", f"{_short(shown.value)} over {_short(shown.x)}", rows)
+    return saved(figure, path, "response", f"{short(shown.value)} over {short(shown.x)}", rows)
 
 
 def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
@@ -142,7 +115,7 @@ def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
         for j, y in enumerate(down)
         for i, x in enumerate(across)
     ]
-    return _saved(figure, path, "heat-map", _short(shown.value), rows)
+    return saved(figure, path, "heat-map", short(shown.value), rows)
 
 
 def draw_pareto(shown: Pareto, columns: Columns, varied: Sequence[str], path: Path) -> Answer:
@@ -161,7 +134,7 @@ def draw_pareto(shown: Pareto, columns: Columns, varied: Sequence[str], path: Pa
     axes.plot(x[order], y[order], color="black", linewidth=1.0, label="front")
     axes.set_xlabel(axis_label(names[0]))
     axes.set_ylabel(axis_label(names[1]))
-    axes.legend(fontsize=8, title=_short(shown.by) if shown.by else None)
+    axes.legend(fontsize=8, title=short(shown.by) if shown.by else None)
     rows = [
         {
             **{n: columns[n][k] for n in varied},
@@ -172,28 +145,7 @@ def draw_pareto(shown: Pareto, columns: Columns, varied: Sequence[str], path: Pa
         if np.isfinite(x[k]) and np.isfinite(y[k])
     ]
     text = f"{int(front.sum())} of {len(front)} runs are on the front"
-    return _saved(figure, path, "pareto", " against ".join(map(_short, names)), rows, text)
-
-
-def draw_effects(
-    shown: Effects, found: SweepResults, columns: Columns, file: SweepFile, path: Path
-) -> Answer:
-    """Bars: what is sampled by its indices, or the axes by their shares of the variance."""
-    title = f"what moves {shown.value}"
-    groups = {"": columns}
-    if shown.by:
-        key = full_name(shown.by, columns)
-        groups = {str(v): columns.where(key, v) for v in dict.fromkeys(columns[key])}
-    if found.sampled:
-        saltelli = file.samples is not None and file.samples.method == "saltelli"
-        indices = {
-            name: sobol_indices(part, shown.value, found.sampled, saltelli=saltelli)
-            for name, part in groups.items()
-        }
-        return _draw_indices(indices, path, title)
-    axes = [name for name in found.axes if name != shown.by]
-    effects = {name: main_effects(part, shown.value, axes) for name, part in groups.items()}
-    return _draw_main_effects(effects, path, title)
+    return saved(figure, path, "pareto", " against ".join(map(short, names)), rows, text)
 
 
 def draw_verdict(shown: Verdict, found: SweepResults, columns: Columns, path: Path) -> Answer:
@@ -212,7 +164,7 @@ def draw_verdict(shown: Verdict, found: SweepResults, columns: Columns, path: Pa
     axes.set_xlabel(f"probability that it holds: {says}", fontsize=8)
     rows = [_probability_row(one) for one in told]
     text = "\n".join(verdict_text(says, one) for one in told)
-    return _saved(figure, path, "verdict", says, rows, text)
+    return saved(figure, path, "verdict", says, rows, text)
 
 
 def draw_boundary(shown: Boundary, boundaries: Rows, file: SweepFile, path: Path) -> Answer:
@@ -230,12 +182,12 @@ def draw_boundary(shown: Boundary, boundaries: Rows, file: SweepFile, path: Path
     if _wide([row["holds_at"] for row in rows]):
         axes.set_xscale("log")
     path_name = file.refine.path if file.refine else ""
-    axes.set_xlabel(f"largest {_short(path_name)} for which it holds")
+    axes.set_xlabel(f"largest {short(path_name)} for which it holds")
     open_end = sum(row["fails_at"] is None and row["holds_at"] is not None for row in rows)
     none = sum(row["holds_at"] is None for row in rows)
     text = f"{len(rows)} edges found" + (f", {open_end} beyond the range" if open_end else "")
     text += f", {none} hold nowhere in it" if none else ""
-    return _saved(
+    return saved(
         figure, path, "boundary", f"where {file.refine.holds if file.refine else ''}", rows, text
     )
 
@@ -254,125 +206,6 @@ def verdict_text(says: str, one: Probability) -> str:
     return (
         f"{text}; decided by {plain_name(one.decided_by)} (rank correlation {one.rank:+.2f}){rest}"
     )
-
-
-def plain_name(column: str) -> str:
-    """A column's name without what marks it as a figure of the data."""
-    return column.removeprefix(FIGURE)
-
-
-def axis_label(column: str) -> str:
-    """`quantity [unit]` from a column's name."""
-    name = _short(column)
-    for suffix, unit in _UNITS.items():
-        if name.endswith(suffix):
-            return f"{column.removesuffix(suffix)} [{unit}]"
-    for suffix, unit in _UNITS.items():
-        if f"{suffix}." in column:
-            return f"{column} [{unit}]"
-    return column
-
-
-_UNITS: Final = {
-    "_j_per_output_token": "J/token", "_j_per_token": "J/token", "_tokens_per_s": "tokens/s",
-    "_usd_per_mwh": "USD/MWh", "_mwh": "MWh", "_mw": "MW", "_w": "W", "_j": "J", "_h": "h",
-    "_s": "s", "_hz": "Hz", "_frac": "fraction", "_bytes": "bytes", "_tokens": "tokens",
-}  # fmt: skip
-
-
-def _draw_indices(groups: Mapping[str, Sequence[Index]], path: Path, title: str) -> Answer:
-    """One panel for each group: Sobol indices with the design, else rank correlations."""
-    tops = {name: list(indices)[:MOST_BARS] for name, indices in groups.items()}
-    figure = new_figure(7.0, sum(1.2 + 0.26 * len(top) for top in tops.values()))
-    heights = [1.2 + 0.26 * len(top) for top in tops.values()]
-    panels = figure.subplots(len(tops), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (name, top) in zip(panels, tops.items(), strict=True):
-        places = np.arange(len(top))[::-1]
-        if top[0].total is not None:
-            axes.barh(places, [i.total or 0 for i in top], color=COLOURS[5], label="total")
-            axes.barh(
-                places,
-                [max(0.0, i.first) for i in top],
-                0.45,
-                color=COLOURS[0],
-                label="first order",
-            )
-            axes.legend(fontsize=8)
-            axes.set_xlabel("Sobol index (share of variance)")
-        else:
-            colours = [COLOURS[0] if i.chance < CHANCE else "#C9C9C9" for i in top]
-            axes.barh(places, [i.rank for i in top], color=colours)
-            axes.axvline(0, color="black", linewidth=0.6)
-            axes.set_xlim(-1, 1)
-            axes.set_xlabel("rank correlation (grey: may be chance)")
-        axes.set_yticks(places, [plain_name(i.factor) for i in top], fontsize=7)
-        axes.set_title(name)
-    rows = [_index_row(name, i) for name, indices in groups.items() for i in indices]
-    text = "\n".join(_index_text(title, name, top[0]) for name, top in tops.items())
-    return _saved(figure, path, "effects", title, rows, text)
-
-
-def _index_row(group: str, index: Index) -> dict[str, Any]:
-    return {
-        "group": group,
-        "factor": plain_name(index.factor),
-        "first": index.first,
-        "first_range": index.first_range,
-        "total": index.total,
-        "total_range": index.total_range,
-        "rank_correlation": index.rank,
-        "chance": index.chance,
-    }
-
-
-def _index_text(title: str, group: str, index: Index) -> str:
-    where = f"{group}: " if group else ""
-    if index.total is not None:
-        return f"{where}{title}: most by {plain_name(index.factor)} (total index {index.total:.2f})"
-    if index.chance >= CHANCE:
-        return f"{where}{title}: no single figure stands out"
-    return (
-        f"{where}{title}: most by {plain_name(index.factor)} (rank correlation {index.rank:+.2f})"
-    )
-
-
-def _draw_main_effects(groups: Mapping[str, Sequence[Effect]], path: Path, title: str) -> Answer:
-    """Bars of all groups below one another."""
-    named = [(name, effect) for name, effects in groups.items() for effect in effects]
-    if not named:
-        return Answer("effects", title, f"{title}: nothing is varied")
-    figure = new_figure(6.4, 1.2 + 0.3 * len(named))
-    axes = figure.add_subplot()
-    places = np.arange(len(named))[::-1]
-    axes.barh(places, [effect.share_frac for _, effect in named], color=COLOURS[0])
-    axes.set_yticks(places, [f"{name} {_short(e.factor)}".strip() for name, e in named])
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("share of the variance [fraction]")
-    rows = [
-        {
-            "group": name,
-            "factor": e.factor,
-            "share_frac": e.share_frac,
-            "low": e.low,
-            "low_at": e.low_at,
-            "high": e.high,
-            "high_at": e.high_at,
-        }
-        for name, e in named
-    ]
-    firsts = [(f"{name}: " if name else "", e[0]) for name, e in groups.items() if e]
-    text = "\n".join(
-        f"{where}{title}: most by {e.factor} ({e.share_frac:.0%} of the variance)"
-        for where, e in firsts
-    )
-    return _saved(figure, path, "effects", title, rows, text)
-
-
-def _saved(figure: Figure, path: Path, kind: str, title: str, rows: Rows, text: str = "") -> Answer:
-    if not rows:
-        return Answer(kind, title, text or "no run to show")
-    save(figure, path, rows)
-    return Answer(kind, title, text, path.name, rows)
 
 
 def _curve_rows(curve: Curve, shown: Response) -> Rows:
@@ -421,14 +254,6 @@ def _wide(values: Sequence[Any]) -> bool:
 
 def _level(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _short(column: str) -> str:
-    return (
-        plain_name(column).rpartition(".")[2]
-        if not column.startswith(FIGURE)
-        else plain_name(column)
-    )
 
 
 def _colours(count: int) -> list[str]:

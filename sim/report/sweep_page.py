@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sim.errors import InputError
 from sim.record.atomic import write_file
 from sim.report.pages import template
-from sim.report.sweep_figures import Answer, Rows, draw_shown
+from sim.report.sweep_figures import draw_shown
+from sim.report.sweep_parts import Answer, Rows
 from sim.results.store import SweepResults
 from sim.sweep.run import BOUNDARIES
 

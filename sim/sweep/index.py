@@ -7,7 +7,7 @@ rest. `results.parquet` and `results.csv` follow from the two, byte for byte.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -174,8 +174,3 @@ def _write(path: Path, data: bytes) -> None:
         what = f"cannot be written: {error.strerror}"
         todo = "make room; finished runs are kept"
         raise InputError(what, todo, place=Place(str(path))) from error
-
-
-def each_finished(lines: Iterable[Line]) -> Iterator[Line]:
-    """The lines that have a run."""
-    return (line for line in lines if line.run)

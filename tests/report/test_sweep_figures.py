@@ -10,8 +10,9 @@ import pytest
 
 from sim.errors import InputError
 from sim.record.store import RunFolder, RunId
-from sim.report.sweep_figures import Answer, axis_label, draw_shown
+from sim.report.sweep_figures import draw_shown
 from sim.report.sweep_page import write_sweep_page
+from sim.report.sweep_parts import Answer, axis_label
 from sim.results.store import SweepResults
 from sim.scenario.canonical import digest, hash8
 from sim.sweep.expand import Sweep

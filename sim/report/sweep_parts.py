@@ -1,0 +1,73 @@
+"""What all figures of a sweep share: names of columns, colours, the answer that comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+
+from sim.report.style import save
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FIGURE: Final = "figure:"
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an entry of `show` came to.
+
+    Args:
+        text: the answer in a line or a few, empty where the figure says it.
+        file: the figure, below `figures/`; empty where there is nothing to draw.
+    """
+
+    kind: str
+    title: str
+    text: str = ""
+    file: str = ""
+    rows: Rows = field(default_factory=list)
+
+
+def plain_name(column: str) -> str:
+    """A column's name without what marks it as a figure of the data."""
+    return column.removeprefix(FIGURE)
+
+
+def axis_label(column: str) -> str:
+    """`quantity [unit]` from a column's name."""
+    name = short(column)
+    for suffix, unit in _UNITS.items():
+        if name.endswith(suffix):
+            return f"{column.removesuffix(suffix)} [{unit}]"
+    for suffix, unit in _UNITS.items():
+        if f"{suffix}." in column:
+            return f"{column} [{unit}]"
+    return column
+
+
+_UNITS: Final = {
+    "_j_per_output_token": "J/token", "_j_per_token": "J/token", "_tokens_per_s": "tokens/s",
+    "_usd_per_mwh": "USD/MWh", "_mwh": "MWh", "_mw": "MW", "_w": "W", "_j": "J", "_h": "h",
+    "_s": "s", "_hz": "Hz", "_frac": "fraction", "_bytes": "bytes", "_tokens": "tokens",
+}  # fmt: skip
+
+
+def saved(figure: Figure, path: Path, kind: str, title: str, rows: Rows, text: str = "") -> Answer:
+    """Write the figure and its rows; without rows there is nothing to draw."""
+    if not rows:
+        return Answer(kind, title, text or "no run to show")
+    save(figure, path, rows)
+    return Answer(kind, title, text, path.name, rows)
+
+
+def short(column: str) -> str:
+    """The last part of a column's name; all of a figure's."""
+    return (
+        plain_name(column).rpartition(".")[2]
+        if not column.startswith(FIGURE)
+        else plain_name(column)
+    )
