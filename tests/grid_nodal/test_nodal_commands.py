@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from nodal_cases import package_case
+from nodal_cases import case_text, package_case
 
 from sim.errors import InputError, UnknownNameError
 from sim.grid.nodal import commands
@@ -103,3 +104,17 @@ def test_states_are_a_plain_answer_for_each_cutoff() -> None:
         commands.states("activsg2000", state=["Oregon"])
     with pytest.raises(InputError, match="above 0 MW"):
         commands.states("activsg2000", load_mw=0.0)
+
+
+def test_a_branch_over_before_any_outage_is_named_once(tmp_path: Path) -> None:
+    """60 MW on 1-3 at rating 40, before any outage and after each: one row, not three."""
+    file = tmp_path / "over.m"
+    file.write_text(
+        case_text(
+            [(1, 3, 0), (2, 2, 0), (3, 1, 90)],
+            [(1, 90, 0, 200), (2, 0, 0, 200)],
+            [(1, 2, 0.1, 99), (1, 3, 0.1, 40), (2, 3, 0.1, 99)],
+        )
+    )
+    rows = commands.hosting(str(file), bus=[3], security="n1")["preexisting_violations"]
+    assert [(row["branch"]["row"], row["outage"]) for row in rows] == [(2, None)]

@@ -10,6 +10,7 @@ import numpy as np
 from sim.errors import InputError, UnknownNameError
 from sim.grid.nodal.batch import curve, host_all, single, weighted
 from sim.grid.nodal.cases import load_case
+from sim.grid.nodal.contingency import over_before
 from sim.grid.nodal.dcflow import Susceptance
 from sim.grid.nodal.hosting import Binding, Hosted
 from sim.grid.nodal.joint import FreePlacement
@@ -221,7 +222,10 @@ def table(group: Floats, answers: Sequence[Hosted]) -> list[Row]:
 
 
 def preexisting_rows(study: Study) -> list[Row]:
-    """What is over its limit before any load comes: base case, then after outages."""
+    """What is over its limit before any load comes: base case, then after outages.
+
+    A branch that is over without any outage is named once, not again after each outage.
+    """
     network = study.network
     rows = [
         {
@@ -230,10 +234,11 @@ def preexisting_rows(study: Study) -> list[Row]:
             "flow_mw": float(study.base.flow_mw[row]),
             "limit_mw": float(network.branches.rating_mw[row]),
         }
-        for row in np.flatnonzero(study.over_at_base).tolist()
+        for row in np.flatnonzero(over_before(study)).tolist()
     ]
     if study.settings.security == "n1":
         pairs = study.over_after_outage
+        pairs = pairs.where(~over_before(study)[pairs.branch])
         rows += [
             {
                 "branch": network.branch_name(int(branch)),
