@@ -204,7 +204,7 @@ def draw_states(
     axes.set_xlabel(f"hosting capacity of a bus [MW] (under {AT_ZERO_MW:g} MW drawn there)")
     left_out = f"\nlimits that feel under {cutoff_frac:.0%} of the load left out"
     axes.set_title(
-        "Synthetic grid, buses in each state: N-1 (dots, black: median), base case (red: median)"
+        "Synthetic grid, buses in each state: N-1 (dots, black: median), base case (orange: median)"
         + (left_out if cutoff_frac else "")
     )
     save(figure, path, buses)
