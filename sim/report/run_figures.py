@@ -1,4 +1,4 @@
-"""The figures of a run, from its summary alone."""
+"""The figures of a run, from its summary and, where they were recorded, its tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sim.report.facility_figure import draw_facility
 from sim.report.frequency_figure import draw_frequency
 from sim.report.hosting_figure import draw_hosting
+from sim.report.latency_figure import draw_latency, read_latencies
+from sim.report.loop_figure import draw_loop
 from sim.report.nodal_run_figures import draw_nodal, nodal_figure_names
 from sim.report.power_figure import draw_power
 from sim.report.regions_figure import draw_congestion, draw_prices
+from sim.report.series import read_series
+from sim.report.time_figure import draw_load_duration, draw_power_time
 from sim.report.training_figure import draw_training
 
 if TYPE_CHECKING:
@@ -19,7 +23,12 @@ if TYPE_CHECKING:
 
 
 def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
-    """Draw `figures/power.svg` and, if asked, `figures/hosting.svg`, each with its CSV."""
+    """Draw the figures that the run has the numbers for, each with its CSV, in `figures/`.
+
+    Args:
+        summary: `summary.json`. folder: the run folder; of its tables, `signals.parquet` and
+            `requests.parquet` are read if they are there.
+    """
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     sites = summary["sites"]
@@ -35,6 +44,16 @@ def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
         draw_nodal(summary["grid"], folder)
     draw_facility(summary.get("facility", {}), figures)
     draw_training(summary.get("training", {}), figures)
+    _draw_tables(summary["horizon_s"], folder, figures)
+
+
+def _draw_tables(horizon_s: float, folder: Path, figures: Path) -> None:
+    """Figures over time and over requests, of what the run recorded."""
+    series = read_series(folder)
+    draw_power_time(series, horizon_s, figures / "power_time.svg")
+    draw_load_duration(series, horizon_s, figures / "load_duration.svg")
+    draw_loop(series, horizon_s, figures / "loop.svg")
+    draw_latency(read_latencies(folder), figures / "latency.svg")
 
 
 def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
@@ -48,6 +67,10 @@ def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
 
 FIGURES = (
     "power",
+    "power_time",
+    "load_duration",
+    "loop",
+    "latency",
     "training",
     "training_power",
     "facility_year",

@@ -59,9 +59,14 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write `path` (.svg) and, beside it, the numbers it shows (.csv)."""
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "flopgrid"})
+def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]], finding: str = "") -> None:
+    """Write `path` (.svg) and, beside it, the numbers it shows (.csv).
+
+    Args:
+        finding: a sentence that says what the figure shows; it travels inside the SVG.
+    """
+    told = {"Description": finding} if finding else {}
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "flopgrid", **told})
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
