@@ -82,4 +82,13 @@ def _title(grid: Mapping[str, Any], far: list[str]) -> str:
         f"{grid['interconnection']}: {grid['inertia_gws']:,.0f} GW s, load "
         f"{grid['load_mw'] / 1e3:,.0f} GW"
     )
-    return f"{text}\nbeyond the figure: {'; '.join(far)}" if far else text
+    return "\n".join([text, *(f"beyond the figure: {part}" for part in _in_words(far))])
+
+
+def _in_words(far: list[str]) -> list[str]:
+    """Limits beyond the figure on one line: the stages of load shedding together."""
+    stages = [name.split()[-2] for name in far if name.startswith("load shedding")]
+    words = [name for name in far if not name.startswith("load shedding")]
+    if stages:
+        words.append(f"load shedding at {', '.join(stages)} Hz")
+    return ["; ".join(words)] if words else []

@@ -54,7 +54,9 @@ def dynamic_view(
         "kind": grid.kind,
         "events": [event.model_dump(mode="json") for event in grid.events],
         "steps": [{"at_s": step.at_s, "mw": step.mw} for step in events.steps],
-        "pulses": [{"mw": p.mw, "hz": 1.0 / p.period_s} for p in events.pulses],
+        "pulses": [
+            {"mw": p.mw, "hz": 1.0 / p.period_s, "start_s": p.start_s} for p in events.pulses
+        ],
         **island_answer(events.island(), run, notes),
         **_ranges(margin),
         "trace": _thinned(run.time_s, run.frequency_hz),
@@ -62,9 +64,8 @@ def dynamic_view(
         "unserved_mwh": 0.0,
     }
     if events.pulses:
-        answer["oscillation"] = [
-            oscillation(grid.case, p.mw, 1.0 / p.period_s, p.duty_frac) for p in events.pulses
-        ]
+        kinds = dict.fromkeys((p.mw, 1.0 / p.period_s, p.duty_frac) for p in events.pulses)
+        answer["oscillation"] = [oscillation(grid.case, *kind) for kind in kinds]
     readings = _readings(network, outcome, grid, events, margin, seed)
     sites = sites_from(network, placed.peak_mw, placed.swing_mw, placed.low_mw, placed.high_mw)
     verdict = GridVerdict(
@@ -100,7 +101,7 @@ def _events(outcome: Outcome, grid: DynamicGrid) -> tuple[Events, list[str]]:
                 event.returns_within_s,
             )
         elif isinstance(event, PulseEvent):
-            pulses.append(_pulse(outcome, event, path))
+            pulses += _while_on(_pulse(outcome, event, path), event, grid)
         else:
             steps.append(Step(event.at_s, event.mw))
     online: Online | None = None
@@ -142,6 +143,24 @@ def _pulse(outcome: Outcome, event: PulseEvent, path: str) -> Pulse:
             "a pulse without mw or hz, and no training job", "give both, or a job", path=path
         )
     return Pulse(mw, 1.0 / hz, event.at_s, duty_frac=event.duty_frac)
+
+
+def _while_on(pulse: Pulse, event: PulseEvent, grid: DynamicGrid) -> list[Pulse]:
+    """The sites' own pulse stops while all of them are off, and starts again when they are back."""
+    if event.mw is not None:
+        return [pulse]
+    parts = [pulse]
+    trips = [t for t in grid.events if isinstance(t, TripEvent) and t.mw is None and not t.sites]
+    for trip in sorted(trips, key=lambda trip: trip.at_s):
+        last = parts[-1]
+        if not last.start_s <= trip.at_s < last.end_s:
+            continue
+        parts[-1] = replace(last, end_s=trip.at_s)
+        if trip.returns_after_s is not None:
+            span = trip.within_s if trip.blocks > 1 else 0.0
+            back = trip.at_s + span + trip.returns_after_s + trip.returns_within_s
+            parts.append(replace(pulse, start_s=back))
+    return parts
 
 
 def _ranges(margin: Margin) -> Json:
@@ -223,7 +242,7 @@ def _swing(
     network: Network, zone: Zone, label: str, grid: DynamicGrid, events: Events, seed: int
 ) -> Reading:
     figures = next(f for f in network.frequency if f.interconnection == grid.case)
-    mw = sum(pulse.mw for pulse in events.pulses)
+    mw = events.pulsing_mw
     allowed = swing.allowed_mw(figures, draw(network, grid.samples, seed))
     return _named(
         reading("swing", zone, allowed - mw, at=grid.case, detail=swing.detail(mw, figures)), label

@@ -148,10 +148,24 @@ def test_the_pulse_and_the_trip_are_those_of_the_site() -> None:
     result = run_scenario(scenario, 1)
     grid, site = result.summary["grid"], result.summary["sites"]["campus"]
     assert grid["pulses"][0]["mw"] == pytest.approx(site["swing_mw"])
+    assert len(grid["pulses"]) == 1  # one site named: not all of them
     step_s = result.summary["training"]["jobs"]["campus.training"]["step_time_s"]
     assert grid["pulses"][0]["hz"] == pytest.approx(1 / step_s)
     assert grid["steps"] == [{"at_s": 20.0, "mw": pytest.approx(-site["peak_load_mw"])}]
     assert any("dispatch of 2024-07-10 23:00" in text for text in result.summary["assumptions"])
+
+
+def test_a_site_that_is_off_does_not_pulse() -> None:
+    events = "[{kind: pulse}, {kind: trip, at_s: 20, returns_after_s: 10}]"
+    _, scenario = load_scenario(VALID / "grid-dynamic-site.yaml", [f"grid.events={events}"])
+    result = run_scenario(scenario, 1)
+    grid, site = result.summary["grid"], result.summary["sites"]["campus"]
+    assert [pulse["start_s"] for pulse in grid["pulses"]] == [1.0, 30.0]
+    assert len(grid["oscillation"]) == 1
+    swing = next(v for v in grid["verdicts"] if v["limit"] == "swing")
+    assert f"{site['swing_mw']:,.0f} MW peak to peak" in swing["detail"]
+    trip = grid["steps"][0]["mw"], grid["steps"][1]["mw"]
+    assert trip == (pytest.approx(-site["peak_load_mw"]), pytest.approx(site["peak_load_mw"]))
 
 
 @pytest.mark.parametrize(

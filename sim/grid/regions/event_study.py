@@ -74,8 +74,16 @@ class Events:
     def size_mw(self) -> float:
         """The largest sum of steps that stands at any time, or the largest pulse."""
         total = np.cumsum([0.0, *(s.mw for s in sorted(self.steps, key=lambda s: s.at_s))])
-        pulsing = sum(pulse.mw for pulse in self.pulses)
-        return float(max(np.abs(total).max(), pulsing))
+        return float(max(np.abs(total).max(), self.pulsing_mw))
+
+    @property
+    def pulsing_mw(self) -> float:
+        """The most that pulses at once, peak to peak."""
+        at_once = [
+            sum(p.mw for p in self.pulses if p.start_s <= start.start_s < p.end_s)
+            for start in self.pulses
+        ]
+        return max(at_once, default=0.0)
 
     def scaled(self, factor: float) -> Events:
         """All steps and pulses larger by a factor."""
