@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import simpy
 
 from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec
+from sim.cluster.serving.fidelity import fidelity_errors
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
 from sim.cluster.serving.fluid import FluidFleet, FluidSpec
 from sim.cluster.serving.protocol import PowerFleet
@@ -55,6 +56,11 @@ class Fleet:
     costs: CapCosts
     rate_per_s: float
     bad_rows: int
+
+    @property
+    def error_frac_against_request(self) -> dict[str, dict[str, float]]:
+        """Measured error of its fidelity, by measure; empty where all replicas are simulated."""
+        return fidelity_errors(self.costs.spec.fidelity)
 
     @property
     def gpus(self) -> int:

@@ -98,7 +98,11 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
     """Serving over all fleets (counts add; latencies are of the one fleet), and each."""
     results = {name: fleet.fleet.result() for name, fleet in fleets.items()}
     each = {
-        name: fleet_json(result) | {"bad_rows": fleets[name].bad_rows}
+        name: fleet_json(result)
+        | {
+            "bad_rows": fleets[name].bad_rows,
+            "error_frac_against_request": fleets[name].error_frac_against_request,
+        }
         for name, result in results.items()
     }
     counts = ("requests", "completed", "dropped", "shed", "tokens_in", "tokens_out")
