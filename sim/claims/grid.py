@@ -34,12 +34,10 @@ SCENARIO: Final[dict[str, Any]] = {
                 {
                     "kind": "training",
                     "arch": "gpt6-class-moe",
-                    "gpus": GPUS,
                     "budget_flops": 3e26,
                     "layout": {
                         "tp": 8,
                         "pp": 16,
-                        "dp": 776,
                         "ep": 32,
                         "zero": 1,
                         "virtual_stages": 6,
