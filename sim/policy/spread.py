@@ -111,7 +111,7 @@ SPREAD = register(
                 "number of zones: the site's own and the largest others",
                 "states",
                 None,
-                1,
+                2,
                 MAX_STATES,
                 optional=True,
             ),
