@@ -6,11 +6,14 @@ data and version.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sim.report.basis_tables import assumption_rows, model_errors, warnings
 from sim.report.pages import template
+from sim.report.power_figure import LABELS, power_rows
 from sim.report.regions_text import view_caption, view_key_figures, view_tables
 from sim.report.verdict_text import answer_sentence, where_it_binds
 from sim.units import J_PER_MWH, MEGA, mw_text, si
@@ -27,19 +30,26 @@ def render_report(
         summary: `summary.json`. manifest: `manifest.json` (names, hashes, version).
         svgs: figure name -> SVG text; shown in this order.
     """
+    ranged, measured, words = assumption_rows(summary["assumptions"])
     return template("report.html.j2").render(
         name=summary["name"],
         question=summary["question"],
         answer=answer_sentence(summary),
+        likely=likelihood(summary),
+        warnings=warnings(summary),
         where_binds=where_it_binds(summary),
         key_figures=key_figures(summary),
         readings=[_reading(v) for v in summary["grid"]["verdicts"]],
         figures=[
-            {"name": name, "svg": _inline(svg, name), "caption": caption(name, summary)}
-            for name, svg in svgs.items()
+            _figure(name, svg, finding(svg) or caption(name, summary)) for name, svg in svgs.items()
         ],
+        made_up=_made_up(summary["sites"]),
         tables=[*_work_tables(summary), *_hosting_tables(summary), *view_tables(summary)],
         assumptions=summary["assumptions"],
+        ranged=ranged,
+        measured=measured,
+        words=words,
+        errors=model_errors(summary),
         sources=summary["sources"],
         omitted=summary["grid"]["omitted"],
         manifest=[(key, manifest[key]) for key in MANIFEST_KEYS]
@@ -55,6 +65,73 @@ def _inline(svg: str, name: str) -> str:
     body = re.sub(r'href="#', f'href="#{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
     return re.sub(r'\s+xmlns:xlink="[^"]*"', "", body).replace("xlink:href", "href")
+
+
+def _figure(name: str, svg: str, told: str) -> dict[str, str]:
+    """A figure with its caption, which is its alternative text too."""
+    label = html.escape(f"Figure {name.replace('_', ' ')}. {told}", quote=True)
+    body = _inline(svg, name).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return {"name": name, "svg": body, "caption": told}
+
+
+def finding(svg: str) -> str:
+    """The sentence that a figure carries in its description; empty if it carries none."""
+    found = re.search(r"<dc:description>(.*?)</dc:description>", svg, flags=re.DOTALL)
+    return html.unescape(found[1]) if found else ""
+
+
+def likelihood(summary: Mapping[str, Any]) -> str:
+    """How probable it is that a limit binds, where the assumptions were sampled; else empty.
+
+    The limits are not independent: of several, the chance that any binds lies between the
+    largest of their probabilities and the sum of them.
+    """
+    known = [v for v in summary["grid"]["verdicts"] if v.get("probability") is not None]
+    known = [v for v in known if v["margin_mw"] is not None]
+    samples = summary["grid"].get("samples")
+    if not known or not samples:
+        return ""
+    most = max(known, key=lambda v: (v["probability"], -v["margin_mw"]))
+    near = min(known, key=lambda v: v["margin_mw"])
+    over = f"over {samples:,} samples of the assumptions"
+    margin = (
+        f"The tightest limit, {near['limit']} in {near['zone']}, leaves {near['margin_mw']:,.0f} "
+        f"MW ({near['margin_low_mw']:,.0f} to {near['margin_high_mw']:,.0f}, 5th to 95th "
+        "percentile)."
+    )
+    if not most["probability"]:
+        # None of n samples: the rule of three bounds the probability.
+        bound = f"{min(1.0, 3 / samples):.1%} with 95 % confidence"
+        return f"No limit binds in any sample, {over}: probability below {bound}. {margin}"
+    top = min(1.0, sum(v["probability"] for v in known))
+    chance = f"{most['probability']:.0%}"
+    if top > most["probability"]:
+        chance += f" to {top:.0%}"
+    return (
+        f"Probability that a limit binds: {chance}, {over}; likeliest: {most['limit']} in "
+        f"{most['zone']} ({most['probability']:.0%}). {margin}"
+    )
+
+
+def _made_up(sites: Mapping[str, Any]) -> dict[str, Any]:
+    """How the mean MW at the meter is made up, cause by cause from the chip outward."""
+    total: dict[str, float] = {}
+    within: dict[str, str] = {}
+    for row in power_rows({name: site["causes_w"] for name, site in sites.items()}):
+        total[row["cause"]] = total.get(row["cause"], 0.0) + row["power_mw"]
+        within[row["cause"]] = row["boundary"]
+    whole = sum(total.values())
+    rows = [
+        [LABELS[c], within[c], mw_text(mw), f"{mw / whole:.1%}" if whole else "–"]
+        for c, mw in total.items()
+    ]
+    rows.append(["all, at the meter", "facility", mw_text(whole), "100.0%"] if whole else [])
+    return {
+        "title": "How the MW is made up",
+        "caption": "Mean power by cause, with the boundary inside which it is counted.",
+        "header": ["cause", "boundary it enters", "mean power [MW]", "share"],
+        "rows": [row for row in rows if row],
+    }
 
 
 def caption(name: str, summary: Mapping[str, Any]) -> str:

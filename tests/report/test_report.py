@@ -159,3 +159,12 @@ def test_the_committed_schema_is_current_and_accepts_the_scenarios() -> None:
     for path in CASES.glob("*.yaml"):
         assert list(validator.iter_errors(load_tree(path).tree)) == [], path
     assert list(validator.iter_errors({"horizont_h": 1}))
+
+
+def test_every_figure_has_an_alternative_text_and_every_table_a_caption(run_folder: Path) -> None:
+    page = (run_folder / "report.html").read_text("utf-8")
+    assert page.count("<figure ") == page.count('role="img" aria-label="Figure ')
+    assert page.count("<table") == page.count("<caption>")
+    assert len(page.encode()) < 1_000_000
+    assert "How the MW is made up" in page
+    assert "How far the models were off" in page
