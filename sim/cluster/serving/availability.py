@@ -47,6 +47,7 @@ class Availability:
         """
         if cell.limits[at.SWAP]:
             raise InputError("failures need preemption: recompute", "cache on the host is not kept")
+        self._fold(cell, r, time_ps)  # while it still shows when its last request went
         self.lost_nj += abort(cell, r, time_ps)
         rows = list(rows)
         for row, cached in _lost(cell, r).items():
