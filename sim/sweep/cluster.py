@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -110,7 +111,8 @@ class Cluster:
         """What the network says about a scheduler that is gone, in our words."""
         try:
             yield
-        except OSError:
+        except (OSError, CancelledError):
+            # A task that is cancelled while its result is fetched: the connection went with it.
             raise self._gone() from None
 
     def close(self) -> None:

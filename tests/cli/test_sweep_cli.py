@@ -151,13 +151,23 @@ def test_a_place_that_cannot_be_written_is_exit_code_2(tmp_path: Path, capsys: C
     assert "cannot be written: Not a directory" in capsys.readouterr().err
 
 
+def _hear_interrupts() -> None:
+    """A shell's background job ignores interrupts, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_stops_cleanly_and_keeps_what_is_finished(tmp_path: Path) -> None:
     text = STUDY.partition("show:")[0] + f"seeds: {list(range(200))}\n"
     (tmp_path / "places.yaml").write_text(text)
     command = [sys.executable, "-m", "sim", "sweep", str(tmp_path / "places.yaml"), "--json",
                "--out", str(tmp_path), "--workers", "1"]  # fmt: skip
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=SCENARIOS.parent
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=SCENARIOS.parent,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509 - no thread runs at this point
     )
     assert process.stdout is not None
     for line in process.stdout:
