@@ -124,8 +124,8 @@ class Jobs:
                     self._end(job, "cancelled", None)
                 elif time.monotonic() > deadline_s:
                     self._end(job, "failed", f"took longer than {self.limit_s:g} s, stopped")
-        except (EOFError, OSError):
-            self._end(job, "failed", "the worker died (out of memory?); ask again")
+        except (EOFError, OSError, ValueError) as error:
+            self._end(job, "failed", f"the worker died ({error or 'out of memory?'}); ask again")
 
     def _hear(self, job: Job, kind: str, what: Any) -> None:
         if kind == "progress":

@@ -113,8 +113,16 @@ function wrong(field, text) {
   if (text && $(field)) $(field).focus();
 }
 
+// What the fields say now: a value that was typed counts even if its field was never left.
+function readFields() {
+  const now = { place: $("place").value.trim(), gpus: Number($("gpus").value), busy: Number($("busy").value), pue: Number($("pue").value) };
+  const changed = Object.entries(now).filter(([key, value]) => value !== question[key]);
+  if (changed.length) change(Object.fromEntries(changed));
+}
+
 async function ask(event) {
   event?.preventDefault();
+  if (event) readFields();
   wrong("", "");
   busy(true, "asking");
   const reply = await fetch("/api/runs", { method: "POST", body: JSON.stringify(question), headers: { "Content-Type": "application/json" } });
