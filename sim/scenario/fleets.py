@@ -11,6 +11,7 @@ from sim.cluster.serving.fidelity import fidelity_errors
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
 from sim.cluster.serving.fluid import FluidFleet, FluidSpec
 from sim.cluster.serving.protocol import PowerFleet
+from sim.cluster.serving.split import split_curve
 from sim.cluster.serving.steady import SteadyCurve, steady_curve
 from sim.control.serving import BatchRules
 from sim.cost.serving import ReplicaCost
@@ -163,11 +164,16 @@ class CapCosts:
         """Steady curve of a replica under a cap."""
         cost = self.at(cap_w)
         if cost.cap_w not in self._curves:
-            spec = self.spec
-            self._curves[cost.cap_w] = steady_curve(
-                cost, self.mean_tokens, spec.max_num_seqs, spec.max_num_batched_tokens
-            )
+            self._curves[cost.cap_w] = self._curve(cost)
         return self._curves[cost.cap_w]
+
+    def _curve(self, cost: ReplicaCost) -> SteadyCurve:
+        spec, read_frac = self.spec, 1 - self.spec.prefix_hit_frac
+        batch = (spec.max_num_seqs, spec.max_num_batched_tokens)
+        if not spec.disaggregated:
+            return steady_curve(cost, self.mean_tokens, *batch, read_frac)
+        replicas = spec.gpus // cost.gpus if spec.gpus else None
+        return split_curve(cost, self.mean_tokens, *batch, replicas, read_frac).curve
 
 
 def _fleet_spec(

@@ -3,7 +3,7 @@
 A replica that runs its largest batch `n` spends on a request of `i` prompt and `o` output
 tokens the time of its prefill plus `o` decode steps shared by `n`. The fleet is sized so
 that its replicas are busy for the wanted share of the time. A first estimate: the run then
-says what latencies come out.
+says what latencies come out. A fluid is sized by its own curve.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from sim.cost.serving import UNBOUNDED_TOKENS, ReplicaCost
 from sim.errors import CapacityError
 from sim.hardware.node import Node
-from sim.scenario.fleets import traffic
+from sim.scenario.fleets import CapCosts, traffic
 from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import ServingSpec
 
@@ -24,12 +24,22 @@ def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float) -> int:
     Raises:
         CapacityError: the model, or one request's cache, does not fit into a replica.
     """
+    if spec.fidelity == "fluid":
+        return _sized_by_curve(spec, node, busy_frac)
     cost = replica_cost(spec, node)
     found = traffic(spec.requests)
     mean_in, mean_out = (max(1, round(tokens)) for tokens in found.lengths.mean_tokens)
     busy_s = request_s(cost, spec, mean_in, mean_out)
     replicas = math.ceil(found.arrivals.rate_per_s * busy_s / busy_frac)
     return max(replicas, spec.representative_replicas) * cost.gpus
+
+
+def _sized_by_curve(spec: ServingSpec, node: Node, busy_frac: float) -> int:
+    """GPUs at a share of the saturation that the fluid itself knows."""
+    costs = CapCosts(spec, node, None)
+    wanted_per_s = traffic(spec.requests).arrivals.rate_per_s / busy_frac
+    replicas = math.ceil(wanted_per_s / costs.curve(None).saturation_per_s)
+    return max(replicas, 2 if spec.disaggregated else 1) * costs.at(None).gpus
 
 
 def request_s(cost: ReplicaCost, spec: ServingSpec, input_tokens: int, output_tokens: int) -> float:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sim.cluster.serving.coster import LinearCoster
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
 from sim.cluster.serving.fluid import FluidFleet, FluidSpec
+from sim.cluster.serving.split import split_curve
 from sim.cluster.serving.steady import steady_curve
 from sim.control.serving import BatchRules
 from sim.errors import CapacityError, InputError, LawViolation
@@ -58,6 +59,42 @@ def test_a_request_that_cannot_fit_is_refused():
     small = LinearCoster(step_s=0.01, kv_capacity_tokens=400)
     with pytest.raises(CapacityError, match="does not fit"):
         steady_curve(small, MEAN, 64, 8192)
+
+
+def test_prompts_found_in_a_cache_serve_more_and_draw_less():
+    curves = [steady_curve(COST, MEAN, 64, 8192, read) for read in (1.0, 0.6, 0.0)]
+    most = [c.saturation_per_s for c in curves]
+    assert most == sorted(most)
+    same = 0.5 * most[0]
+    powers = [c.power_at_w(same) for c in curves]
+    assert powers == sorted(powers, reverse=True)
+
+
+def test_a_split_fleet_saturates_in_both_kinds_together():
+    """By hand: the share of prefill is that at which both kinds reach their most."""
+    found = split_curve(COST, MEAN, 64, 8192)
+    decode = steady_curve(COST, MEAN, 64, 8192, 0.0)
+    together = 8192 // 400
+    prompt_s = COST.cost([(400, 0)] * together, []).time_s / together
+    share = found.prefill_frac
+    assert share / prompt_s == pytest.approx((1 - share) * decode.saturation_per_s)
+    assert found.curve.saturation_per_s == pytest.approx(share / prompt_s)
+    full_w = share * COST.power_w + (1 - share) * decode.power_w[-1]
+    assert found.curve.power_w[-1] == pytest.approx(full_w)
+    assert found.curve.power_w[0] == pytest.approx(COST.idle_power_w)
+
+
+def test_a_split_fleet_has_whole_replicas_of_both_kinds():
+    found = split_curve(COST, MEAN, 64, 8192, replicas=3)
+    assert found.prefill_frac * 3 == pytest.approx(1.0)
+    with pytest.raises(CapacityError, match="cannot be split"):
+        split_curve(COST, MEAN, 64, 8192, replicas=1)
+
+
+def test_long_prompts_are_read_in_parts():
+    short = split_curve(COST, (8192.0, 100.0), 64, 8192)
+    long = split_curve(COST, (16384.0, 100.0), 64, 8192)
+    assert long.prefill_frac > short.prefill_frac
 
 
 @given(

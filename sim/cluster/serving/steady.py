@@ -64,8 +64,13 @@ def steady_curve(
     mean_tokens: tuple[float, float],
     max_num_seqs: int,
     max_num_batched_tokens: int,
+    read_frac: float = 1.0,
 ) -> SteadyCurve:
     """The curve of a replica whose requests have these mean input and output tokens.
+
+    Args:
+        read_frac: share of a prompt that has to be read here; the rest is in the cache already
+            (from an earlier request, or from a replica that reads prompts only).
 
     Raises:
         CapacityError: one mean request does not fit into the cache.
@@ -87,7 +92,8 @@ def steady_curve(
     for present in np.geomspace(LEAST_PRESENT, most, points):
         busy = -math.expm1(-present)
         batch = float(present / busy)
-        time_s, energy_j = _mean_step(coster, batch, context, mean_tokens, max_num_batched_tokens)
+        prompt = _Prompt(inputs * read_frac, round(inputs * (1 - read_frac)), outputs)
+        time_s, energy_j = _mean_step(coster, batch, context, prompt, max_num_batched_tokens)
         rate = present / (outputs * time_s)
         if rate <= rates[-1]:
             break  # more in the batch serves no more: the replica saturates here
@@ -103,29 +109,32 @@ def steady_curve(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What a mean request brings: tokens to read, tokens cached already, tokens to make."""
+
+    new: float
+    cached: int
+    outputs: float
+
+
 def _mean_step(
-    coster: StepCoster, batch: float, context: int, mean_tokens: tuple[float, float], budget: int
+    coster: StepCoster, batch: float, context: int, prompt: _Prompt, budget: int
 ) -> tuple[float, float]:
     """Mean time and energy of a step with `batch` decoding sequences, prompts included."""
-    inputs, outputs = mean_tokens
-    decode = _decode(coster, batch, context)
+    decode = _between(batch, lambda n: coster.cost([], [context] * n))
     room = max(1, budget - math.ceil(batch))
-    chunks = math.ceil(inputs / room)
-    with_prompt = batch / outputs * chunks
-    share, chunk = min(1.0, with_prompt), inputs / chunks * max(1.0, with_prompt)
-    mixed = _mixed(coster, batch, context, max(1, round(min(chunk, room))))
+    chunks = math.ceil(prompt.new / room)
+    if not chunks:
+        return decode
+    with_prompt = batch / prompt.outputs * chunks
+    share, chunk = min(1.0, with_prompt), prompt.new / chunks * max(1.0, with_prompt)
+    part = [(max(1, round(min(chunk, room))), prompt.cached)]
+    mixed = _between(batch, lambda n: coster.cost(part, [context] * (n - 1)))
     # Where prompts fill every step and more, each takes more steps than it decodes in.
     stretch = max(1.0, chunk / room)
     time_s = stretch * ((1 - share) * decode[0] + share * mixed[0])
     return time_s, stretch * ((1 - share) * decode[1] + share * mixed[1])
-
-
-def _decode(coster: StepCoster, batch: float, context: int) -> tuple[float, float]:
-    return _between(batch, lambda n: coster.cost([], [context] * n))
-
-
-def _mixed(coster: StepCoster, batch: float, context: int, chunk: int) -> tuple[float, float]:
-    return _between(batch, lambda n: coster.cost([(chunk, 0)], [context] * (n - 1)))
 
 
 def _between(batch: float, price: Callable[[int], StepCost]) -> tuple[float, float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.scenario.schema.base import Name, Strict, Whole
 from sim.scenario.schema.layout import LayoutSpec
@@ -96,6 +96,12 @@ class ServingSpec(Strict):
     )
     engine: Literal["vllm", "trtllm", "sglang"] = "vllm"
     speculation: SpeculationSpec | None = None
+    prefix_hit_frac: float = Field(
+        0.0, ge=0, le=0.99, description="share of a prompt found in a prefix cache; fluid only"
+    )
+    disaggregated: bool = Field(
+        False, description="prompts are read on replicas of their own; fluid only"
+    )
     requests: Requests
     router: Literal["round-robin", "random", "join-shortest-queue", "power-of-two", "least-kv"] = (
         "power-of-two"
@@ -124,3 +130,10 @@ class ServingSpec(Strict):
         4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"
     )
     warmup_s: float = Field(60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _rates_only(self) -> Self:
+        for key in ("prefix_hit_frac", "disaggregated"):
+            if getattr(self, key) and self.fidelity != "fluid":
+                raise ValueError(f"{key} is known as a rate only; give fidelity: fluid")
+        return self
