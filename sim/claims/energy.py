@@ -8,16 +8,32 @@ from sim import arch
 from sim.claims.base import Judgement, Numbers, claim, near
 from sim.claims.figures import countries_twh, fact, prefill
 from sim.datum import datum
-from sim.units import H_PER_YEAR, KIB
+from sim.facility.budget import budget_answer
+from sim.units import H_PER_YEAR, KIB, KILO, MEGA
 from sim.workload.lengths import trace_lengths
+
+CLAIMED_USD = 100e9
 
 
 def measure_price() -> Numbers:
-    """The reported cost."""
-    return {"claimed_usd": 100e9, "reported_usd": fact("stargate.cost")}
+    """The reported cost, and what the claimed sum buys of H100 servers, building and connection."""
+    bought = budget_answer(CLAIMED_USD).found
+    return {
+        "claimed_usd": CLAIMED_USD,
+        "reported_usd": fact("stargate.cost"),
+        "gpus": bought.gpus.value,
+        "meter_gw": bought.meter_mw.value / KILO,
+        "meter_low_gw": bought.meter_mw.low / KILO,
+        "meter_high_gw": bought.meter_mw.high / KILO,
+    }
 
 
-@claim("A19", measure_price, "the reported cost", facts=("stargate.cost",))
+@claim(
+    "A19",
+    measure_price,
+    "the reported cost; what the sum buys, from capital costs with their ranges",
+    facts=("stargate.cost",),
+)
 def judge_price(numbers: Numbers) -> Judgement:
     """The report gives the same figure."""
     same = near(numbers["reported_usd"], numbers["claimed_usd"], 0.15)
@@ -27,7 +43,14 @@ def judge_price(numbers: Numbers) -> Judgement:
         "USD",
         "a press report of a plan ('up to'), for a launch in 2028: neither an announcement nor a "
         "data centre under construction",
-        (f"reported {numbers['reported_usd']:.3g}, claimed {numbers['claimed_usd']:.3g} USD",),
+        (
+            f"reported {numbers['reported_usd']:.3g}, claimed {numbers['claimed_usd']:.3g} USD",
+            (
+                f"it buys {numbers['gpus'] / MEGA:.1f} million H100 with servers, building and "
+                f"connection: {numbers['meter_gw']:.1f} GW at the meter "
+                f"({numbers['meter_low_gw']:.1f} to {numbers['meter_high_gw']:.1f})"
+            ),
+        ),
     )
 
 

@@ -121,6 +121,8 @@ def _loop(summary: Json) -> Json:
         "carbon_t": total("carbon_kg") / 1000.0,
         "largest_rise_mw": max((site["largest_rise_mw"] for site in sites), default=0.0),
         "requests_moved": total("requests_moved_away"),
+        "moved_usd": total("moved_usd"),
+        "moved_wait_s": total("moved_wait_s"),
         "requests_waiting": total("requests_waiting"),
     }
 

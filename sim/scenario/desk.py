@@ -12,6 +12,7 @@ from sim.cluster.serving.observe import Integral
 from sim.cluster.training import TrainingJob
 from sim.control.allocate import SiteOrders
 from sim.control.rule import Rule
+from sim.control.rules.shift import ShiftRequests
 from sim.control.view import GridSignals, Proposal, SiteView, WorkloadView
 from sim.errors import CapacityError
 from sim.facility.supply import SupplyOrder
@@ -22,6 +23,7 @@ from sim.units import J_PER_MWH, MEGA, S_PER_H, to_s
 
 LADDER_W = 50.0
 """Step between two caps that a run-time rule may choose."""
+MILLION = 1e6
 LEAST_W = 1.0
 """Below this nothing counts as held back."""
 
@@ -40,6 +42,8 @@ class SiteBook:
         orders: changes of the orders. refused_orders: changes that the site did not follow.
         cost_usd: metered energy at the price of its interval. carbon_kg: likewise.
         largest_rise_mw: largest rise of the meter between two intervals.
+        moved: requests handed to other sites. moved_usd: what the way cost. moved_wait_s: time
+            that the way added, over all of them.
     """
 
     import_mwh: float = 0.0
@@ -54,6 +58,9 @@ class SiteBook:
     cost_usd: float = 0.0
     carbon_kg: float = 0.0
     largest_rise_mw: float = 0.0
+    moved: float = 0.0
+    moved_usd: float = 0.0
+    moved_wait_s: float = 0.0
 
 
 class SiteDesk:
@@ -172,10 +179,20 @@ class SiteDesk:
             book.relief_mwh += max(0.0, full_j - metered_j) / J_PER_MWH
         if orders.limit_w is not None:
             book.missed_mwh += max(0.0, metered_j - orders.limit_w * span_s) / J_PER_MWH
+        self._book_moved()
         gpus = {n: j.plan.step.gpus for n, j in self.site.jobs.items()}
         gpus |= {n: f.gpus for n, f in self.site.fleets.items()}
         book.suspended_gpu_h += sum(gpus[name] for name in orders.suspend) * hours
         book.capped_gpu_h += sum(gpus[name] for name in orders.caps_w) * hours
+
+    def _book_moved(self) -> None:
+        """What the requests that were handed over since the last tick cost on their way."""
+        total = sum(fleet.moved(self._since_ps) for fleet in self.fluid_fleets().values())
+        moved, self.book.moved = total - self.book.moved, total
+        for rule in self.rules:
+            if isinstance(rule, ShiftRequests):
+                self.book.moved_usd += moved / MILLION * rule.usd_per_million
+                self.book.moved_wait_s += moved * rule.latency_s
 
     def obey(self, before: SiteOrders, orders: SiteOrders, now_ps: int) -> None:
         """Give the supply and the workloads what changed between two orders."""

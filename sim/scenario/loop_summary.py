@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sim.cluster.serving.fluid import FluidFleet
 from sim.scenario.desk import SiteDesk
 from sim.scenario.loop import ControlLoop
 
@@ -22,16 +21,13 @@ def loop_json(loop: ControlLoop) -> Json:
 
 def desk_json(desk: SiteDesk) -> Json:
     """What a site held back, missed and paid."""
-    moved = {name: fleet.ledger for name, fleet in desk.fluid_fleets().items()}
-    return asdict(desk.book) | {
-        "requests_moved_away": sum(book.moved for book in moved.values()),
-        "requests_received": sum(book.received for book in moved.values()),
-        "requests_waiting": sum(f.backlog for f in _fluids(desk)),
+    fluids = desk.fluid_fleets().values()
+    found = asdict(desk.book)
+    return found | {
+        "requests_moved_away": found.pop("moved"),
+        "requests_received": sum(f.ledger.received for f in fluids),
+        "requests_waiting": sum(f.backlog for f in fluids),
     }
-
-
-def _fluids(desk: SiteDesk) -> list[FluidFleet]:
-    return list(desk.fluid_fleets().values())
 
 
 def grid_book_json(loop: ControlLoop) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sim.errors import FlopgridError, InputError
+from sim.grid.nodal.hosting_command import hosting
 from sim.policy import apply_all, parse_policies, parse_policy, policy_kinds, register
 from sim.policy.registry import Policy
 from sim.scenario.resolve import resolve
@@ -180,3 +181,17 @@ def test_less_data_needs_a_training_job():
     alone = site.model_copy(update={"workloads": site.workloads[1:]})
     with pytest.raises(InputError, match="no training job"):
         parse_policy("less-data").apply(only_serving.model_copy(update={"sites": [alone]}))
+
+
+def test_on_a_nodal_grid_a_site_goes_to_the_bus_of_its_voltage_that_hosts_most():
+    tree = training().model_dump()
+    site = tree["sites"][0]
+    site |= {"at": {"bus": 7095}, "workloads": site["workloads"][1:]}
+    tree["grid"] = {"kind": "nodal", "case": "activsg2000", "samples": 8}
+    scenario = Scenario.model_validate(tree)
+    moved = parse_policy("siting:least_kv=500").apply(scenario).sites[0].at.bus
+    found = hosting("activsg2000", least_kv=500, security="n1")["buses"]
+    room = {row["bus"]: row["hosting_mw"] for row in found}
+    assert room[moved] == max(room.values())
+    with pytest.raises(InputError, match="no bus at 1400 kV"):
+        parse_policy("siting:least_kv=1400").apply(scenario)

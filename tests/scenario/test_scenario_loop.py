@@ -143,6 +143,8 @@ def test_shifted_requests_appear_elsewhere_exactly_once():
     received = sum(s["requests_received"] for s in sites.values())
     assert moved > 0
     assert received == pytest.approx(moved, rel=1e-12)
+    assert sum(s["moved_usd"] for s in sites.values()) == pytest.approx(moved / 1e6)
+    assert sum(s["moved_wait_s"] for s in sites.values()) == pytest.approx(0.03 * moved)
     fleets = found["serving"]["fleets"]
     came = 2 * 6000 * 3 * 3600
     served = sum(f["completed"] + f["shed"] for f in fleets.values())

@@ -123,6 +123,11 @@ class FluidFleet:
         """Requests per second that arrive here now, before any are handed over."""
         return self.spec.rate_per_s(to_s(int(self.env.now)))
 
+    def moved(self, time_ps: int) -> float:
+        """Requests handed over until a time that is not past."""
+        self._advance(time_ps)
+        return self.ledger.moved
+
     def expected_power_w(self, cap_w: float | None) -> float:
         """Chip power of the fleet under a cap if it took all its arrivals and backlog now."""
         wanted_per_s = self.offered_per_s() + self._received_per_s

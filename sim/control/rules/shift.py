@@ -17,13 +17,18 @@ class ShiftRequests:
     kind: ClassVar[str] = "shift-requests"
     says: ClassVar[str] = "hand requests to a site where power is cheaper, cleaner or not short"
     assumes: ClassVar[tuple[str, ...]] = (
-        "a request served elsewhere costs its network latency and no extra energy on the way",
+        (
+            "moving a request costs 1 USD a million (0.1 to 20) and 30 ms (10 to 80) by default: "
+            "assumptions"
+        ),
     )
 
     most_frac: float = knob(0.5, 0, 1, "", "largest share of the requests that moves")
     margin_usd_per_mwh: float = knob(20.0, 0, 1e6, "USD/MWh", "how much cheaper it must be")
     carbon_usd_per_kg: float = knob(0.0, 0, 100, "USD/kg", "price put on carbon in the choice")
     hold_s: float = knob(1800.0, 0, 1e6, "s", "least time between changes")
+    latency_s: float = knob(0.03, 0, 10, "s", "added to the first token of a moved request")
+    usd_per_million: float = knob(1.0, 0, 1e6, "USD", "cost of moving a million requests")
 
     def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:
         """The best place, kept for a least time."""
