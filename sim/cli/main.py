@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from sim import __version__
 from sim.cli import (
@@ -77,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors of the user become one line on stderr and exit code 2."""
     args = build_parser().parse_args(argv)
     try:
-        code: int = args.handler(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _note
+            code: int = args.handler(args)
         sys.stdout.flush()
     except InputError as error:
         _complain(error)
@@ -93,6 +97,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning in the manner of our errors: what the user can act on, without our places."""
+    del filename, lineno, file, line
+    known = f"{category.__name__}: " if category.__module__ != "sim.scenario.migrate" else ""
+    print(f"flopgrid: note: {known}{message}", file=sys.stderr)
 
 
 def _complain(error: FlopgridError) -> None:

@@ -21,7 +21,7 @@ from pydantic import Field
 from sim.errors import InputError
 from sim.policy.registry import Policy, parse_policies
 from sim.scenario.load import Document, load_tree, locate, validate
-from sim.scenario.schema.base import Name, Strict, Whole
+from sim.scenario.schema.base import Name, SchemaVersion, Strict, Whole
 
 Direction = Literal["more", "less", "same"]
 SAME_FRAC = 1e-6
@@ -39,6 +39,7 @@ class Case(Strict):
 class StudyFile(Strict):
     """A study as it is written."""
 
+    schema_version: SchemaVersion = 1
     name: Name
     question: str = Field(min_length=1)
     baseline: str = Field(min_length=1, description="a scenario file, relative to this file")

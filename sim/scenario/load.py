@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sim.errors import InputError, Place, nearest
+from sim.scenario.migrate import migrate
 from sim.scenario.override import (
     Override,
     Step,
@@ -140,6 +141,10 @@ def child_of(node: Node, step: Step) -> Node | None:
 def _load(file: str, children: tuple[str, ...]) -> Document:
     """One file merged over its parents; `children` are the real paths that led here."""
     root, source = read_yaml(file)
+    try:
+        root = migrate(root)
+    except InputError as error:
+        raise with_excerpt(error, source) from None
     entries = dict(root.value) if isinstance(root.value, dict) else {}
     link = entries.pop(EXTENDS, None)
     own = Node(entries, root.place, {key: root.keys[key] for key in entries})

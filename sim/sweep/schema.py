@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from sim.errors import InputError
+from sim.scenario.schema.base import SchemaVersion
 
 Values = Annotated[list[JsonValue], Field(min_length=1, max_length=100_000)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -175,6 +176,7 @@ class SweepFile(_Closed):
     but for those that a condition of `where` leaves out.
     """
 
+    schema_version: SchemaVersion = 1
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
         description="use small letters, digits and '-', at most 63",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
+from sim.scenario.schema.base import Name, SchemaVersion, Strict, Whole, refuse_duplicates
 from sim.scenario.schema.control import Control
 from sim.scenario.schema.facility import Facility
 from sim.scenario.schema.grid import ZonalGrid
@@ -91,6 +91,7 @@ class Record(Strict):
 class Scenario(Strict):
     """A scenario, with every default filled in."""
 
+    schema_version: SchemaVersion = 1
     name: Name
     question: str = ""
     epoch: datetime = Field(datetime(2024, 8, 20, tzinfo=UTC), strict=False)
