@@ -18,10 +18,11 @@ Memory = Any
 
 
 class Rule(Protocol):
-    """A run-time rule."""
+    """A run-time rule; `needs` names what the grid must publish: price, carbon, load-rank."""
 
     kind: ClassVar[str]
     says: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
     assumes: ClassVar[tuple[str, ...]]
 
     def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:

@@ -1,8 +1,9 @@
 """The grid's side of the loop: every interval it is dispatched with what the sites draw.
 
-The dispatch (`sim.grid.regions.interval`) gives price, carbon and what is unserved in each
-zone. A zone is short by what its reserve margin would lack if its sites held nothing back, so
-that an order does not vanish because it was obeyed.
+On the zonal grid the dispatch (`sim.grid.regions.interval`) gives price, carbon and what is
+unserved in each zone; the nodal grid is in `coupling_nodal`. A zone is short by what its reserve
+margin would lack if its sites held nothing back, so that an order does not vanish because it was
+obeyed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ from sim.grid.us_states import resolve_zone, us_states
 from sim.units import MEGA, S_PER_H
 
 NOMINAL_HZ = 60.0
+EVERYTHING: Final = frozenset({"price", "carbon", "load-rank"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,12 @@ class Draw:
     """What a site takes from the grid, as the grid is told at a tick.
 
     Attributes:
-        import_w: mean over the last interval.
+        place: zone or bus. import_w: mean over the last interval.
         full_w: what it would take with nothing held back.
         largest_step_w: largest rise between two moments of the interval.
     """
 
-    zone: str
+    place: str
     import_w: float
     full_w: float
     largest_step_w: float = 0.0
@@ -45,7 +48,7 @@ class Draw:
 
 @dataclass(slots=True)
 class GridBook:
-    """What the intervals so far add up to, by zone of the sites.
+    """What the intervals so far add up to, by place of the sites.
 
     Attributes:
         unserved_mwh: load that was not served with the sites on.
@@ -61,6 +64,82 @@ class GridBook:
     carbon_kg_per_mwh_h: dict[str, float] = field(default_factory=dict)
     highest_price_usd_per_mwh: dict[str, float] = field(default_factory=dict)
     highest_carbon_kg_per_mwh: dict[str, float] = field(default_factory=dict)
+
+    def enter(self, place: str, hours: float, found: PlaceAnswer) -> None:
+        """Add what an interval said to a place."""
+        for entries, value in (
+            (self.short_h, float(found.short)),
+            (self.price_usd_per_mwh_h, found.price_usd_per_mwh),
+            (self.carbon_kg_per_mwh_h, found.carbon_kg_per_mwh),
+        ):
+            entries[place] = entries.get(place, 0.0) + value * hours
+        for highest, value in (
+            (self.highest_price_usd_per_mwh, found.price_usd_per_mwh),
+            (self.highest_carbon_kg_per_mwh, found.carbon_kg_per_mwh),
+        ):
+            highest[place] = max(value, highest.get(place, value))
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceAnswer:
+    """What an interval says to a place."""
+
+    short: bool
+    price_usd_per_mwh: float = 0.0
+    carbon_kg_per_mwh: float = 0.0
+
+
+class GridSide(Protocol):
+    """A grid that answers interval by interval.
+
+    Attributes:
+        book: what the intervals add up to.
+        publishes: what its signals hold; a rule that needs more is refused.
+        assumptions: what its answers rest on.
+    """
+
+    book: GridBook
+
+    @property
+    def publishes(self) -> frozenset[str]:
+        """Of `price`, `carbon`, `load-rank`."""
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What its answers rest on."""
+
+    def tick(
+        self, time_s: float, interval_s: float, draws: Mapping[str, Draw]
+    ) -> dict[str, GridSignals]:
+        """Dispatch the interval from `time_s` on with what the sites drew; tell each of them."""
+
+    def book_json(self) -> dict[str, object]:
+        """What the book holds beyond the figures that every grid has."""
+
+
+class Calendar:
+    """Hours of the year of a run.
+
+    Raises:
+        InputError: the run leaves the year of its epoch.
+    """
+
+    def __init__(self, epoch: datetime, horizon_s: float):
+        self.epoch = epoch.astimezone(UTC)
+        self._start = datetime(self.epoch.year, 1, 1, tzinfo=UTC)
+        end = self.epoch + timedelta(seconds=horizon_s)
+        if (end - timedelta(microseconds=1)).year != self.epoch.year:
+            raise InputError(
+                f"the run lasts from {self.epoch:%Y-%m-%d} to {end:%Y-%m-%d}: the coupled grid "
+                "knows one year",
+                "give an earlier epoch or a shorter horizon_h",
+                path="epoch",
+            )
+
+    def hour_index(self, time_s: float) -> int:
+        """Hour of the year at a simulation time."""
+        elapsed_s = (self.epoch - self._start).total_seconds() + time_s
+        return math.floor(elapsed_s / S_PER_H)
 
 
 class CoupledGrid:
@@ -84,32 +163,21 @@ class CoupledGrid:
         expected_w: Mapping[str, float],
     ):
         self.network: Network = us_states()
-        self.epoch = epoch.astimezone(UTC)
-        self._start = datetime(self.epoch.year, 1, 1, tzinfo=UTC)
-        self._check_year(horizon_s)
+        self.calendar = Calendar(epoch, horizon_s)
         self._check_zones(expected_w, weather_year)
         expected_mw = {zone: watts / MEGA for zone, watts in expected_w.items()}
         self.dispatch = IntervalDispatch.of_case(
             self.network.name,
-            self.epoch.year,
+            self.calendar.epoch.year,
             weather_year,
             mixed_years=True,
             expected_mw=expected_mw,
         )
         self.book = GridBook()
 
-    def _check_year(self, horizon_s: float) -> None:
-        end = self.epoch + timedelta(seconds=horizon_s)
-        if (end - timedelta(microseconds=1)).year != self.epoch.year:
-            raise InputError(
-                f"the run lasts from {self.epoch:%Y-%m-%d} to {end:%Y-%m-%d}: the coupled grid "
-                "knows one year",
-                "give an earlier epoch or a shorter horizon_h",
-                path="epoch",
-            )
-
     def _check_zones(self, expected_w: Mapping[str, float], weather_year: int) -> None:
-        case = region_case(self.network.name, self.epoch.year, weather_year, mixed_years=True)
+        year = self.calendar.epoch.year
+        case = region_case(self.network.name, year, weather_year, mixed_years=True)
         known = {zone.name for zone in case.zones}
         for zone in expected_w:
             if zone not in known:
@@ -118,16 +186,16 @@ class CoupledGrid:
                     "choose a zone of the contiguous states, or coupling: {kind: none}",
                 )
 
-    def hour_index(self, time_s: float) -> int:
-        """Hour of the year at a simulation time."""
-        elapsed_s = (self.epoch - self._start).total_seconds() + time_s
-        return math.floor(elapsed_s / S_PER_H)
+    @property
+    def publishes(self) -> frozenset[str]:
+        """All that a rule may need."""
+        return EVERYTHING
 
     def tick(
         self, time_s: float, interval_s: float, draws: Mapping[str, Draw]
     ) -> dict[str, GridSignals]:
         """Dispatch the interval from `time_s` on with what the sites drew; tell each of them."""
-        hour = self.hour_index(time_s)
+        hour = self.calendar.hour_index(time_s)
         loads_mw = _by_zone(draws, lambda d: d.import_w / MEGA)
         found = self.dispatch.solve(hour, loads_mw)
         short_mw = {zone: self._short_mw(found, zone, draws) for zone in loads_mw}
@@ -135,10 +203,10 @@ class CoupledGrid:
         wanted_mw = _by_zone(draws, lambda d: d.full_w / MEGA)
         return {
             name: GridSignals(
-                price_usd_per_mwh=found.price_usd_per_mwh[d.zone],
-                carbon_kg_per_mwh=found.carbon_mean_kg_per_mwh[d.zone],
-                short_w=short_mw[d.zone] * MEGA * _share(d.full_w / MEGA, wanted_mw[d.zone]),
-                load_rank_frac=float(self._rank_frac[hour, self.dispatch.zones.index(d.zone)]),
+                price_usd_per_mwh=found.price_usd_per_mwh[d.place],
+                carbon_kg_per_mwh=found.carbon_mean_kg_per_mwh[d.place],
+                short_w=short_mw[d.place] * MEGA * _share(d.full_w / MEGA, wanted_mw[d.place]),
+                load_rank_frac=float(self._rank_frac[hour, self.dispatch.zones.index(d.place)]),
                 frequency_hz=NOMINAL_HZ - self._deviation_hz(d),
             )
             for name, d in draws.items()
@@ -147,14 +215,14 @@ class CoupledGrid:
     def _short_mw(self, found: IntervalResult, zone: str, draws: Mapping[str, Draw]) -> float:
         """What the zone lacks, reserve included, with its sites at full power."""
         held_mw = sum(
-            max(0.0, d.full_w - d.import_w) / MEGA for d in draws.values() if d.zone == zone
+            max(0.0, d.full_w - d.import_w) / MEGA for d in draws.values() if d.place == zone
         )
         room_mw = found.reserve_margin_mw[zone] - held_mw
         return max(0.0, found.unserved_mw[zone] - min(room_mw, 0.0))
 
     def _deviation_hz(self, draw: Draw) -> float:
         """Fall of the frequency after the site's largest step, before secondary control."""
-        interconnection = resolve_zone(self.network, draw.zone).interconnection
+        interconnection = resolve_zone(self.network, draw.place).interconnection
         for figures in self.network.frequency:
             if figures.interconnection == interconnection:
                 response = figures.response_mw_per_tenth_hz.value
@@ -173,26 +241,17 @@ class CoupledGrid:
             before = self.dispatch.solve(hour, {})
             book.unserved_before_mwh += math.fsum(before.unserved_mw.values()) * hours
         for zone, short in short_mw.items():
-            for entries, value in (
-                (book.short_h, float(short > 0)),
-                (book.price_usd_per_mwh_h, found.price_usd_per_mwh[zone]),
-                (book.carbon_kg_per_mwh_h, found.carbon_mean_kg_per_mwh[zone]),
-            ):
-                entries[zone] = entries.get(zone, 0.0) + value * hours
-            for highest, value in (
-                (book.highest_price_usd_per_mwh, found.price_usd_per_mwh[zone]),
-                (book.highest_carbon_kg_per_mwh, found.carbon_mean_kg_per_mwh[zone]),
-            ):
-                highest[zone] = max(value, highest.get(zone, value))
+            price, carbon = found.price_usd_per_mwh[zone], found.carbon_mean_kg_per_mwh[zone]
+            book.enter(zone, hours, PlaceAnswer(short > 0, price, carbon))
 
     @cached_property
     def _rank_frac(self) -> NDArray[np.float64]:
         """Share of the year's hours with at least as much load, shape (hours, zones)."""
-        load = self.dispatch.case.load_mw
-        order = np.argsort(-load, axis=0, kind="stable")
-        rank = np.empty(load.shape)
-        np.put_along_axis(rank, order, np.arange(1, len(load) + 1)[:, None] / len(load), axis=0)
-        return rank
+        return rank_frac(self.dispatch.case.load_mw)
+
+    def book_json(self) -> dict[str, object]:
+        """Nothing more."""
+        return {}
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -200,10 +259,18 @@ class CoupledGrid:
         return self.dispatch.assumptions
 
 
+def rank_frac(load: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the hours with at least as much load, by column; same shape."""
+    order = np.argsort(-load, axis=0, kind="stable")
+    rank = np.empty(load.shape)
+    np.put_along_axis(rank, order, np.arange(1, len(load) + 1)[:, None] / len(load), axis=0)
+    return rank
+
+
 def _by_zone(draws: Mapping[str, Draw], amount: Callable[[Draw], float]) -> dict[str, float]:
     found: dict[str, float] = {}
     for draw in draws.values():
-        found[draw.zone] = found.get(draw.zone, 0.0) + amount(draw)
+        found[draw.place] = found.get(draw.place, 0.0) + amount(draw)
     return found
 
 

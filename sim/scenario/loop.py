@@ -22,7 +22,7 @@ from sim.control.view import GridSignals, SiteView
 from sim.errors import InputError
 from sim.randomness import stream
 from sim.scenario.build import SiteRun
-from sim.scenario.coupling import CoupledGrid, Draw
+from sim.scenario.coupling import Draw, GridSide
 from sim.scenario.desk import SiteDesk
 from sim.scenario.schema.control import IntervalCoupling
 from sim.signals import StepSignal
@@ -38,7 +38,8 @@ class ControlLoop:
     """The process that closes the loop.
 
     Raises:
-        InputError: a rule names a site that there is not, or hands requests to nowhere.
+        InputError: a rule names a site that there is not, hands requests to nowhere, or needs
+            what the grid does not publish.
 
     Attributes:
         desks: the sites with their rules and books.
@@ -49,7 +50,7 @@ class ControlLoop:
         self,
         env: simpy.Environment,
         spec: IntervalCoupling,
-        grid: CoupledGrid,
+        grid: GridSide,
         sites: tuple[SiteRun, ...],
         rules: tuple[RuleAt, ...],
         seed: int,
@@ -58,6 +59,7 @@ class ControlLoop:
         self.spec = spec
         self.grid = grid
         _check_places(rules, sites)
+        _check_needs(rules, grid)
         self.desks = tuple(SiteDesk(site, _mine(rules, site), spec) for site in sites)
         self._peers = {d.name: _peers(d, self.desks) for d in self.desks}
         self._coins = {d.name: stream(seed, "compliance", d.name) for d in self.desks}
@@ -145,7 +147,7 @@ class ControlLoop:
 
 def _draw(desk: SiteDesk, view: SiteView) -> Draw:
     return Draw(
-        desk.site.spec.at.zone, view.import_w, view.full_import_w, desk.take_largest_rise_w()
+        desk.site.spec.at.place, view.import_w, view.full_import_w, desk.take_largest_rise_w()
     )
 
 
@@ -177,6 +179,23 @@ def _check_places(rules: tuple[RuleAt, ...], sites: tuple[SiteRun, ...]) -> None
                 "request can be handed over",
                 "give the workload at both sites the same name and fidelity: fluid",
                 path=path,
+            )
+
+
+def _check_needs(rules: tuple[RuleAt, ...], grid: GridSide) -> None:
+    """Refuse a rule that waits for what this grid does not publish."""
+    todo = {
+        "price": "give grid.redispatch: dc-opf or n1-secure, or a zonal grid",
+        "carbon": "give a zonal grid",
+        "load-rank": "give coupling.load_zone, or a zonal grid",
+    }
+    for number, (rule, _) in enumerate(rules):
+        missing = sorted(rule.needs - grid.publishes)
+        if missing:
+            raise InputError(
+                f"rule {rule.kind} needs the grid's {missing[0]}, which this grid does not publish",
+                todo[missing[0]],
+                path=f"control.rules[{number}]",
             )
 
 

@@ -43,4 +43,4 @@ def grid_book_json(loop: ControlLoop) -> Json:
         "highest_price_usd_per_mwh": book.highest_price_usd_per_mwh,
         "highest_carbon_kg_per_mwh": book.highest_carbon_kg_per_mwh,
         "mean_carbon_kg_per_mwh": {z: v / hours for z, v in book.carbon_kg_per_mwh_h.items()},
-    }
+    } | loop.grid.book_json()

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.cluster.training import check_training_laws
-from sim.errors import InputError, LawViolation
+from sim.errors import LawViolation
 from sim.facility.meter import check_boundary_laws, energy_by_cause_j
 from sim.facility.supply_book import SupplyBook
 from sim.record.integral import Integrator, Measure
 from sim.record.timeline import Timeline
 from sim.scenario.build import Simulation, SiteRun, build
-from sim.scenario.coupling import CoupledGrid
-from sim.scenario.desk import full_power_w
+from sim.scenario.couple import couple
 from sim.scenario.loop import ControlLoop
 from sim.scenario.schema import Scenario
 from sim.scenario.schema.control import IntervalCoupling
@@ -160,34 +159,14 @@ def close_loop(simulation: Simulation) -> ControlLoop | None:
     Raises:
         InputError: the grid cannot be coupled, or a rule does not fit the sites.
     """
-    scenario, control = simulation.scenario, simulation.scenario.control
+    control = simulation.scenario.control
     if not isinstance(control.coupling, IntervalCoupling):
         return None
-    if scenario.grid.kind != "zonal":
-        raise InputError(
-            f"a grid of kind {scenario.grid.kind!r} cannot be coupled",
-            "give grid.kind: zonal, or coupling: {kind: none}",
-            path="control.coupling",
-        )
-    grid = CoupledGrid(
-        scenario.epoch,
-        to_s(simulation.horizon_ps),
-        control.coupling.weather_year,
-        _expected_w(simulation),
-    )
+    grid = couple(simulation, control.coupling)
     rules = tuple((spec.to_rule(), frozenset(spec.sites)) for spec in control.rules)
     return ControlLoop(
         simulation.env, control.coupling, grid, simulation.sites, rules, simulation.seed
     )
-
-
-def _expected_w(simulation: Simulation) -> dict[str, float]:
-    """Zone -> power of its sites at the start, which the day-ahead dispatch counts with."""
-    expected: dict[str, float] = {}
-    for site in simulation.sites:
-        zone = site.spec.at.zone
-        expected[zone] = expected.get(zone, 0.0) + full_power_w(site)
-    return expected
 
 
 def _meter(site: SiteRun, boundary: str) -> StepSignal:

@@ -17,6 +17,7 @@ class CarbonAware:
 
     kind: ClassVar[str] = "carbon-aware"
     says: ClassVar[str] = "suspend training while the carbon intensity is above a threshold"
+    needs: ClassVar[frozenset[str]] = frozenset({"carbon"})
     assumes: ClassVar[tuple[str, ...]] = (
         "carbon intensity is the mean at the stack of the place's interconnection",
     )

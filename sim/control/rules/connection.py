@@ -17,6 +17,7 @@ class ImportLimit:
 
     kind: ClassVar[str] = "import-limit"
     says: ClassVar[str] = "never take more than the connection's limit from the grid"
+    needs: ClassVar[frozenset[str]] = frozenset()
     assumes: ClassVar[tuple[str, ...]] = ()
 
     limit_mw: float = knob(MISSING, 0, 1e6, "MW", "most that the site takes from the grid")

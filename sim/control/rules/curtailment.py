@@ -33,6 +33,7 @@ class Curtailment:
 
     kind: ClassVar[str] = "curtailment"
     says: ClassVar[str] = "give way when the place is short, within a budget, after a notice"
+    needs: ClassVar[frozenset[str]] = frozenset()
     assumes: ClassVar[tuple[str, ...]] = (
         "the budget is a share of what the site would draw in a year of 8,760 h at full power",
         "the sites of a place share its shortage in proportion to their power",

@@ -17,6 +17,7 @@ class DemandResponse:
 
     kind: ClassVar[str] = "demand-response"
     says: ClassVar[str] = "draw a share less than the site would, in agreed hours"
+    needs: ClassVar[frozenset[str]] = frozenset()
     assumes: ClassVar[tuple[str, ...]] = (
         "the reduction is measured against what the site would draw with nothing held back",
     )

@@ -16,6 +16,7 @@ class SuspendAtPeaks:
 
     kind: ClassVar[str] = "suspend-at-peaks"
     says: ClassVar[str] = "suspend training in the highest hours of the place's load"
+    needs: ClassVar[frozenset[str]] = frozenset({"load-rank"})
     assumes: ClassVar[tuple[str, ...]] = ("the highest hours of the year are known in advance",)
 
     hours_frac: float = knob(0.01, 0, 1, "", "share of the year's hours, 0.01 = 88 h")

@@ -20,6 +20,7 @@ class PriceResponse:
 
     kind: ClassVar[str] = "price-response"
     says: ClassVar[str] = "draw a share less while the price is above a threshold"
+    needs: ClassVar[frozenset[str]] = frozenset({"price"})
     assumes: ClassVar[tuple[str, ...]] = (
         "prices are marginal costs of the dispatch: scarcity prices of real markets are higher",
     )

@@ -21,6 +21,7 @@ class RampLimit:
 
     kind: ClassVar[str] = "ramp-limit"
     says: ClassVar[str] = "let the site's power rise no faster than a ramp (staged return)"
+    needs: ClassVar[frozenset[str]] = frozenset()
     assumes: ClassVar[tuple[str, ...]] = (
         "the ramp is kept between control ticks; power within a training step is not held",
     )

@@ -16,6 +16,7 @@ class ShiftRequests:
 
     kind: ClassVar[str] = "shift-requests"
     says: ClassVar[str] = "hand requests to a site where power is cheaper, cleaner or not short"
+    needs: ClassVar[frozenset[str]] = frozenset({"price"})
     assumes: ClassVar[tuple[str, ...]] = (
         (
             "moving a request costs 1 USD a million (0.1 to 20) and 30 ms (10 to 80) by default: "

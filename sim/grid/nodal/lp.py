@@ -85,6 +85,10 @@ class GrowingLp:
         """Change the bounds of one column."""
         self._highs.changeColBounds(int(column), lower, upper)
 
+    def set_bounds_of(self, columns: Ints, lower: Floats, upper: Floats) -> None:
+        """Change the bounds of several columns."""
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+
     def make_integer(self, columns: Ints) -> None:
         """Let columns take whole values only."""
         for column in columns.tolist():

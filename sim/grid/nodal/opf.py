@@ -15,7 +15,7 @@ from sim.errors import InputError
 from sim.grid.nodal.costs import curves
 from sim.grid.nodal.limits import Limit, Limits
 from sim.grid.nodal.lp import INF, GrowingLp, Infeasible, Solution
-from sim.grid.nodal.operating import demand_mw
+from sim.grid.nodal.operating import by_island, demand_mw
 from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Floats, Ints
 
@@ -29,6 +29,21 @@ RENEWABLE = ("wind", "solar", "hydro")
 
 
 @dataclass(frozen=True, slots=True)
+class Interruptible:
+    """Loads on top of the case that may be cut, each at the same price, before other load.
+
+    Args:
+        bus: index of each.
+    """
+
+    bus: Ints
+    usd_per_mwh: float
+
+
+NOBODY = Interruptible(np.zeros(0, dtype=np.int64), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Optimum:
     """The cheapest dispatch.
 
@@ -36,10 +51,11 @@ class Optimum:
         output_mw: by generator.
         price_usd_per_mwh: LMP by bus; NaN at buses out of service.
         binding: limits with a shadow price, and that price (USD/h per MW of limit, > 0).
-        unserved_mw: by bus.
+        unserved_mw: by bus, with what is cut of interruptible loads.
         congestion_rent_usd_per_h: what loads pay less what generators get.
         curtailed_mw: by generator, output that wind, solar and hydro in service could give and
             do not; zero if the case does not name fuels.
+        cut_mw: of each interruptible load.
     """
 
     objective_usd_per_h: float
@@ -50,6 +66,7 @@ class Optimum:
     unserved_mw: Floats
     congestion_rent_usd_per_h: float
     curtailed_mw: Floats
+    cut_mw: Floats
 
 
 class DcOpf:
@@ -59,6 +76,9 @@ class DcOpf:
         secure: limits hold after each single branch outage too.
         unserved_usd_per_mwh: price at which load may go unserved; None forbids it.
         extra_load_mw: load on top of the case, by bus.
+        strict: no allowance for limits that are over at the base point.
+        interruptible: loads that `set_load` gives a size; zero until then.
+        gap_frac: cost that the tangents may miss, as a share of the objective.
     """
 
     def __init__(
@@ -68,10 +88,15 @@ class DcOpf:
         secure: bool = False,
         unserved_usd_per_mwh: float | None = None,
         extra_load_mw: Floats | None = None,
+        strict: bool = True,
+        interruptible: Interruptible = NOBODY,
+        gap_frac: float = GAP_FRAC,
     ):
         self.study = study
         network = study.network
-        self._limits = Limits(study, with_outages=secure, strict=True)
+        self._gap_frac = gap_frac
+        self._interruptible = interruptible
+        self._limits = Limits(study, with_outages=secure, strict=strict)
         self._held: list[Limit] = []
         self._on = np.flatnonzero(network.generator_on)
         self._bus = network.generators.bus[self._on]
@@ -107,24 +132,48 @@ class DcOpf:
         self._rows.append(("line", None))
 
     def _add_unserved(self, price: float | None) -> None:
-        self._load_bus: Ints = np.zeros(0, dtype=np.int64)
+        """Columns of load that may go: that of the case, if at all, and the interruptible."""
+        native: Ints = np.zeros(0, dtype=np.int64)
         if price is not None:
             load = self.study.network.buses.load_mw + self._extra
-            alive = self.study.grid.island >= 0
-            self._load_bus = np.flatnonzero((load > 0) & alive)
-            wanted = load[self._load_bus]
-            self._unserved = self._lp.add_columns(
-                np.zeros(len(wanted)), wanted, np.full(len(wanted), price)
-            )
-        else:
-            self._unserved = np.zeros(0, dtype=np.int64)
+            native = np.flatnonzero((load > 0) & (self.study.grid.island >= 0))
+        self._native = native
+        cuts = self._interruptible
+        wanted = np.concatenate([self._native_mw(), np.zeros(len(cuts.bus))])
+        cost = [np.full(len(native), price or 0.0), np.full(len(cuts.bus), cuts.usd_per_mwh)]
+        self._load_bus: Ints = np.concatenate([native, cuts.bus])
+        self._unserved = self._lp.add_columns(np.zeros(len(wanted)), wanted, np.concatenate(cost))
+
+    def _native_mw(self) -> Floats:
+        """The case's own load where it may go unserved."""
+        load: Floats = (self.study.network.buses.load_mw + self._extra)[self._native]
+        return load
+
+    def set_load(self, extra_load_mw: Floats, interruptible_mw: Floats) -> None:
+        """Change the load on top of the case, by bus, and the size of the interruptible loads.
+
+        The program keeps its basis and its limits, so a small change is solved fast.
+        """
+        self._extra = extra_load_mw
+        upper = np.concatenate([np.maximum(self._native_mw(), 0.0), interruptible_mw])
+        self._lp.set_bounds_of(self._unserved, np.zeros(len(upper)), upper)
+        bus = self._interruptible.bus
+        self._extra = extra_load_mw + self.study.network.at_bus(bus, interruptible_mw)
+        for i, total in enumerate(self._wanted_mw()):
+            self._lp.set_row_bounds(self._first_balance + i, float(total), float(total))
+        for row, (_, limit) in enumerate(self._rows):
+            if limit is not None:
+                self._lp.set_row_bounds(row, *self._bounds(limit))
+
+    def _wanted_mw(self) -> Floats:
+        """Demand by island."""
+        return by_island(self.study.grid, demand_mw(self.study.network) + self._extra)
 
     def _add_balances(self) -> None:
         grid = self.study.grid
-        demand = demand_mw(self.study.network) + self._extra
         self._first_balance = self._lp.n_rows
-        for i in range(grid.n_islands):
-            total = float(demand[grid.island == i].sum())
+        for i, wanted in enumerate(self._wanted_mw()):
+            total = float(wanted)
             columns = np.concatenate(
                 [
                     self._output[grid.island[self._bus] == i],
@@ -173,7 +222,7 @@ class DcOpf:
             curve, output = self._curves[i], float(solution.value[self._output[i]])
             if curve.is_curved:
                 gaps.append((curve.usd_per_h(output) - float(solution.value[column]), i, output))
-        allowed = GAP_FRAC * abs(solution.objective) + 1e-6
+        allowed = self._gap_frac * abs(solution.objective) + 1e-6
         if sum(gap for gap, _, _ in gaps) <= allowed:
             return False
         for gap, i, output in gaps:
@@ -182,17 +231,23 @@ class DcOpf:
         return True
 
     def _hold(self, limit: Limit) -> None:
-        per_generator = limit.per_mw[self._bus]
-        base = self.study.base.output_mw[self._on]
-        shift = float(per_generator @ base) - limit.at_base_mw + float(limit.per_mw @ self._extra)
         self._lp.add_row(
-            limit.lower_mw + shift if np.isfinite(limit.lower_mw) else -INF,
-            limit.upper_mw + shift if np.isfinite(limit.upper_mw) else INF,
+            *self._bounds(limit),
             np.concatenate([self._output, self._unserved]),
-            np.concatenate([per_generator, limit.per_mw[self._load_bus]]),
+            limit.per_mw[np.concatenate([self._bus, self._load_bus])],
         )
         self._held.append(limit)
         self._rows.append(("limit", limit))
+
+    def _bounds(self, limit: Limit) -> tuple[float, float]:
+        """Bounds of a limit's row under the load as it is now."""
+        base = self.study.base.output_mw[self._on]
+        shift = float(limit.per_mw[self._bus] @ base) - limit.at_base_mw
+        shift += float(limit.per_mw @ self._extra)
+        return (
+            limit.lower_mw + shift if np.isfinite(limit.lower_mw) else -INF,
+            limit.upper_mw + shift if np.isfinite(limit.upper_mw) else INF,
+        )
 
     def _result(self, solution: Solution, flow: Floats) -> Optimum:
         network, grid = self.study.network, self.study.grid
@@ -217,6 +272,7 @@ class DcOpf:
             unserved_mw=unserved,
             congestion_rent_usd_per_h=float((price[alive] * withdrawal[alive]).sum()),
             curtailed_mw=self._curtailed(output),
+            cut_mw=solution.value[self._unserved[len(self._native) :]],
         )
 
     def _objective(self, solution: Solution) -> float:
