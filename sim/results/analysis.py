@@ -180,7 +180,7 @@ def _salib(
         from SALib.analyze import rbd_fast, sobol  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
-            "this needs the package SALib", "pip install 'flopgrid[results]'"
+            "this needs the package SALib", "pip install 'flopgrid[analysis]'"
         ) from None
     bounds = [[float(a), float(b)] for a, b in zip(x.min(axis=0), x.max(axis=0), strict=True)]
     problem = {"num_vars": len(names), "names": list(names), "bounds": bounds}

@@ -252,7 +252,7 @@ def _need(package: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise InputError(f"this needs the package {package}", "pip install 'flopgrid[results]'")
+        raise InputError(f"this needs the package {package}", "pip install 'flopgrid[analysis]'")
 
 
 def _quoted(text: str) -> str:

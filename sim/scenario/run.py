@@ -86,7 +86,7 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Docu
     document = load_tree(path, overrides)
     scenario = validate(document, Scenario)
     with located(document):
-        return document, resolve(_with_case_path(document, _with_trace_paths(document, scenario)))
+        return document, resolve(with_paths(document, scenario))
 
 
 @contextmanager
@@ -96,6 +96,15 @@ def located(document: Document) -> Iterator[None]:
         yield
     except InputError as error:
         raise locate(document, error) from None
+
+
+def with_paths(document: Document, scenario: Scenario) -> Scenario:
+    """Traces, weather and case files relative to the file that names them.
+
+    Raises:
+        InputError: there is no such trace.
+    """
+    return _with_case_path(document, _with_trace_paths(document, scenario))
 
 
 def _with_case_path(document: Document, scenario: Scenario) -> Scenario:
@@ -173,10 +182,11 @@ def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
     standing_w = plant.parts(0.0).facility_w
     per_chip_w = plant.parts(1.0).facility_w - standing_w
     found = meter_range_w(plant, (peak_w - standing_w) / per_chip_w, seed)
+    low_w, high_w = min(found.low, peak_w), max(found.high, peak_w)  # of the peak as measured
     taken_w = outcome.peak_w(site) - peak_w  # by what stands behind the meter
     if not taken_w:
-        return found
-    return Range(max(0.0, found.low + taken_w), max(0.0, found.high + taken_w))
+        return Range(low_w, high_w)
+    return Range(max(0.0, low_w + taken_w), max(0.0, high_w + taken_w))
 
 
 def _assumptions(outcome: Outcome) -> list[str]:

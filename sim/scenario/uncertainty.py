@@ -65,5 +65,7 @@ def _meter_w(plant: SitePlant, chip_w: float, drawn: dict[str, Datum]) -> float:
     efficiency_frac = power_train_efficiency_frac(building_figures() | drawn)
     building = Building(efficiency_frac, max(plant.building.pue, 1 / efficiency_frac))
     limit_w = plant.nodes * node.gpus * plant.node.device.limit_w
-    drawn_chip_w = min(limit_w, chip_w * (1 + drawn["power.model_error_frac"].value))
+    # The chip power already holds the error that the device's figures say.
+    error = (1 + drawn["power.model_error_frac"].value) / (1 + plant.node.device.model_error_frac)
+    drawn_chip_w = min(limit_w, chip_w * error)
     return SitePlant(plant.name, plant.nodes, node, building).parts(drawn_chip_w).facility_w

@@ -169,7 +169,7 @@ def _distributed() -> Any:
         return import_module("distributed")
     except ImportError:
         raise InputError(
-            "--scheduler needs the package `distributed`", "pip install 'flopgrid[cluster]'"
+            "--scheduler needs the package `distributed`", "pip install 'flopgrid[dask]'"
         ) from None
 
 

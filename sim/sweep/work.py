@@ -23,11 +23,11 @@ from sim.scenario.override import Override, apply_override, parse_path
 from sim.scenario.resolve import resolve
 from sim.scenario.run import (
     RunResult,
-    _with_trace_paths,
     data_used,
     located,
     plain,
     run_to_folder,
+    with_paths,
 )
 from sim.scenario.schema import Scenario
 from sim.scenario.yamlfile import Node, Plain
@@ -86,7 +86,7 @@ class ScenarioWork:
         document = replace(self.document, root=root)
         checked = validate(document, Scenario)
         with located(document):
-            scenario = resolve(_with_trace_paths(document, checked))
+            scenario = resolve(with_paths(document, checked))
             if point.policy:
                 scenario = resolve(apply_all(scenario, parse_policies(point.policy)))
         if self.twin and scenario.control.coupling.kind == "none":
