@@ -61,7 +61,7 @@ def nodal_view(
         "conventions": study.settings.conventions(network),
         "preexisting_violations": before[:KEPT_ROWS],
         "preexisting_count": len(before),
-        "unserved_mwh": 0.0,
+        "unserved_mwh": outcome.loop.grid.book.unserved_mwh if outcome.loop else 0.0,
     }
     readings: tuple[Reading, ...] = ()
     if outcome.sites:

@@ -39,13 +39,18 @@ class NoCoupling(Strict):
 class IntervalCoupling(Strict):
     """Every interval the grid is dispatched with the sites' power, and the rules answer it.
 
-    Needs `grid.kind: zonal`. The hour of the year is that of `epoch` and the clock; loads are
-    those of its year, wind and sun those of `weather_year`.
+    Needs `grid.kind: zonal` or `nodal`. The hour of the year is that of `epoch` and the clock;
+    loads are those of its year, wind and sun those of `weather_year`.
     """
 
     kind: Literal["interval"]
     interval_s: float = Field(300.0, ge=1, le=3600, description="time between two control ticks")
     weather_year: Whole = Field(2022, ge=2022, le=2022)
+    load_zone: str = Field(
+        "",
+        description="on a nodal grid: zone whose hours all loads of the case follow, its highest "
+        "hour at the case's own load; empty: they stand still",
+    )
     respond_s: float = Field(0.0, ge=0, le=3600, description="from an order to its effect")
     compliance_frac: float = Field(1.0, ge=0, le=1, description="orders that a site obeys")
     lowest_cap_w: float = Field(300.0, ge=200, le=700, description="deepest run-time cap")
