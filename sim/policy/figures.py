@@ -109,16 +109,23 @@ def _loop(summary: Json) -> Json:
     def total(key: str) -> float:
         return float(sum(site[key] for site in sites))
 
-    hours = summary["horizon_s"] / S_PER_H
-    return {
+    hours, grid = summary["horizon_s"] / S_PER_H, summary["grid"]["coupled"]
+    told = {
+        "price": {"energy_cost_usd": total("cost_usd")},
+        "carbon": {"carbon_t": total("carbon_kg") / 1000.0},
+    }
+    wires = ("over_h", "overload_mwh", "lines_over", "redispatch_usd")
+    found = {key: grid[key] for key in wires if grid.get(key) is not None}
+    for name in grid["publishes"]:
+        found |= told.get(name, {})
+    return found | {
+        "short_h": max(grid["short_h"].values(), default=0.0),
         "mean_import_mw": total("import_mwh") / hours,
         "restrained_h": max((site["restrained_h"] for site in sites), default=0.0),
         "held_back_mwh": total("held_back_mwh"),
         "relief_mwh": total("relief_mwh"),
         "missed_mwh": total("missed_mwh"),
         "suspended_gpu_h": total("suspended_gpu_h"),
-        "energy_cost_usd": total("cost_usd"),
-        "carbon_t": total("carbon_kg") / 1000.0,
         "largest_rise_mw": max((site["largest_rise_mw"] for site in sites), default=0.0),
         "requests_moved": total("requests_moved_away"),
         "moved_usd": total("moved_usd"),

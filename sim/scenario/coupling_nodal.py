@@ -16,8 +16,13 @@ from numpy.typing import NDArray
 from sim.control.view import GridSignals
 from sim.errors import InputError
 from sim.grid.nodal.cases import load_case
-from sim.grid.nodal.interval import WiresAnswer, wires_dispatch
-from sim.grid.nodal.tables import Network
+from sim.grid.nodal.interval import (
+    CUT_USD_PER_MWH,
+    UNSERVED_USD_PER_MWH,
+    WiresAnswer,
+    wires_dispatch,
+)
+from sim.grid.nodal.tables import ISOLATED, Network
 from sim.grid.regions.case import region_case
 from sim.grid.us_states import resolve_zone, us_states
 from sim.scenario.coupling import Calendar, Draw, GridBook, PlaceAnswer, rank_frac
@@ -94,7 +99,7 @@ class CoupledWires:
 
     def _bus(self, number: int, site: int) -> int:
         index = self.network.bus_index(number)
-        if self.network.buses.kind[index] == 4:
+        if self.network.buses.kind[index] == ISOLATED:
             raise InputError(
                 f"bus {number} is out of service", "choose another", path=f"sites[{site}].at.bus"
             )
@@ -183,7 +188,13 @@ class CoupledWires:
             "n1-secure": "the cheapest dispatch that survives every outage, in each interval; "
             "sites are cut before any other load",
         }
-        return (follows, who[self.grid.redispatch], "no emissions and no frequency at buses")
+        said = [follows, who[self.grid.redispatch], "no emissions and no frequency at buses"]
+        if self.grid.redispatch != "none":
+            said.append(
+                f"a site is cut at {CUT_USD_PER_MWH:g} USD/MWh, other load at "
+                f"{UNSERVED_USD_PER_MWH:g}: who goes first, not what it is worth"
+            )
+        return tuple(said)
 
 
 def _price(found: WiresAnswer, site: int) -> float:

@@ -35,6 +35,7 @@ def grid_book_json(loop: ControlLoop) -> Json:
     book = loop.grid.book
     hours = book.hours or 1.0
     return {
+        "publishes": sorted(loop.grid.publishes),
         "hours": book.hours,
         "unserved_mwh": book.unserved_mwh,
         "unserved_before_mwh": book.unserved_before_mwh,

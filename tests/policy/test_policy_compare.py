@@ -127,7 +127,7 @@ def test_difference_and_mean_leave_words_alone():
 
 
 def test_every_study_is_readable_and_has_its_baseline_and_readme():
-    assert len(STUDIES) == 6
+    assert len(STUDIES) == 7
     for path in STUDIES:
         study = Study(path)
         assert study.baseline.is_file()
