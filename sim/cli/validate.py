@@ -56,15 +56,23 @@ def handle_validate(args: argparse.Namespace) -> int:
 def _training(*, as_json: bool) -> int:
     """Published training runs and clusters, the misses too."""
     from sim.cli.text import to_json
+    from sim.validation import training_clusters as failures
     from sim.validation import training_runs as runs
 
-    scores, clusters = runs.score_runs(), runs.score_clusters()
+    scores, clusters = runs.score_runs(), failures.score_clusters()
     if as_json:
-        print(to_json({"runs": runs.to_json(scores), "clusters": runs.clusters_json(clusters)}))
+        found = {"runs": runs.to_json(scores), "clusters": failures.clusters_json(clusters)}
+        print(to_json(found))
         return 0
     print("\n".join(runs.table_lines(scores)))
-    print("\nNothing was fitted to these runs. Failures of other clusters, from the same rates:")
-    print("\n".join(runs.cluster_lines(clusters)))
+    print(
+        "\nNo constant was fitted to these runs. `seen`: what the model counts, or the layout "
+        "assumed,\nwas chosen with the errors of these rows known (last on 2026-11-24); `unseen`: "
+        "nothing was\nchosen for them."
+    )
+    print("\n".join(runs.sample_lines(scores)))
+    print("\nFailures of other clusters, from the rates of the Llama-3 run:")
+    print("\n".join(failures.cluster_lines(clusters)))
     return 0
 
 

@@ -2,11 +2,12 @@
 
 A step runs `m` micro-batches through `pp` stages of a 1F1B pipeline with `v` model chunks a
 GPU: bubble over useful time = (pp - 1) / (v m) (Narayanan et al. 2021,
-doi:10.1145/3458817.3476209, section 2.2); DualPipe has (pp / 2 - 1) (F + 2 B - 3 W) with
-F forward, B whole backward and W the weights' half of it (DeepSeek-V3 report,
-arXiv 2412.19437, table 2). Then gradients are reduced over dp and the optimiser runs.
-The embedding and the head are spread over all stages; where layers do not divide evenly, the
-fullest stage sets the pace.
+doi:10.1145/3458817.3476209, section 2.2); DualPipe has (pp / 2 - 1) (F + 2 B - 3 W) and
+zero-bubble ZB1P (pp - 1) (F + B - 2 W) with F forward, B whole backward and W the part of it
+that makes the gradients of weights (DeepSeek-V3 report, arXiv 2412.19437, table 2). Then
+gradients are reduced over dp and the optimiser runs. The embedding and the head are spread over
+all stages; where layers do not divide evenly, the fullest stage sets the pace; and in a
+synchronous step the slowest GPU does (`training_pace`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sim.cost.layout import check_layout
 from sim.cost.training_exchange import expert_exchange, gradient_exchange, region_exchange
 from sim.cost.training_kernels import MicroBatch, Pass, micro_batch
 from sim.cost.training_memory import check_training_memory, gpu_parameters
+from sim.cost.training_pace import slowest_frac, unpaired_share
 from sim.cost.training_phases import Part, Phase, phases_of
 from sim.cost.training_setup import TrainingSetup, check_setup
 from sim.datum import datum
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "Phase", "TrainingStepCost", "least_cap_w", "training_step"]
 ASSUMPTIONS = "training/assumptions.yaml"
+NODE_EXPERTS = 8
+"""Experts on more GPUs than this exchange over the network, on processors of the GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,10 @@ def step_without_memory_check(
     busy = (*compute, *_exchange_parts(setup, batch, node))
     times_s = {part.name: part.time_s for part in busy}
     forward_frac = _forward_share(busy)
-    waits = (_uneven(setup, busy, device), _bubble(setup, times_s, busy, device))
+    weights_s = times_s["backward"] * batch.weight_share
+    bubble_s = _bubble_s(setup, times_s["forward"], weights_s, busy)
+    bubble = Part("bubble", "pipeline", bubble_s, device.active_w)
+    waits = (_uneven(setup, busy, device), bubble)
     compute_s = sum(part.time_s for part in compute)
     after, average = _synchronise_parts(setup, node, compute_s)
     parts = tuple(_under_cap(part, setup.cap_w, device) for part in (*busy, *waits, *after))
@@ -140,32 +147,30 @@ def _compute_parts(
 ) -> tuple[tuple[Part, ...], float]:
     """Forward, recomputation and backward of all micro-batches; and the lowest clock used."""
     passes = {"forward": batch.forward, "backward": batch.backward}
-    if setup.recompute == "full":
-        passes["recompute"] = batch.forward
+    if setup.recompute != "none":
+        passes["recompute"] = batch.forward if setup.recompute == "full" else batch.redone
     # Each GPU holds 1/pp of the layers and sees every micro-batch of its pipeline.
     repeats = setup.micro_batches / setup.layout.pp
     slower = 1.0
-    if setup.schedule == "dualpipe" and setup.layout.ep > node_gpus_of_exchange():
-        slower = 1 / (1 - _figure("overlap.exchange_processors_frac"))
+    if setup.schedule == "dualpipe" and setup.layout.ep > NODE_EXPERTS:
+        alone = unpaired_share(setup)
+        slower = alone + (1 - alone) / (1 - _figure("overlap.exchange_processors_frac"))
     timed = [_compute_part(n, w, repeats * slower, setup, device) for n, w in passes.items()]
     return tuple(part for part, _ in timed), min(clock for _, clock in timed)
-
-
-def node_gpus_of_exchange() -> int:
-    """Experts on more GPUs than this exchange over the network, on processors of the GPU."""
-    return 8
 
 
 def _compute_part(
     name: str, work: Pass, repeats: float, setup: TrainingSetup, device: Device
 ) -> tuple[Part, float]:
     """One pass of all micro-batches, at the clock that keeps the limit."""
-    time_s, power_w, clock = work.at_limit(device, setup.cap_w)
+    own_s, power_w, clock = work.at_limit(device, setup.cap_w)
+    slowest = slowest_frac(setup.layout.gpus)
+    time_s = work.time_s(clock / (1 + slowest))
     part = Part(
         name=name,
         phase="pipeline",
         time_s=time_s * repeats,
-        gpu_power_w=power_w,
+        gpu_power_w=(power_w * own_s + device.active_w * (time_s - own_s)) / time_s,
         matmul_flops=work.matmul_flops * repeats,
         hbm_bytes=work.hbm_bytes * repeats,
     )
@@ -252,20 +257,22 @@ def _uneven(setup: TrainingSetup, busy: tuple[Part, ...], device: Device) -> Par
     return Part("uneven stages", "pipeline", share * sum(p.time_s for p in busy), device.active_w)
 
 
-def _bubble(
-    setup: TrainingSetup, times_s: dict[str, float], busy: tuple[Part, ...], device: Device
-) -> Part:
-    """Waiting at the ends of the pipeline, at the power of a GPU that polls."""
+def _bubble_s(
+    setup: TrainingSetup, forward_s: float, weights_s: float, busy: tuple[Part, ...]
+) -> float:
+    """Waiting at the ends of the pipeline.
+
+    Args:
+        forward_s, weights_s: of all micro-batches, forward and the gradients of weights.
+    """
     pp, m = setup.layout.pp, setup.micro_batches
+    busy_s = sum(p.time_s for p in busy)
+    backward_s = busy_s - forward_s
     if setup.schedule == "dualpipe":
-        forward_s = times_s["forward"] / m
-        backward_s = (sum(p.time_s for p in busy) - times_s["forward"]) / m
-        weights_s = times_s["backward"] / m / 2
-        time_s = (pp / 2 - 1) * max(0.0, forward_s + 2 * backward_s - 3 * weights_s)
-    else:
-        share = (pp - 1) / (setup.layout.virtual_stages * m)
-        time_s = share * sum(p.time_s for p in busy)
-    return Part("bubble", "pipeline", time_s, device.active_w)
+        return (pp / 2 - 1) / m * max(0.0, forward_s + 2 * backward_s - 3 * weights_s)
+    if setup.schedule == "zb1p":
+        return (pp - 1) / m * max(0.0, forward_s + backward_s - 2 * weights_s)
+    return (pp - 1) / (setup.layout.virtual_stages * m) * busy_s
 
 
 def _synchronise_parts(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sim.arch.blocks import MoE
 from sim.cost.training_memory import bytes_per_parameter, gpu_parameters
+from sim.cost.training_pace import unpaired_share
 from sim.datum import datum
 from sim.flops import parameters
 from sim.hardware.collectives import Transfer, all_gather, all_to_all, reduce_scatter
@@ -48,7 +49,8 @@ def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tupl
         one = all_to_all(sent, layout.ep, link)
     if setup.schedule == "dualpipe":
         compute_s = (batch.forward.time_s() + batch.backward.time_s()) / 2
-        return one, max(0.0, 1 - compute_s / one.time_s)
+        alone = unpaired_share(setup)
+        return one, alone + (1 - alone) * max(0.0, 1 - compute_s / one.time_s)
     return one, 1 - _figure("overlap.expert_frac")
 
 

@@ -7,8 +7,10 @@ training does differently from serving:
 - latent attention expands its latents and runs the ordinary attention kernel;
 - routed experts take the law of measured mixtures, without the skew of serving batches but
   with the imbalance of a balanced router (an assumption);
-- backward is twice forward, for attention 2.5 times its FLOPs at the measured ratio of the
-  backward kernel's speed.
+- backward is twice forward, for flash attention 2.5 times its FLOPs at the measured ratio of
+  the backward kernel's speed;
+- selective recomputation makes again what it did not keep: norms, products of gated layers,
+  up-projections of latents, and the scores of naive attention.
 
 Power is static + energy per FLOP and byte, as in serving. Where a pass would draw more than
 the GPU's limit, or a cap, the clock falls and its compute side slows.
@@ -16,7 +18,7 @@ the GPU's limit, or a cap, the clock falls and its compute side slows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +31,7 @@ from sim.datum import datum
 from sim.flops import BF16, compile_step
 from sim.flops.features import BATCH_FEATURES
 from sim.flops.precision import FP8
-from sim.flops.training import BACKWARD, backward_factor
+from sim.flops.training import BACKWARD, attention_kernel, backward_factor
 from sim.hardware.engine import load_engine
 from sim.hardware.kernels import joined, kernel_law
 from sim.hardware.power import clock_for_cap
@@ -91,7 +93,9 @@ class MicroBatch:
     """A micro-batch on the GPUs of a tensor- and context-parallel group, all layers.
 
     Attributes:
-        forward, backward: of one GPU. model_flops: matrix FLOPs of the whole micro-batch.
+        forward, backward: of one GPU. redone: what selective recomputation does again.
+        weight_share: share of backward's time in the gradients of weights.
+        model_flops: matrix FLOPs of the whole micro-batch.
         all_reduces: tensor-parallel sums of a forward pass.
         dispatch_bytes: sent to experts and back by the whole micro-batch.
         key_value_bytes: keys and values of the micro-batch, all layers.
@@ -99,6 +103,8 @@ class MicroBatch:
 
     forward: Pass
     backward: Pass
+    redone: Pass
+    weight_share: float
     model_flops: float
     all_reduces: float
     dispatch_bytes: float
@@ -134,9 +140,14 @@ def _micro_batch(
     values = program.evaluate(features)
     matmul = program.is_matmul
     forward = _forward(program, ways, features, context_ways, precision, device)
+    ones = np.ones(len(forward.rows))
+    kernel = attention_kernel(arch)
+    backward = forward.scaled(_backward_factors(forward.rows, kernel), BACKWARD, device)
     return MicroBatch(
-        forward=forward.scaled(np.ones(len(forward.rows)), 1.0, device),
-        backward=forward.scaled(_backward_factors(forward.rows), BACKWARD, device),
+        forward=forward.scaled(ones, 1.0, device),
+        backward=backward,
+        redone=forward.only(_redone(arch, forward.rows, kernel)).scaled(ones, 1.0, device),
+        weight_share=_weight_share(forward.rows, backward),
         model_flops=float((values["flops"] * matmul).sum()),
         all_reduces=float(program.layers[program.all_reduce_after].sum()),
         dispatch_bytes=float(values["dispatch_bytes"].sum()),
@@ -149,6 +160,7 @@ class _Forward:
     """Terms of a forward pass, per kernel."""
 
     rows: list[Row]
+    layers: Floats
     fixed_s: float
     memory_s: Floats
     compute_s: Floats
@@ -156,6 +168,18 @@ class _Forward:
     flops: Floats
     energy_flops: Floats
     hbm_bytes: Floats
+
+    def only(self, chosen: Floats) -> _Forward:
+        """The same with the other kernels left out; each launch taken as equally long."""
+        return replace(
+            self,
+            fixed_s=self.fixed_s * float(chosen @ self.layers / self.layers.sum()),
+            memory_s=self.memory_s * chosen,
+            compute_s=self.compute_s * chosen,
+            flops=self.flops * chosen,
+            energy_flops=self.energy_flops * chosen,
+            hbm_bytes=self.hbm_bytes * chosen,
+        )
 
     def scaled(self, compute: Floats, memory: float, device: Device) -> Pass:
         """A pass with FLOPs and bytes multiplied."""
@@ -206,6 +230,7 @@ def _forward(
     halved = np.array([0.5 if row.dtype.startswith("fp8") else 1.0 for row in kernels.rows])
     return _Forward(
         rows=kernels.rows,
+        layers=np.asarray(layers),
         fixed_s=float(work.fixed_s[0]),
         memory_s=memory_s * layers,
         compute_s=compute_s * layers,
@@ -230,12 +255,32 @@ def _training_factors(row: Row, ways: Layout) -> tuple[float, float, float]:
     return 1.0, 1.0, 1.0
 
 
-def _backward_factors(rows: list[Row]) -> Floats:
+def _redone(arch: Architecture, rows: list[Row], kernel: str) -> Floats:
+    """1 for each kernel that selective recomputation runs again, else 0."""
+    gated = any(getattr(block, "gated", False) for block, _, _ in arch.blocks())
+    names = {"norm", "latent.q_up", "latent.kv_up"}
+
+    def is_redone(name: str) -> bool:
+        if name.endswith(".core"):
+            return kernel == "naive"
+        return name in names or (gated and name.endswith(".activation"))
+
+    return np.array([float(is_redone(_plain_name(row))) for row in rows])
+
+
+def _weight_share(rows: list[Row], backward: Pass) -> float:
+    """Share of backward's time in the gradients of weights: half of what has weights."""
+    rows_s = joined(backward.memory_s, backward.compute_s, backward.sharpness)
+    weighted = np.array([bool(row.tensor) and row.weight_bytes.any() for row in rows])
+    return float(rows_s[weighted].sum() / 2 / backward.time_s())
+
+
+def _backward_factors(rows: list[Row], kernel: str) -> Floats:
     """Time of the compute side of backward over forward's."""
     ratio = datum(ASSUMPTIONS, "attention.backward_speed_frac").value
     return np.array(
         [
-            backward_factor(_plain_name(row), "flash") / (ratio if "attention" in row.family else 1)
+            backward_factor(_plain_name(row), kernel) / (ratio if "attention" in row.family else 1)
             for row in rows
         ]
     )

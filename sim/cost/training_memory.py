@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sim.arch.blocks import DenseFFN, MoE, Norms
+from sim.arch.blocks import DenseFFN, LatentAttention, MoE, Norms
 from sim.datum import data
 from sim.errors import CapacityError
 from sim.flops import parameters
@@ -136,12 +136,12 @@ def _activations(setup: TrainingSetup) -> float:
 
 
 def _cheap_to_redo(setup: TrainingSetup) -> float:
-    """What selective recomputation makes again from its neighbours, element by element.
+    """What selective recomputation makes again from its neighbours.
 
-    The product of gate and value from both, and the outputs of norms from their inputs; with
-    flash attention these are all that is left to drop without doing a matrix product twice
+    The product of gate and value from both, and the outputs of norms from their inputs
     (Korthikanti et al. 2022, arXiv 2205.05198, section 5, chose the scores; DeepSeek-V3
-    report, section 3.2.3, drops norms, and the products of gated layers).
+    report, section 3.2.3, drops norms, the products of gated layers, and the queries, keys and
+    values that latent attention projects up).
     """
     tokens = setup.micro_batch_sequences * setup.sequence_tokens
     elements = 0.0
@@ -152,6 +152,9 @@ def _cheap_to_redo(setup: TrainingSetup) -> float:
             elements += invocations * (block.top_k * block.width + block.shared_width)
         elif isinstance(block, Norms):
             elements += invocations * block.width * block.count
+        elif isinstance(block, LatentAttention):
+            keys = block.nope_dim + block.rope_dim
+            elements += invocations * block.n_heads * (2 * keys + block.v_dim)
     return ELEMENT_BYTES * tokens * elements / setup.layout.tp
 
 

@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.flops.training import Recompute
 
 TrainingPrecision = Literal["bf16", "fp8"]
-Schedule = Literal["1f1b", "dualpipe"]
+Schedule = Literal["1f1b", "zb1p", "dualpipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,14 @@ class TrainingSetup:
             times context-parallel ranks, as sharded data parallelism sees them.
         global_batch_tokens: wanted tokens of an optimiser step; rounded to whole micro-batches.
         recompute: activations kept from forward to backward: all (`none`), all but the
-            attention core (`selective`), or only each layer's input (`full`).
+            attention core and what is cheap to make again (`selective`: norms, products of
+            gated layers, up-projections of latents), or only each layer's input (`full`).
         cap_w: power cap of each GPU, None for none.
         precision: of the layers' matrix products. `fp8` as in DeepSeek-V3: weights,
             activations and gradients in blocks; attention, embedding and head stay bf16.
         context_parallel: GPUs that share the tokens of a sequence; divides `layout.dp`.
-        schedule: `1f1b`, interleaved by `layout.virtual_stages`, or `dualpipe`.
+        schedule: `1f1b`, interleaved by `layout.virtual_stages`; `zb1p`, zero-bubble with the
+            memory of 1F1B; or `dualpipe`.
         fabric: the network between nodes. regions: sites that share the job; None: one.
     """
 
@@ -83,17 +85,24 @@ def check_setup(setup: TrainingSetup) -> None:
             "give a common divisor",
             path="context_parallel",
         )
-    if setup.schedule == "dualpipe" and (layout.virtual_stages > 1 or layout.pp % 2):
-        raise InputError(
-            f"dualpipe needs an even pp and no virtual_stages, not pp {layout.pp} and "
-            f"virtual_stages {layout.virtual_stages}",
-            "give an even pp, or schedule 1f1b",
-            path="schedule",
-        )
+    if setup.schedule != "1f1b":
+        _check_schedule(setup)
     regions = setup.regions
     if regions and setup.replicas % regions.count:
         raise InputError(
             f"{setup.replicas} data-parallel replicas do not divide over {regions.count} regions",
             f"give a dp that is a multiple of {regions.count}",
             path="layout.dp",
+        )
+
+
+def _check_schedule(setup: TrainingSetup) -> None:
+    layout, name = setup.layout, setup.schedule
+    if layout.virtual_stages > 1 or (name == "dualpipe" and layout.pp % 2):
+        even = "an even pp and " if name == "dualpipe" else ""
+        raise InputError(
+            f"{name} needs {even}no virtual_stages, not pp {layout.pp} and "
+            f"virtual_stages {layout.virtual_stages}",
+            "give an even pp, or schedule 1f1b",
+            path="schedule",
         )

@@ -104,7 +104,8 @@ def backward_factor(name: str, kernel: str) -> float:
     return FLASH_BACKWARD if name.endswith((".scan", ".wkv")) else BACKWARD
 
 
-def _kernel(arch: Architecture) -> str:
+def attention_kernel(arch: Architecture) -> str:
+    """`naive` where all attention of a model writes its scores to memory, else `flash`."""
     kernels = {getattr(block, "kernel", None) for block, _, _ in arch.blocks()} - {None}
     return "naive" if kernels == {"naive"} else "flash"
 
@@ -132,7 +133,7 @@ def training_flops(
     if not causal:
         is_core = np.array([name.endswith(".core") for name in step.name])
         flops = np.where(is_core, step.full_flops, flops)
-    kernel = _kernel(arch)
+    kernel = attention_kernel(arch)
     factors = np.array([backward_factor(name, kernel) for name in step.name])
     return TrainingFlops(
         forward=float(flops.sum()),

@@ -12,12 +12,17 @@ from sim.facility.building import load_building
 from sim.facility.meter import SitePlant
 from sim.scenario.jobs import failure_causes
 from sim.scenario.schema.training import FailuresByCause
+from sim.validation.training_clusters import (
+    cluster_lines,
+    clusters_json,
+    counts_that_fit,
+    score_clusters,
+)
 from sim.validation.training_runs import (
     RunScore,
-    cluster_lines,
     predict_run,
     run_names,
-    score_clusters,
+    sample_lines,
     score_runs,
     table_lines,
     to_json,
@@ -25,9 +30,16 @@ from sim.validation.training_runs import (
 
 SCORES = {(s.run, s.measure): s for s in score_runs()}
 MISSES = {
-    # Without fitting: the kernels are of 2026, the runs of 2023 and 2024.
-    ("deepseek-v3", "gpu_hours"): -0.25,
-    ("llama-2-70b", "gpu_hours"): -0.20,
+    # Without fitting: the kernels are of 2026, the runs of 2023 and 2024, and the hours of the
+    # smaller Llama 2 models are a quarter above LLaMA's for the same FLOPs.
+    ("deepseek-v3", "gpu_hours"): -0.15,
+    ("deepseek-v3", "step_s"): -0.15,
+    ("deepseek-v3", "mfu"): 0.19,
+    ("deepseek-v2", "gpu_hours"): -0.26,
+    ("llama-1-7b", "gpu_hours"): -0.17,
+    ("llama-2-7b", "gpu_hours"): -0.23,
+    ("llama-2-13b", "gpu_hours"): -0.25,
+    ("llama-2-34b", "gpu_hours"): -0.25,
 }
 
 
@@ -40,7 +52,7 @@ def test_a_published_figure_is_predicted_within_its_limit(key: tuple[str, str]) 
 def test_a_known_miss_is_printed_as_one_and_is_no_larger_than_known(key: tuple[str, str]) -> None:
     score = SCORES[key]
     assert not score.holds
-    assert MISSES[key] < score.error_frac < 0
+    assert 0 < score.error_frac / MISSES[key] < 1
     assert "MISS" in table_lines([score])[-1]
 
 
@@ -79,18 +91,56 @@ def test_rates_by_cause_make_the_published_interruption_rate_at_any_size() -> No
 
 
 def test_another_cluster_is_predicted_and_one_misses() -> None:
-    """504 B200: 10 failures of GPUs, predicted 8.4. 1,600 H200: 205 faults, predicted 93."""
+    """504 B200: 10 failures of GPUs, predicted 8.4. OPT-175B: 105 restarts, predicted 22."""
     scores = {s.cluster: s for s in score_clusters()}
     assert scores["skt-b200"].holds
-    assert not scores["crusoe-h200"].holds
-    lines = cluster_lines(list(scores.values()))
-    assert "within" in lines[-2]
-    assert "MISS" in lines[-1]
+    assert scores["skt-b200"].verdict == "within the interval"
+    assert not scores["opt-175b"].holds
+    assert not scores["opt-175b"].in_range
+    assert scores["meta-rsc-1"].in_range
+    lines = {line.split()[0]: line for line in cluster_lines(list(scores.values()))}
+    assert lines["opt-175b"].endswith("MISS")
+    assert lines["meta-rsc-1"].endswith("MISS, within the range of clusters")
+    assert "0.8 to 4.8 times" in lines["Published"]
+
+
+def test_the_range_of_clusters_leaves_the_cluster_itself_out() -> None:
+    scores = {s.cluster: s for s in score_clusters()}
+    known = [s for s in scores.values() if not s.shares]
+    most = max(known, key=lambda s: s.ratio)
+    assert most.others[1] < most.ratio
+    for score in known:
+        assert score.others[0] <= 1 <= score.others[1]
+
+
+def test_shares_of_causes_are_no_count() -> None:
+    """Crusoe's percentages fit 41 failures and every multiple; 205 was someone's guess."""
+    score = {s.cluster: s for s in score_clusters()}["crusoe-h200"]
+    assert counts_that_fit(score.shares, 210) == [41, 82, 123, 164, 205]
+    assert counts_that_fit((50.0,), 5) == [2, 4]
+    assert not score.holds
+    assert "cannot tell" in score.verdict
+    row = {r["cluster"]: r for r in clusters_json(score_clusters())}["crusoe-h200"]
+    assert row["published"] is None
+    assert row["holds"] is None
+
+
+def test_rows_say_whether_their_errors_were_seen() -> None:
+    """Most of those unseen hold: nothing was chosen for them."""
+    unseen = [s for s in SCORES.values() if not s.seen]
+    assert {s.run.split("-")[0] for s in unseen} == {"megatron", "deepseek"}
+    assert sum(s.holds for s in unseen) >= 8
+    assert SCORES["llama-2-70b", "gpu_hours"].seen
+    assert "unseen" in table_lines([unseen[0]])[-1]
+    assert [line.split(":")[0] for line in sample_lines(list(SCORES.values()))] == [
+        "seen",
+        "unseen",
+    ]
 
 
 def test_a_shifted_figure_is_found() -> None:
     score = SCORES["llama-3.1-405b", "mfu"]
-    wrong = replace(score, predicted=score.predicted * 0.9)
+    wrong = replace(score, predicted=score.predicted * 0.85)
     assert score.holds
     assert not wrong.holds
     assert "MISS" in table_lines([wrong])[-1]
