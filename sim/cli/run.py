@@ -92,24 +92,22 @@ def handle(args: argparse.Namespace) -> int:
 
 def _run_again(args: argparse.Namespace) -> int:
     """Reproduce a run from its folder; exit code 1 if any byte differs."""
-    from sim.record.store import file_hashes, read_json
-    from sim.scenario.run import load_scenario, run_to_folder
+    from sim.scenario.again import run_again
 
     if args.scenario or args.overrides or args.seed is not None:
         raise InputError("--from takes no scenario, --set or --seed", "leave them out")
-    told = read_json(args.manifest)
-    _, scenario = load_scenario(args.manifest.parent / "scenario.resolved.yaml")
-    folder, _ = run_to_folder(
-        scenario, told["seed"], args.out, ["run", "--from"], draw_into, progress()
-    )
-    found = file_hashes(folder)
-    names = sorted(found.keys() | told["files"].keys())
-    changed = [name for name in names if found.get(name) != told["files"].get(name)]
-    if changed:
-        print(f"{folder}: differs in {', '.join(changed)}")
-        return 1
-    print(f"{folder}: the same {len(found)} files, byte for byte")
-    return 0
+    if args.dry_run:
+        print(f"{args.manifest.parent} would be made again below {args.out}")
+        return 0
+    found = run_again(args.manifest, args.out, draw_into, progress())
+    if not found.changed:
+        print(f"{found.folder}: the same {found.n_files} files, byte for byte")
+        return 0
+    why = f" ({'; '.join(found.reasons)})" if found.reasons else ""
+    print(f"{found.folder}: differs in {', '.join(found.changed)}{why}")
+    if found.folder == args.manifest.parent:
+        print("the first run still stands; give --out DIR to keep the other", file=sys.stderr)
+    return 1
 
 
 def draw_into(folder: RunFolder, _result: RunResult) -> None:

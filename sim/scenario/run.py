@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim import __version__, arch
 from sim.datum import data, data_file, data_hash, data_names
-from sim.errors import InputError
+from sim.errors import InputError, Place
 from sim.grid.hosting import Hosting
 from sim.grid.nodal.cases import case_hashes
 from sim.grid.verdict import GridVerdict
@@ -276,7 +276,12 @@ def _case_hash(scenario: Scenario) -> dict[str, str]:
 
 
 def _file_hash(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        what = f"a file that the run reads cannot be read: {error.strerror}"
+        todo = "relative names count from the working folder in which the run was made"
+        raise InputError(what, todo, place=Place(path)) from error
 
 
 def run_to_folder(

@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from sim.errors import LawViolation
+from sim.errors import InputError, LawViolation
 from sim.record.store import MANIFEST, SUMMARY, file_hashes, read_json
-from sim.scenario.run import load_scenario, run_id
+from sim.scenario.again import resolved_of
+from sim.scenario.run import run_id
 
 RELATIVE_TOLERANCE = 1e-9
 BOUNDARIES = ("chip", "it", "facility")
@@ -92,8 +93,11 @@ def _check_signals(folder: Path, summary: dict[str, Any]) -> str:
 
 
 def _check_scenario(folder: Path, manifest: dict[str, Any]) -> str:
-    _, scenario = load_scenario(folder / "scenario.resolved.yaml")
-    found = run_id(scenario, manifest["seed"]).hash8
+    with resolved_of(folder) as (_, scenario):
+        try:
+            found = run_id(scenario, manifest["seed"]).hash8
+        except InputError as error:
+            return f"scenario: resolves; its name cannot be found again: {error}"
     if found != manifest["hash"]:
         return (
             f"scenario: resolves; this program would name it {found}, not {manifest['hash']} "

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sim import __version__
-from sim.datum import Datum, data, data_file, data_hash, figure_at, figures_set, split_key
+from sim.datum import Datum, data, data_file, data_hash, figures_set, split_key
 from sim.errors import InputError, Place
 from sim.policy.patch import coupled
 from sim.policy.registry import apply_all, parse_policies
 from sim.record.store import RunFolder
+from sim.scenario.again import with_figures
 from sim.scenario.canonical import digest, hash8
 from sim.scenario.load import Document, load_tree, validate
 from sim.scenario.override import Override, apply_override, parse_path
@@ -35,7 +36,6 @@ from sim.sweep.identity import Identity
 from sim.sweep.point import FIGURE, Point
 
 Decorate = Callable[[RunFolder, RunResult], None]
-FIGURES_FILE = "figures_set.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,8 @@ class ScenarioWork:
             document, scenario = self.scenario(point)
             command = ["run", self.document.root.place.file, *options, "--seed", str(point.seed)]
             with located(document):
-                folder, _ = run_to_folder(scenario, point.seed, out, command, self._finish(point))
+                finish = with_figures(point.figures, self.decorate)
+                folder, _ = run_to_folder(scenario, point.seed, out, command, finish)
         return folder
 
     def assumed(self, point: Point) -> dict[str, Datum]:
@@ -149,23 +150,6 @@ class ScenarioWork:
         """The resolved scenario of a point as plain data."""
         with figures_set(point.figures):
             return plain(self.scenario(point)[1])
-
-    def _finish(self, point: Point) -> Decorate | None:
-        """Writes down which figures were set, and draws."""
-        if not point.figures:
-            return self.decorate
-
-        def finish(folder: RunFolder, result: RunResult) -> None:
-            rows = {key: _row(key, value) for key, value in point.figures.items()}
-            folder.write_json(FIGURES_FILE, rows)
-            if self.decorate:
-                self.decorate(folder, result)
-
-        return finish
-
-
-def _row(key: str, value: float) -> dict[str, Plain]:
-    return {"value": value, "unit": figure_at(key).unit}
 
 
 def node_of(value: Plain, place: Place) -> Node:

@@ -23,7 +23,8 @@ from sim.sweep.executor import Limits
 from sim.sweep.expand import Sweep
 from sim.sweep.point import Point
 from sim.sweep.run import cluster, local, run_sweep, serial
-from sim.sweep.work import FIGURES_FILE, ScenarioWork
+from sim.scenario.again import FIGURES_FILE
+from sim.sweep.work import ScenarioWork
 
 SWEEP = Sweep("study", Path("base.yaml"), POINTS)
 
