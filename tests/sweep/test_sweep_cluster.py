@@ -16,6 +16,7 @@ from distributed import LocalCluster
 from fake_work import POINTS, Fake
 
 from sim.errors import InputError
+from sim.scenario.again import FIGURES_FILE
 from sim.sweep import cluster as cluster_module
 from sim.sweep.child import FAILED, Study, difference, stamp
 from sim.sweep.cluster import inputs_of, run_on_worker
@@ -23,7 +24,6 @@ from sim.sweep.executor import Limits
 from sim.sweep.expand import Sweep
 from sim.sweep.point import Point
 from sim.sweep.run import cluster, local, run_sweep, serial
-from sim.scenario.again import FIGURES_FILE
 from sim.sweep.work import ScenarioWork
 
 SWEEP = Sweep("study", Path("base.yaml"), POINTS)
