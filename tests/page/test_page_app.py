@@ -204,3 +204,13 @@ def test_a_full_queue_says_so():
 def _ask_many(jobs: Jobs) -> None:
     for gpus in range(80, 160, 8):
         jobs.ask(Question(gpus=gpus, arch="llama-3.1-8b", place="VA"))
+
+
+def test_the_page_is_valid_html(app):
+    from tinyhtml5.parser import HTMLParser
+
+    parser = HTMLParser()
+    parser.parse(call(app, "GET", "/").text)
+    assert parser.errors == []
+    parser.parse("<!DOCTYPE html><title>t</title><p><div></div></p>")
+    assert parser.errors, "the check must be able to fail"
