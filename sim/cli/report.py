@@ -1,4 +1,4 @@
-"""Commands about finished runs: `report`, `check`, `compare`; and `schema`, `doctor`."""
+"""Commands about finished runs: `report`, `check`, `compare`; and `schema`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ def add_command(commands: Any) -> None:
     compare.set_defaults(handler=handle_compare)
     schema = commands.add_parser("schema", help="print the JSON schema of scenario files")
     schema.set_defaults(handler=handle_schema)
-    doctor = commands.add_parser("doctor", help="what this installation is and has")
-    doctor.set_defaults(handler=handle_doctor)
 
 
 def handle_report(args: argparse.Namespace) -> int:
@@ -79,35 +77,4 @@ def handle_schema(_args: argparse.Namespace) -> int:
     from sim.scenario.schema_file import scenario_schema
 
     print(json.dumps(scenario_schema(), indent=2))
-    return 0
-
-
-def handle_doctor(_args: argparse.Namespace) -> int:
-    """Versions, packages, processors and disk."""
-    import os
-    import platform
-    import shutil
-    from importlib.metadata import PackageNotFoundError, requires, version
-
-    from sim import __version__, arch
-    from sim.grid.show import list_rows
-
-    print(f"flopgrid {__version__}, Python {platform.python_version()}, {platform.system()}")
-    print(
-        f"processors {os.cpu_count()}, free disk here {shutil.disk_usage('.').free / 1e9:,.0f} GB"
-    )
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        print(f"{variable} {os.environ.get(variable, 'not set (1 is best here)')}")
-    try:
-        needed = [r.split(";") for r in requires("flopgrid") or []]
-    except PackageNotFoundError:
-        needed = []
-        print("flopgrid is run from its source folder, not installed")
-    for requirement, *condition in needed:
-        name = requirement.split(">")[0].split("=")[0].strip()
-        try:
-            print(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            print(f"{name} not installed{' (optional)' if condition else ': install it'}")
-    print(f"architectures {len(arch.names())}, grid cases {len(list_rows())}")
     return 0

@@ -320,11 +320,6 @@ def test_runs_stand_side_by_side(finished: Path, capsys: Capture) -> None:
     assert "mean_load_mw" in capsys.readouterr().out
 
 
-def test_the_doctor_speaks(capsys: Capture) -> None:
-    assert main(["doctor"]) == 0
-    assert "numpy" in capsys.readouterr().out
-
-
 def test_plan_training_prints_layouts_and_why_others_lose(capsys: Capture) -> None:
     args = ["plan", "training", "llama-3-8b", "--gpus", "32", "--batch-tokens", "1e6"]
     assert main([*args, "--json"]) == 0
