@@ -12,12 +12,14 @@ from sim.cluster.training import (
     Failures,
     JobPlan,
     Maintenance,
+    Outage,
     Pause,
     Ramps,
     Stragglers,
     by_cause,
     young_daly_interval_s,
 )
+from sim.cluster.training.plan import NEVER_PS
 from sim.cost.training import Phase, TrainingStepCost, training_step
 from sim.cost.training_memory import checkpoint_bytes
 from sim.cost.training_setup import TrainingSetup
@@ -43,18 +45,28 @@ def stream_name(name: str, spec: TrainingSpec) -> str:
 
 
 def plan_job(
-    name: str, spec: TrainingSpec, node: Node, cap_w: float | None, horizon_s: float | None = None
+    name: str,
+    spec: TrainingSpec,
+    node: Node,
+    cap_w: float | None,
+    horizon_s: float | None = None,
+    outages: tuple[Outage, ...] = (),
 ) -> JobPlan:
     """Cost, length, saving and interruptions of a training job, or of its part at a site.
 
     Args:
-        horizon_s: end of the run, for the step that it cuts.
+        horizon_s: end of the run, for the step that it cuts. outages: when its power goes.
     """
-    return plan_from(name, spec, training_setup(spec, cap_w), node, horizon_s)
+    return plan_from(name, spec, training_setup(spec, cap_w), node, horizon_s, outages)
 
 
 def plan_from(
-    name: str, spec: TrainingSpec, setup: TrainingSetup, node: Node, horizon_s: float | None = None
+    name: str,
+    spec: TrainingSpec,
+    setup: TrainingSetup,
+    node: Node,
+    horizon_s: float | None = None,
+    outages: tuple[Outage, ...] = (),
 ) -> JobPlan:
     """The same for a setup of one's own: the spec says how it saves, fails and pauses."""
     cap_w = setup.cap_w
@@ -93,7 +105,8 @@ def plan_from(
         stragglers=_stragglers(spec, setup, node),
         ramps=Ramps(math.inf if ramp is None else ramp, spec.smoothing.start_s),
         wait_w=node.device.active_w,
-        **({} if horizon_s is None else {"until_ps": to_ps(horizon_s)}),
+        until_ps=NEVER_PS if horizon_s is None else to_ps(horizon_s),
+        outages=outages,
     )
 
 

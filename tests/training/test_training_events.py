@@ -142,7 +142,7 @@ def test_a_checkpoint_written_beside_the_steps_counts_from_its_end() -> None:
         env = simpy.Environment(initial_time=0)
         job_plan = plan(1000, background_s=20.0, failures=soft)
         job = TrainingJob(env, job_plan, np.random.default_rng(1))
-        job._nodes.fails_at_ps = to_ps(fails_at_s)
+        job._nodes._breaks_at_ps = to_ps(fails_at_s)
         env.run(until=to_ps(fails_at_s + 2.5))
         assert job.failures_seen == 1
         assert job.steps_done == kept

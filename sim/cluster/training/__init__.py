@@ -11,7 +11,7 @@ from sim.cluster.training.failures import (
 from sim.cluster.training.job import TrainingJob
 from sim.cluster.training.laws import check_training_laws
 from sim.cluster.training.ledger import Ledger, Pace
-from sim.cluster.training.plan import JobPlan, Maintenance, Pause, Ramps, Stragglers
+from sim.cluster.training.plan import JobPlan, Maintenance, Outage, Pause, Ramps, Stragglers
 from sim.cluster.training.shape import slowed
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "JobPlan",
     "Ledger",
     "Maintenance",
+    "Outage",
     "Pace",
     "Pause",
     "Ramps",

@@ -13,7 +13,6 @@ plan, and the step that an event cuts, are walked phase by phase in both.
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
 
 import numpy as np
 import simpy
@@ -21,19 +20,17 @@ import simpy
 from sim.cluster.training.ahead import Outlook
 from sim.cluster.training.cycle import Cycle
 from sim.cluster.training.failures import Cause
-from sim.cluster.training.ledger import Pace
 from sim.cluster.training.nodes import Nodes
-from sim.cluster.training.plan import JobPlan
+from sim.cluster.training.orders import Ordered
+from sim.cluster.training.plan import JobPlan, Outage
 from sim.cluster.training.saves import Saves
-from sim.cluster.training.shape import slowed
-from sim.cluster.training.stretches import CUT_STEP, FailedError, Steps, Stretches
-from sim.cost.training import Phase, TrainingStepCost
-from sim.errors import InputError
+from sim.cluster.training.stretches import CUT_STEP, FailedError, Steps
+from sim.cost.training import Phase
 from sim.signals import Hook
 from sim.units import to_ps, to_s
 
 
-class TrainingJob(Stretches):
+class TrainingJob(Ordered):
     """A training job in a SimPy environment whose clock counts picoseconds.
 
     Signals: `chip_w` is the power of the job's GPUs.
@@ -66,19 +63,10 @@ class TrainingJob(Stretches):
         self.suspensions = 0
         self.stragglers_seen = 0
         self.maintenances = 0
-        self.done_at_ps: int | None = None
         self.events: list[tuple[int, str, int]] = []
-        self.cap_w = plan.cap_w
-        self.floor_w = plan.floor_w
         self._steps_done = 0
-        self._forward_since_ps: int | None = None
         self._cycle = Cycle(1, 1, 0.0)
         self._saves = Saves(plan)
-        self._save_first: bool | None = None
-        self._woken = False
-        self._resumed: simpy.Event | None = None
-        self._cost_of = cache(self._cost_under)
-        self._new_pace()
         self.process = env.process(self.train_until_done())
 
     # What an observer may ask
@@ -95,62 +83,6 @@ class TrainingJob(Stretches):
             return 0
         gone_ps = max(0, self.now_ps - self._forward_since_ps - 1)
         return self._cycle.steps_in(gone_ps)
-
-    @property
-    def suspended(self) -> bool:
-        """True from the order to suspend until the order to resume."""
-        return self._save_first is not None
-
-    # Orders from a control loop
-
-    def suspend(self, save: bool = True) -> None:
-        """Stop until `resume`: GPUs idle; with `save` a checkpoint is written first.
-
-        After a saved stop the checkpoint is read again; without, the state stays in the
-        GPUs' memory and the job goes on where it stopped. No failure strikes a stopped job.
-        """
-        if self.done_at_ps is None and self._save_first is None:
-            self._save_first = save
-            self._wake()
-
-    def resume(self) -> None:
-        """Go on after `suspend`; nothing if the job is not suspended."""
-        self._save_first = None
-        if self._resumed and not self._resumed.triggered:
-            self._resumed.succeed()
-
-    def set_cap(self, cap_w: float | None) -> None:
-        """Cap the power of each GPU from the next step on, at most at the plan's own cap.
-
-        Args:
-            cap_w: None for the plan's own cap.
-
-        Raises:
-            InputError: the plan cannot cost other caps.
-            CapacityError: the cap lies below what the lowest clock draws.
-        """
-        caps_w = [cap for cap in (cap_w, self.plan.cap_w) if cap is not None]
-        wanted_w = min(caps_w, default=None)
-        self._cost_of(wanted_w, slow=False)
-        self.cap_w = wanted_w
-        self._wake()
-
-    def set_floor_w(self, floor_w: float) -> None:
-        """Keep each GPU at this power or more while it works or saves, by dummy work.
-
-        A cap in force is kept: it limits the floor.
-
-        Args:
-            floor_w: 0 for none.
-        """
-        if not 0 <= floor_w <= self.plan.limit_gpu_w:
-            raise InputError(
-                f"a power floor of {floor_w:g} W is not between 0 W and the GPU's limit of "
-                f"{self.plan.limit_gpu_w:g} W",
-                "give a floor in between",
-            )
-        self.floor_w = floor_w
-        self._wake()
 
     # The story
 
@@ -314,7 +246,10 @@ class TrainingJob(Stretches):
         self._set_pace()
 
     def recover(self) -> Steps:
-        """Back to the last checkpoint, with a new node if one was lost."""
+        """Back to the last checkpoint: when the power is back, or with a new node."""
+        if (outage := self._nodes.take_outage(self.now_ps)) is not None:
+            yield from self.stand_dark(outage)
+            return
         cause = self.note_failure()
         since_ps = self.now_ps
         if cause.takes_node:
@@ -327,9 +262,24 @@ class TrainingJob(Stretches):
         self._shift_clocks(self.now_ps - since_ps)
         self._nodes.draw_failure(self.now_ps)
 
+    def stand_dark(self, outage: Outage) -> Steps:
+        """Nothing is drawn by what lost its power; then the whole job starts again."""
+        self.roll_back(outage.name)
+        since_ps = self.now_ps
+        dark_w = self.plan.idle_gpu_w * (1 - outage.dark_frac)
+        yield from self.hold(outage.name, dark_w, max(0, outage.until_ps - since_ps), safe=True)
+        yield from self.start_again(Phase("restart", outage.restart_s, self.plan.idle_gpu_w))
+        self._saves.restart_clock(self.now_ps)
+        self._shift_clocks(self.now_ps - since_ps)
+
     def note_failure(self) -> Cause:
-        """Count what is lost."""
+        """Count what is lost when a node fails."""
         cause = self._nodes.draw_cause()
+        self.roll_back(cause.name)
+        return cause
+
+    def roll_back(self, cause: str) -> None:
+        """Only what the last checkpoint holds is left."""
         for power_w, ps in self._walked:
             self.ledger.add(CUT_STEP, power_w, ps)
         self._walked.clear()
@@ -339,10 +289,9 @@ class TrainingJob(Stretches):
         self.most_lost_steps = max(self.most_lost_steps, lost)
         self._steps_done = kept
         self.failures_seen += 1
-        self.failures_by_cause[cause.name] += 1
-        self._note(cause.name)
+        self.failures_by_cause[cause] += 1
+        self._note(cause)
         self.on_failure.emit(self.failures_seen)
-        return cause
 
     def wait_for_node(self) -> Steps:
         """Idle until a spare is at hand."""
@@ -372,38 +321,6 @@ class TrainingJob(Stretches):
         return Outlook(
             self.plan, pace, self._nodes, self._saves, self.now_ps, self._steps_done, save_w
         ).undisturbed()
-
-    def _wake(self) -> None:
-        """End a forward stretch at its next step edge."""
-        if self._forward_since_ps is not None and not self._woken:
-            self._woken = True
-            self.process.interrupt()
-
-    def _cost_under(self, cap_w: float | None, *, slow: bool) -> TrainingStepCost:
-        if slow and self.plan.stragglers:
-            cost = self._cost_of(cap_w, slow=False)
-            return slowed(cost, self.plan.stragglers.slow_frac, self.plan.wait_w)
-        if cap_w == self.plan.cap_w:
-            return self.plan.step
-        if self.plan.step_under is None:
-            raise InputError(
-                f"job {self.plan.name} has no cost of a step under a cap of {cap_w} W",
-                "give its plan step_under",
-            )
-        return self.plan.step_under(cap_w)
-
-    def _set_pace(self) -> None:
-        cost = self._cost_of(self.cap_w, slow=self._nodes.is_slow)
-        if self.pace.cost is not cost or self.pace.floor_w != self._floor_in_force_w():
-            self._new_pace()
-
-    def _new_pace(self) -> None:
-        cost = self._cost_of(self.cap_w, slow=self._nodes.is_slow)
-        limit = self.plan.ramps.gpu_w_per_s
-        self.ledger.paces.append(Pace(cost, self._floor_in_force_w(), limit))
-
-    def _floor_in_force_w(self) -> float:
-        return self.floor_w if self.cap_w is None else min(self.floor_w, self.cap_w)
 
     def _restart_phase(self) -> Phase:
         failures = self.plan.failures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.cluster.training.failures import Cause, SpareNodes
-from sim.cluster.training.plan import NEVER_PS, JobPlan
+from sim.cluster.training.plan import NEVER_PS, JobPlan, Outage
 from sim.units import to_ps
 
 
@@ -13,14 +13,15 @@ class Nodes:
     """Clocks of what the nodes have in store for a job.
 
     Attributes:
-        fails_at_ps: next interruption. straggles_at_ps: next slow node.
+        straggles_at_ps: next slow node.
         slow_until_ps: when the slow node at work is found; None without one.
         maintained_at_ps: next planned work.
     """
 
     def __init__(self, plan: JobPlan, rng: np.random.Generator | None):
         self._plan, self._rng = plan, rng
-        self.fails_at_ps = self.straggles_at_ps = NEVER_PS
+        self._breaks_at_ps = self.straggles_at_ps = NEVER_PS
+        self._outages = sorted(plan.outages, key=lambda outage: outage.at_ps)
         self.slow_until_ps: int | None = None
         self.maintained_at_ps = NEVER_PS
         failures = plan.failures
@@ -30,6 +31,17 @@ class Nodes:
         self.draw_failure(0)
         self.draw_straggler(0)
         self.plan_maintenance(0)
+
+    @property
+    def fails_at_ps(self) -> int:
+        """The next interruption: a node breaks, or the power goes."""
+        return min([self._breaks_at_ps, *(o.at_ps for o in self._outages[:1])])
+
+    def take_outage(self, now_ps: int) -> Outage | None:
+        """The last outage that has begun by now, if any has; earlier ones are over with it."""
+        begun = [o for o in self._outages if o.at_ps <= now_ps]
+        self._outages = self._outages[len(begun) :]
+        return max(begun, key=lambda outage: outage.until_ps, default=None)
 
     @property
     def is_slow(self) -> bool:
@@ -45,7 +57,7 @@ class Nodes:
     def draw_failure(self, now_ps: int) -> None:
         """When the next interruption comes, if any does."""
         if self._plan.failures and self._rng:
-            self.fails_at_ps = now_ps + to_ps(self._plan.failures.next_after_s(self._rng))
+            self._breaks_at_ps = now_ps + to_ps(self._plan.failures.next_after_s(self._rng))
 
     def draw_cause(self) -> Cause:
         """What the interruption is."""
@@ -77,7 +89,7 @@ class Nodes:
 
     def shift(self, stopped_ps: int) -> None:
         """Nothing fails or slows down while the job stands; planned work goes by the clock."""
-        self.fails_at_ps += stopped_ps if self.fails_at_ps != NEVER_PS else 0
+        self._breaks_at_ps += stopped_ps if self._breaks_at_ps != NEVER_PS else 0
         self.straggles_at_ps += stopped_ps if self.straggles_at_ps != NEVER_PS else 0
         if self.slow_until_ps is not None:
             self.slow_until_ps += stopped_ps

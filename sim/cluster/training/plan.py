@@ -45,6 +45,25 @@ class Stragglers:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """A time without power that is known beforehand: a fault of the grid in a scenario.
+
+    A job that stands or recovers then draws what it would; it notices when it goes on.
+
+    Args:
+        at_ps, until_ps: when the power goes and is back.
+        dark_frac: share of the job's GPUs without power; the others idle.
+        restart_s: from power to reading the checkpoint. name: under which it is booked.
+    """
+
+    at_ps: int
+    until_ps: int
+    dark_frac: float = 1.0
+    restart_s: float = 0.0
+    name: str = "no power"
+
+
+@dataclass(frozen=True, slots=True)
 class Ramps:
     """How fast the job's power may change; dummy work keeps it from falling or rising faster.
 
@@ -81,6 +100,7 @@ class JobPlan:
             meter do not save at once; None: the interval.
         pauses, maintenance, stragglers: what else takes time; none of it by default.
         wait_w: power of a GPU that waits for a slow one.
+        outages: when its power goes.
     """
 
     name: str
@@ -104,6 +124,7 @@ class JobPlan:
     stragglers: Stragglers | None = None
     ramps: Ramps = Ramps()
     wait_w: float = 0.0
+    outages: tuple[Outage, ...] = ()
 
     @property
     def reload(self) -> Phase:
