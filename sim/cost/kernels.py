@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sim.flops.program import StepProgram
     from sim.hardware.device import Device
     from sim.hardware.engine import Engine
+    from sim.hardware.kernels import KernelLaw
 
 Floats = NDArray[np.float64]
 NARROW: Final = ("gemm", "moe")
@@ -106,8 +107,32 @@ class StepKernels:
         self._routing_frac = engine.routing_frac
         self._multiprocessors = device.multiprocessors
         laws = [kernel_law(engine.name, row.family, row.dtype) for row in self.rows]
-        share = _column(self.rows, lambda row: row.law_share)
         self.layers = _column(self.rows, lambda row: row.layers)
+        self._set_laws(laws, device)
+        self._measured = Measured(self.rows, laws, layout, device, engine.name)
+        self._gemm = np.flatnonzero([row.family == "gemm" for row in self.rows])
+        self._n = _column(self.rows, lambda row: row.n)[self._gemm]
+        self._k = _column(self.rows, lambda row: row.k)[self._gemm]
+        # One product gives all five terms of all rows.
+        self._matrix = np.concatenate(
+            [
+                np.stack([getattr(row, name) for row in self.rows])
+                for name in ("flops", "bytes_", "weight_bytes", "units", "waste")
+            ]
+        ).T.copy()
+        self._set_weights()
+        kinds = [feature.kind for feature in program.features]
+        self._linear = np.array([kind not in BATCH_FEATURES for kind in kinds])
+        self._token_columns = [
+            i for i, kind in enumerate(kinds) if kind in {"prefill_tokens", "decode_tokens"}
+        ]
+        self._experts = [
+            (i, f.experts) for i, f in enumerate(program.features) if f.kind == "experts_touched"
+        ]
+
+    def _set_laws(self, laws: list[KernelLaw], device: Device) -> None:
+        """Coefficients of all rows, in their units."""
+        share = _column(self.rows, lambda row: row.law_share)
         self._fixed_s = np.array([law.fixed_s for law in laws]) * share
         self._unit_s = np.array([law.unit_s for law in laws]) * share
         self._half = np.array([law.half for law in laws])
@@ -120,17 +145,9 @@ class StepKernels:
             ]
         )
         self._bytes_per_s = np.array([law.memory_frac for law in laws]) * device.hbm_bytes_per_s
-        self._gemm = np.flatnonzero([row.family == "gemm" for row in self.rows])
-        self._n = _column(self.rows, lambda row: row.n)[self._gemm]
-        self._k = _column(self.rows, lambda row: row.k)[self._gemm]
-        # One product gives all five terms of all rows.
-        self._matrix = np.concatenate(
-            [
-                np.stack([getattr(row, name) for row in self.rows])
-                for name in ("flops", "bytes_", "weight_bytes", "units", "waste")
-            ]
-        ).T.copy()
-        self._measured = Measured(self.rows, laws, layout, device, engine.name)
+
+    def _set_weights(self) -> None:
+        """What the rows count for in FLOPs, energy, classes of power and the head."""
         self._tensor_layers = self.layers * np.array([row.tensor for row in self.rows])
         self._per_energy = self.layers * np.array(
             [
@@ -139,16 +156,7 @@ class StepKernels:
             ]
         )
         self._classes = self.layers[:, None] * np.array([busy_class(row) for row in self.rows])
-        self._head = self.layers * np.array([_is_head(row, program) for row in self.rows])
-        self._linear = np.array([f.kind not in BATCH_FEATURES for f in program.features])
-        self._token_columns = [
-            i
-            for i, feature in enumerate(program.features)
-            if feature.kind in {"prefill_tokens", "decode_tokens"}
-        ]
-        self._experts = [
-            (i, f.experts) for i, f in enumerate(program.features) if f.kind == "experts_touched"
-        ]
+        self._head = self.layers * np.array([_is_head(row, self.program) for row in self.rows])
 
     def evaluate(self, features: Floats) -> Work:
         """Work at points of the program.

@@ -57,6 +57,29 @@ def _cache(elements: int, reach: Reach) -> Cache:
     return Cache(growing=elements)
 
 
+def _core(block: Attention) -> Operation:
+    """Scores and weighted sum, with the keys and values that they read."""
+    reach, width, kv = block.reach, block.width, block.kv_width
+    core = 4.0 * width
+    return Operation(
+        name=f"attention{reach.label}.core",
+        kind="matmul",
+        flops=pairs(core, core, reach),
+        full=counted_pairs(core, reach),
+        vectors=block.n_heads * block.sinks,
+        activation={
+            **per_token(2 * width + 2 * kv),
+            **score_traffic(block.n_heads, block.kernel),
+        },
+        cache_read=cached(2 * kv, reach),
+        cache_write=per_token(2 * kv),
+        cache=_cache(2 * kv, reach),
+        split="tp",
+        shards=block.n_heads,
+        cache_shards=block.n_kv_heads,
+    )
+
+
 def attention_operations(block: Attention, hidden: int) -> list[Operation]:
     """Projections, core and output of MHA, GQA or MQA.
 
@@ -67,7 +90,6 @@ def attention_operations(block: Attention, hidden: int) -> list[Operation]:
     d_in = block.input_width or hidden
     width, kv = block.width, block.kv_width
     made = width * (2 if block.output_gate else 1) + 2 * kv
-    core = 4.0 * width
     return [
         linear(
             f"attention{label}.qkv",
@@ -78,23 +100,7 @@ def attention_operations(block: Attention, hidden: int) -> list[Operation]:
             split="tp",
             shards=block.n_heads,
         ),
-        Operation(
-            name=f"attention{label}.core",
-            kind="matmul",
-            flops=pairs(core, core, reach),
-            full=counted_pairs(core, reach),
-            vectors=block.n_heads * block.sinks,
-            activation={
-                **per_token(2 * width + 2 * kv),
-                **score_traffic(block.n_heads, block.kernel),
-            },
-            cache_read=cached(2 * kv, reach),
-            cache_write=per_token(2 * kv),
-            cache=_cache(2 * kv, reach),
-            split="tp",
-            shards=block.n_heads,
-            cache_shards=block.n_kv_heads,
-        ),
+        _core(block),
         elementwise(
             f"attention{label}.softmax",
             pairs(SOFTMAX_FLOPS * block.n_heads, SOFTMAX_FLOPS * block.n_heads, reach),

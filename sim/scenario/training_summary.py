@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sim.cluster.training import TrainingJob, expected_run
-from sim.cost.training import Phase
+from sim.cost.training import Part, Phase
 from sim.cost.training_power import Swing, extra_energy_j, smoothed, swing
 from sim.cost.training_setup import TrainingSetup
 from sim.datum import Datum, data, read_table
@@ -69,11 +69,9 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
     """One training job. Goodput: time in steps that are kept over the time until it was done."""
     step, plan = job.plan.step, job.plan
     site, spec = _place(outcome, name)
-    failures = plan.failures
     until_s = outcome.duration_s if job.done_at_ps is None else to_s(job.done_at_ps)
     expected = expected_run(plan)
     setup = training_setup(spec, plan.cap_w)
-    parts = setup.regions.count if setup.regions else 1
     return {
         "arch": spec.arch,
         "gpus": step.gpus,
@@ -89,18 +87,7 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
         "mfu": step.mfu,
         "goodput_frac": job.steps_done * step.time_s / until_s if until_s else 0.0,
         "clock_frac": step.clock_frac,
-        "checkpoints": job.checkpoints_done,
-        "checkpoint_interval_s": plan.checkpoint_interval_s,
-        "checkpoint_s": plan.checkpoint.time_s,
-        "checkpoint_background_s": plan.background_s,
-        "failures": job.failures_seen,
-        "failures_by_cause": dict(job.failures_by_cause),
-        # Of a job over several regions each part has its share, so that they add up.
-        "failures_per_day": failures.rate_per_s * DAY_S / parts if failures else 0.0,
-        "slow_nodes": job.stragglers_seen,
-        "maintenances": job.maintenances,
-        "suspensions": job.suspensions,
-        "steps_lost": job.lost_steps,
+        **_interruptions_json(job, setup),
         "time_frac": time_shares(job, until_s),
         "days_to_finish": expected.run_s / DAY_S,
         "goodput_expected_frac": expected.goodput_frac,
@@ -113,16 +100,38 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
             {"time_s": to_s(time_ps), "what": what, "steps": steps}
             for time_ps, what, steps in job.events
         ],
-        "step_parts": [
-            {
-                "name": part.name,
-                "phase": part.phase,
-                "time_s": part.time_s,
-                "gpu_power_w": part.gpu_power_w,
-                "gpu_energy_j": part.energy_j,
-            }
-            for part in step.parts
-        ],
+        "step_parts": [_part_json(part) for part in step.parts],
+    }
+
+
+def _interruptions_json(job: TrainingJob, setup: TrainingSetup) -> Json:
+    """What stopped the job, and what it saved against that."""
+    plan, failures = job.plan, job.plan.failures
+    parts = setup.regions.count if setup.regions else 1
+    return {
+        "checkpoints": job.checkpoints_done,
+        "checkpoint_interval_s": plan.checkpoint_interval_s,
+        "checkpoint_s": plan.checkpoint.time_s,
+        "checkpoint_background_s": plan.background_s,
+        "failures": job.failures_seen,
+        "failures_by_cause": dict(job.failures_by_cause),
+        # Of a job over several regions each part has its share, so that they add up.
+        "failures_per_day": failures.rate_per_s * DAY_S / parts if failures else 0.0,
+        "slow_nodes": job.stragglers_seen,
+        "maintenances": job.maintenances,
+        "suspensions": job.suspensions,
+        "steps_lost": job.lost_steps,
+    }
+
+
+def _part_json(part: Part) -> Json:
+    """A part of a step, on one GPU."""
+    return {
+        "name": part.name,
+        "phase": part.phase,
+        "time_s": part.time_s,
+        "gpu_power_w": part.gpu_power_w,
+        "gpu_energy_j": part.energy_j,
     }
 
 
