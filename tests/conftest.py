@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,12 @@ def facts() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return FACTS
+
+
+@pytest.fixture(autouse="MUTANT_UNDER_TEST" in os.environ)
+def _fresh_caches() -> None:
+    """Under mutation testing a cached answer would hide which test calls what."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("sim."):
+            for value in list(vars(module).values()):
+                getattr(value, "cache_clear", lambda: None)()
