@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-import fit_kernels as kernels
+import kernel_cases as kernels
 import numpy as np
 from numpy.typing import NDArray
 

@@ -20,11 +20,12 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-import fit_serving as serving
+import fit_serving
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from serving_problems import Case, cases
 
 from sim.cost.kernels import BUSY
 from sim.validation.rows import MeasuredRow, read_rows
@@ -152,7 +153,7 @@ def kernel_prior(folder: Path) -> dict[str, float]:
     return prior
 
 
-def rates(case: serving.Case) -> list[float]:
+def rates(case: Case) -> list[float]:
     """What each figure of NAMES multiplies in the mean power of a row."""
     energy, time_s = case.state.energy, case.state.step_s
     busy = (np.asarray(energy.busy_s) / time_s).tolist()
@@ -165,7 +166,7 @@ def rates(case: serving.Case) -> list[float]:
 class PowerProblem:
     """Step 2: watts of serving rows, linear in the figures below the limit."""
 
-    def __init__(self, chosen: list[serving.Case], prior: dict[str, float]):
+    def __init__(self, chosen: list[Case], prior: dict[str, float]):
         self.start = np.array([prior[name] for name in NAMES])
         self.spread = np.array([PRIOR.get(name, PRIOR_ELSE) for name in NAMES])
         self.rates = np.array([rates(case) for case in chosen])
@@ -223,7 +224,7 @@ def main() -> None:
     options = parser.parse_args()
     prior = kernel_prior(options.facts / "measured" / "kernels_h200_power")
     rows = read_rows(options.facts / "measured" / "serving_h100.csv")
-    chosen = serving.cases(
+    chosen = cases(
         rows, options.facts / "arch" / "configs", lambda row: "power_w_per_gpu" in row.measured
     )
     problem = PowerProblem(chosen, prior)
@@ -239,12 +240,12 @@ def main() -> None:
     for name in (*(f"{n}_w" for n in ("gemm", "block_gemm", "mixture", "attention", "sampling")),):
         values[name] -= values["static_w"]
     source = (
-        f"fitted on {len(chosen)} {serving.MLE} with priors from kernel powers of an H200 "
+        f"fitted on {len(chosen)} {fit_serving.MLE} with priors from kernel powers of an H200 "
         f"(ai-dynamo/aiconfigurator, Apache-2.0), tools/fit_power.py; median of model medians "
         f"{inside:.1%}, leaving one model out {outside:.1%}"
     )
     if options.write:
-        serving.write(serving.DATA / "h100-sxm.yaml", values, source)
+        fit_serving.write(fit_serving.DATA / "h100-sxm.yaml", values, source)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,174 @@
+"""Serving rows as fits: what is measured, what is known, which constants explain the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from sim.cost.steps import StepModel
+from sim.validation import load
+from sim.validation.predict import measured_state, row_model, row_requests
+from sim.validation.rows import CannotPredictError, MeasuredRow
+
+Floats = NDArray[np.float64]
+PRIOR_WEIGHT = 0.03
+"""Holds a coefficient that the kept models say nothing of at its start."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fit: `model(x)` against `measured`, per row.
+
+    `groups` (models, of each set) weigh alike; a model is left out with all of its groups.
+    """
+
+    names: tuple[str, ...]
+    start: Floats
+    low: Floats
+    high: Floats
+    model: Callable[[Floats], Floats]
+    measured: Floats
+    groups: NDArray[np.str_]
+    models: NDArray[np.str_]
+
+    def solve(self, keep: NDArray[np.bool_]) -> Floats:
+        """Coefficients from the rows of `keep`; each model weighs the same."""
+        weight = np.array([1 / np.sqrt((self.groups[keep] == g).sum()) for g in self.groups[keep]])
+        # In units of each coefficient: the solver's step tolerance is one number for all.
+        found = least_squares(
+            lambda x: np.append(
+                weight * np.log(self.model(x * self.start)[keep] / self.measured[keep]),
+                PRIOR_WEIGHT * (x - 1),
+            ),
+            np.ones_like(self.start),
+            bounds=(self.low / self.start, self.high / self.start),
+            loss="soft_l1",
+            f_scale=0.1,
+        )
+        return np.asarray(found.x * self.start)
+
+    def report(self, title: str) -> tuple[Floats, float, float]:
+        """Coefficients, error in-sample and with each model left out; printed."""
+        everything = np.ones(len(self.measured), dtype=bool)
+        x = self.solve(everything)
+        inside = np.abs(self.model(x) / self.measured - 1)
+        alone = len(np.unique(self.models)) == 1
+        outside = inside if alone else np.abs(self.left_out() / self.measured - 1)
+        scores = self.score(inside), self.score(outside)
+        print(f"{title}: {len(self.measured)} rows of {len(np.unique(self.groups))} models")
+        for name, value in zip(self.names, x, strict=True):
+            print(f"    {name} = {value:.4g}")
+        print(f"    median of model medians: in-sample {scores[0]:.3f}, left out {scores[1]:.3f}")
+        for group in np.unique(self.groups):
+            mine = self.groups == group
+            print(f"        {group}: {np.median(inside[mine]):.3f} {np.median(outside[mine]):.3f}")
+        return x, *scores
+
+    def left_out(self) -> Floats:
+        """Predictions of each row by the fit without its model."""
+        found = np.zeros_like(self.measured)
+        for model in np.unique(self.models):
+            mine = self.models == model
+            found[mine] = self.model(self.solve(~mine))[mine]
+        return found
+
+    def score(self, error: Floats) -> float:
+        """Median over models of their medians."""
+        medians = [np.median(error[self.groups == g]) for g in np.unique(self.groups)]
+        return float(np.median(medians))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row with the parts of its two kinds of steps (without and with prompts)."""
+
+    row: MeasuredRow
+    model: StepModel
+    state: load.SteadyState
+
+
+def cases(
+    rows: list[MeasuredRow], configs: Path, keep: Callable[[MeasuredRow], bool]
+) -> list[Case]:
+    """Rows that can be predicted, with their steady states."""
+    found = []
+    for row in filter(keep, rows):
+        try:
+            model = row_model(row, configs)
+            found.append(Case(row, model, measured_state(row, model, row_requests(row))))
+        except CannotPredictError as error:
+            print(f"left out {row.id}: {error}")
+    return found
+
+
+def engine_problem(chosen: list[Case], names: tuple[str, ...], start: list[float]) -> Problem:
+    """Time per output token, linear in the engine's constants."""
+    counts = np.array([[host_counts(case)[name] for name in names] for case in chosen])
+    device_s = np.array([c.state.step_s - c.state.host_s for c in chosen])
+    measured = np.array([c.row.measured["tpot_mean_ms"] for c in chosen]) * 1e-3
+    fixed = np.zeros(len(chosen))
+    for i, case in enumerate(chosen):
+        for name, count in host_counts(case).items():
+            if name not in names:
+                fixed[i] += count * getattr(case.model.engine, name)
+    x0 = np.array(start)
+    return Problem(
+        names, x0, np.zeros_like(x0), x0 * 30 + 1e-9,
+        lambda x: device_s + fixed + counts @ x,
+        measured, np.array([f"{c.row.config} {c.row.set}" for c in chosen]),
+        np.array([c.row.config for c in chosen]),
+    )  # fmt: skip
+
+
+def host_counts(case: Case) -> dict[str, float]:
+    """How often a mean step pays each constant of the engine."""
+    model, share = case.model, case.state.prompt_share
+    logits = case.state.running * model.arch.vocab / (model.layout.dp * model.layout.pp)
+    kind = model.sampling
+    return {
+        "step_s": 1.0,
+        "layer_s": float(model.arch.n_layers),
+        "logit_s": logits * (kind == "sorted"),
+        "plain_logit_s": logits * (kind == "plain"),
+        "eager_layer_s": share * model.arch.n_layers,
+        "scan_layer_s": share * model.scan_layers,
+        "chunk_layer_s": model.chunk_layers,
+    }
+
+
+def first_problem(chosen: list[Case]) -> Problem:
+    """Time to the first token in closed loops that the cache holds."""
+    parts = [load.first_token_parts(c.model, row_requests(c.row), c.state.running) for c in chosen]
+    alone_s = np.array([p.alone_s for p in parts])
+    counts = np.array([[p.burst_s, 1.0] for p in parts])
+    start = np.array([0.045, 0.01])
+    return Problem(
+        ("burst_frac", "request_s"),
+        start, np.zeros(2), start * 30,
+        lambda x: alone_s + counts @ x,
+        np.array([c.row.measured["ttft_ms"] for c in chosen]) * 1e-3,
+        np.array([f"{c.row.config} {c.row.engine}" for c in chosen]),
+        np.array([c.row.config for c in chosen]),
+    )  # fmt: skip
+
+
+VLLM_NAMES = (
+    "step_s", "layer_s", "logit_s", "plain_logit_s", "eager_layer_s", "scan_layer_s",
+    "chunk_layer_s",
+)  # fmt: skip
+VLLM_START = [6e-4, 2e-5, 3.4e-10, 3.4e-10, 1e-4, 3e-4, 2.5e-4]
+TRTLLM_NAMES = ("step_s", "layer_s", "eager_layer_s")
+FIRST_LIMIT_MS = 2000.0
+"""Beyond it a first token waits for a place, not for its pass."""
+
+
+def is_first(row: MeasuredRow, engine: str) -> bool:
+    """A closed loop whose first tokens do not wait for a place."""
+    return (
+        row.set == "silicon" and row.engine == engine and row.measured["ttft_ms"] < FIRST_LIMIT_MS
+    )
