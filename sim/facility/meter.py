@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.errors import LawViolation
 from sim.facility.building import Building, PowerParts, power_parts
@@ -54,6 +54,7 @@ class SiteMeter:
         self.sources = tuple(sources)
         self.supply = supply or SiteSupply()
         self.order = NO_ORDER
+        self.off_grid_frac = 0.0
         self.planned_to_ps = 0
         parts = plant.parts(self._chip_w_now(), 0.0)
         self.chip_w = StepSignal(f"{plant.name}.chip_w", parts.chip_w)
@@ -80,6 +81,15 @@ class SiteMeter:
         if time_ps < self.planned_to_ps:
             self._plan(time_ps)
 
+    def leave_grid(self, time_ps: int, frac: float) -> None:
+        """From now on a share of the load is carried by its UPS, and the grid does not see it.
+
+        Behind a supply the battery and backup sets take what they can of it; what is left then
+        counts as unserved there: the UPS carry it.
+        """
+        self.off_grid_frac = frac
+        self._follow(time_ps, 0.0)
+
     def refresh(self, time_ps: int) -> None:
         """Follow the weather: to be called at the start of each hour of the run."""
         self._follow(time_ps, 0.0)
@@ -90,16 +100,25 @@ class SiteMeter:
         self.it_w.set(time_ps, parts.it_w)
         self.facility_w.set(time_ps, parts.facility_w)
         if self.supply.plant.is_bare:
-            self.import_w.set(time_ps, parts.facility_w)
+            self.import_w.set(time_ps, parts.facility_w * (1.0 - self.off_grid_frac))
         elif time_ps < self.planned_to_ps:
             self._plan(time_ps)
 
     def _plan(self, time_ps: int) -> SupplyStep:
         dt_s = to_s(self.planned_to_ps - time_ps)
-        step = self.supply.step(to_s(time_ps), dt_s, self.facility_w.value, self.order)
+        step = self.supply.step(to_s(time_ps), dt_s, self.facility_w.value, self._order_now())
         self.import_w.set(time_ps, step.import_w - step.export_w)
         self.supplied.emit(step)
         return step
+
+    def _order_now(self) -> SupplyOrder:
+        """The order in force, and no more from the grid than what is still connected."""
+        if not self.off_grid_frac:
+            return self.order
+        limit_w = self.facility_w.value * (1.0 - self.off_grid_frac)
+        if self.order.import_limit_w is not None:
+            limit_w = min(limit_w, self.order.import_limit_w)
+        return replace(self.order, import_limit_w=limit_w)
 
     def _chip_w_now(self) -> float:
         return math.fsum((self.idle_w, *(source.value for source in self.sources)))

@@ -33,7 +33,7 @@ def figures(summary: Json, scenario: Scenario | None = None) -> Json:
     for limit, margin in least_margins(summary).items():
         found[f"margin_{limit}_mw"] = margin
     found |= _hosted(summary, scenario) | _training(summary) | _serving(summary)
-    found |= _loop(summary) | _facility(summary)
+    found |= _loop(summary) | _facility(summary) | _faults(summary)
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -131,6 +131,21 @@ def _loop(summary: Json) -> Json:
         "moved_usd": total("moved_usd"),
         "moved_wait_s": total("moved_wait_s"),
         "requests_waiting": total("requests_waiting"),
+    }
+
+
+def _faults(summary: Json) -> Json:
+    """What the faults took off the grid, the work that was lost, and the seconds of the grid."""
+    faults = summary.get("faults")
+    if not faults:
+        return {}
+    return {
+        "off_grid_mw": faults["off_grid_mw"],
+        "gpu_h_lost": faults["gpu_h_lost"],
+        "requests_requeued": faults["requests_requeued"],
+        "fault_highest_hz": faults["highest_hz"],
+        "fault_lowest_hz": faults["lowest_hz"],
+        "fault_margin_mw": faults["margin_mw"],
     }
 
 

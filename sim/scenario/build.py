@@ -10,6 +10,7 @@ from sim.cluster.training import TrainingJob
 from sim.facility.meter import SiteMeter, SitePlant
 from sim.hardware.node import load_node
 from sim.randomness import stream
+from sim.scenario.faults import FaultLog, check_faults, darken, held_shares, site_faults
 from sim.scenario.fleets import Fleet, build_fleet
 from sim.scenario.jobs import plan_job, stream_name
 from sim.scenario.resolve import within
@@ -40,6 +41,7 @@ class Simulation:
     env: simpy.Environment
     sites: tuple[SiteRun, ...]
     horizon_ps: int
+    faults: FaultLog = field(default_factory=FaultLog)
 
 
 @dataclass(slots=True)
@@ -57,12 +59,13 @@ def build(scenario: Scenario, seed: int) -> Simulation:
         InputError: with the dotted path of the field at fault; CapacityError if it does not fit.
     """
     env = simpy.Environment(initial_time=0)
-    sites = []
+    sites, log = [], FaultLog()
+    horizon_s = scenario.horizon_h * S_PER_H
+    check_faults(scenario.control, [site.name for site in scenario.sites], horizon_s)
     for number, site in enumerate(scenario.sites):
         with within(f"sites[{number}]"):
-            sites.append(_build_site(env, scenario, site, seed))
-    horizon_ps = to_ps(scenario.horizon_h * S_PER_H)
-    return Simulation(scenario, seed, env, tuple(sites), horizon_ps)
+            sites.append(_build_site(env, scenario, site, seed, log))
+    return Simulation(scenario, seed, env, tuple(sites), to_ps(horizon_s), log)
 
 
 def gpu_cap_w(control: Control) -> float | None:
@@ -70,7 +73,9 @@ def gpu_cap_w(control: Control) -> float | None:
     return control.power_cap.gpu_w if control.power_cap.kind == "static" else None
 
 
-def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: int) -> SiteRun:
+def _build_site(
+    env: simpy.Environment, scenario: Scenario, site: Site, seed: int, log: FaultLog
+) -> SiteRun:
     node = load_node(site.cluster.node)
     nodes = site.cluster.nodes or 0
     with within("facility"):
@@ -78,6 +83,8 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
         plant = SitePlant(site.name, nodes, node, building)
         supply = site_supply(site.facility, plant, scenario.epoch)
     wiring = _Wiring()
+    faults = site_faults(scenario.control, site.name, bool(site.facility.generators))
+    shares = held_shares([workload.gpus or 0 for workload in site.workloads])
     for number, workload in enumerate(site.workloads):
         with within(f"workloads[{number}]"):
             name = f"{site.name}.{workload.name}"
@@ -87,9 +94,13 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
                 wiring.fleets[workload.name] = build_fleet(
                     env, name, workload, node, horizon_s, cap_w, seed
                 )
+                if faults:
+                    darken(wiring.fleets[workload.name].fleet, faults, shares[number])
             else:
                 horizon_s = scenario.horizon_h * S_PER_H
-                plan = plan_job(name, workload, node, gpu_cap_w(scenario.control), horizon_s)
+                outages = faults.outages(shares[number]) if faults else ()
+                cap_w = gpu_cap_w(scenario.control)
+                plan = plan_job(name, workload, node, cap_w, horizon_s, outages)
                 rng = stream(seed, "failures", stream_name(name, workload))
                 wiring.jobs[workload.name] = TrainingJob(env, plan, rng)
     idle_gpus = (site.cluster.gpus or 0) - _busy_gpus(wiring)
@@ -100,6 +111,8 @@ def _build_site(env: simpy.Environment, scenario: Scenario, site: Site, seed: in
         if floor_w:
             job.set_floor_w(floor_w)
     meter = SiteMeter(plant, idle_gpus, signals, supply)
+    if faults:
+        log.feel(env, site.name, faults, meter)
     if needs_process(meter):
         env.process(keep_facility(env, meter, site.facility, scenario.epoch))
     return SiteRun(site, plant, meter, wiring.jobs, wiring.fleets)

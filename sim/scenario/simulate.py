@@ -80,6 +80,11 @@ class Outcome:
         """Length of the run."""
         return to_s(self.simulation.horizon_ps)
 
+    @property
+    def sites_felt(self) -> tuple[SiteOutcome, ...]:
+        """Sites that a fault of the scenario touches."""
+        return tuple(s for s in self.sites if s.name in self.simulation.faults.sites)
+
     def peak_w(self, site: SiteOutcome) -> float:
         """Peak of what the grid sees of a site, over the window that the grid asks for."""
         seen = site.power["import" if "import" in site.power else "facility"]
@@ -111,7 +116,7 @@ def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome
     """
     simulation = build(scenario, seed)
     recorders = {
-        site.spec.name: {b: Integrator.of(_meter(site, b)) for b in _recorded(site)}
+        site.spec.name: {b: Integrator.of(_meter(site, b)) for b in _recorded(site, simulation)}
         for site in simulation.sites
     }
     books = {site.spec.name: _book(site) for site in simulation.sites}
@@ -179,9 +184,11 @@ def _meter(site: SiteRun, boundary: str) -> StepSignal:
     }[boundary]
 
 
-def _recorded(site: SiteRun) -> tuple[str, ...]:
+def _recorded(site: SiteRun, simulation: Simulation) -> tuple[str, ...]:
     """The boundaries, and what the grid sees where that is something else."""
-    return BOUNDARIES if site.meter.supply.plant.is_bare else (*BOUNDARIES, "import")
+    leaves = site.spec.name in simulation.faults.sites
+    plain = site.meter.supply.plant.is_bare and not leaves
+    return BOUNDARIES if plain else (*BOUNDARIES, "import")
 
 
 def _book(site: SiteRun) -> SupplyBook | None:

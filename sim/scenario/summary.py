@@ -9,6 +9,7 @@ from sim.cluster.serving.fleet_result import FleetResult
 from sim.grid.hosting import Hosting
 from sim.grid.verdict import GridVerdict, Reading
 from sim.record.integral import Measure
+from sim.scenario.faults_summary import faults_json
 from sim.scenario.fleets import Fleet
 from sim.scenario.loop_summary import grid_book_json, loop_json
 from sim.scenario.simulate import Outcome, SiteOutcome
@@ -50,6 +51,8 @@ def summarise(
         "assumptions": sorted({a for r in verdict.readings for a in r.assumptions}),
         "sources": sources,
     }
+    if faults := faults_json(outcome, outcome.simulation.seed):
+        summary["faults"] = faults
     if outcome.loop:
         summary["control"] = loop_json(outcome.loop)
         summary["grid"]["coupled"] = grid_book_json(outcome.loop)

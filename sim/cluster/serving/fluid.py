@@ -51,7 +51,11 @@ class FluidSpec:
 
 @dataclass(slots=True)
 class Ledger:
-    """Requests and joules so far; arrived + received = served + shed + moved + backlog."""
+    """Requests and joules so far; arrived + received = served + shed + moved + backlog.
+
+    `requeued` were under way when their replicas lost the power: they wait again, and what was
+    done for them is done once more.
+    """
 
     arrived: float = 0.0
     received: float = 0.0
@@ -60,6 +64,7 @@ class Ledger:
     moved: float = 0.0
     energy_j: float = 0.0
     waited_s: float = 0.0
+    requeued: float = 0.0
 
     def since(self, before: Ledger) -> Ledger:
         """The difference to an earlier ledger."""
@@ -94,6 +99,7 @@ class FluidFleet:
         self._admit_frac = 1.0
         self._move_frac = 0.0
         self._received_per_s = 0.0
+        self._dark_frac = self._down_frac = 0.0
         self._now_ps = int(env.now)
         self._rates = (0.0, 0.0)  # offered here, served
         self.power_w = StepSignal(f"{spec.name}.chip_w")
@@ -119,6 +125,46 @@ class FluidFleet:
             raise InputError(f"received rate {rate_per_s}, must be finite and at least 0")
         self._at(time_ps, lambda: setattr(self, "_received_per_s", rate_per_s))
 
+    def set_power(self, time_ps: int, dark_frac: float, down_frac: float) -> None:
+        """Take replicas out from `time_ps` on, or give them back.
+
+        Args:
+            dark_frac: share of the replicas without power. down_frac: share that has power and
+                does not serve yet.
+        """
+        dark, down = _share(dark_frac), _share(down_frac)
+        if dark + down > 1 + TOLERANCE:
+            raise InputError(f"{dark:g} of the replicas dark and {down:g} down, more than all")
+        self._at(time_ps, lambda: self._lose(dark, min(down, 1 - dark)))
+
+    def _lose(self, dark: float, down: float) -> None:
+        """Requests under way in replicas that stop wait again (Little: rate times time)."""
+        before, after = self._up_frac, 1.0 - dark - down
+        if after < before and before > 0:
+            lost = self.under_way * (before - after) / before
+            lost = min(lost, self.ledger.served)
+            self.ledger.served -= lost
+            self.ledger.requeued += lost
+            self.backlog += lost
+        self._dark_frac, self._down_frac = dark, down
+
+    @property
+    def _up_frac(self) -> float:
+        return max(0.0, 1.0 - self._dark_frac - self._down_frac)
+
+    @property
+    def _up(self) -> float:
+        """Replicas that serve."""
+        return self.spec.n_replicas * self._up_frac
+
+    @property
+    def under_way(self) -> float:
+        """Requests that decode now (Little's law: rate times output times time per token)."""
+        served = self._rates[1]
+        if not self._up:
+            return 0.0
+        return served * self.spec.mean_tokens[1] * self._curve.tpot_at_s(served / self._up)
+
     def offered_per_s(self) -> float:
         """Requests per second that arrive here now, before any are handed over."""
         return self.spec.rate_per_s(to_s(int(self.env.now)))
@@ -132,8 +178,7 @@ class FluidFleet:
         """Chip power of the fleet under a cap if it took all its arrivals and backlog now."""
         wanted_per_s = self.offered_per_s() + self._received_per_s
         wanted_per_s += self.backlog / self.spec.step_s
-        curve = self._curves(cap_w)
-        return self.spec.n_replicas * curve.power_at_w(wanted_per_s / self.spec.n_replicas)
+        return self._power_w(self._curves(cap_w), wanted_per_s)
 
     @property
     def idle_power_w(self) -> float:
@@ -243,11 +288,17 @@ class FluidFleet:
         """Rates and power from now on."""
         own = self.spec.rate_per_s(to_s(self._now_ps)) * (1 - self._move_frac)
         offered = (own + self._received_per_s) * self._admit_frac
-        most = self.spec.n_replicas * self._curve.saturation_per_s
+        most = self._up * self._curve.saturation_per_s
         served = min(offered + self.backlog / self.spec.step_s, most)
         self._rates = (offered, served)
-        per_replica = served / self.spec.n_replicas
-        self.power_w.set(self._now_ps, self.spec.n_replicas * self._curve.power_at_w(per_replica))
+        self.power_w.set(self._now_ps, self._power_w(self._curve, served))
+
+    def _power_w(self, curve: SteadyCurve, served_per_s: float) -> float:
+        """Replicas that serve, those that only idle, and none for the dark ones."""
+        up = self._up
+        serving_w = up * curve.power_at_w(served_per_s / up) if up else 0.0
+        down = self.spec.n_replicas * self._down_frac
+        return serving_w + (down * float(curve.power_w[0]) if down else 0.0)
 
 
 def _share(frac: float) -> float:

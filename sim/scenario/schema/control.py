@@ -97,12 +97,68 @@ else:
     AnyRule = Annotated[functools.reduce(operator.or_, _SPECS), Field(discriminator="kind")]
 
 
+class VoltageSag(Strict):
+    """The voltage at the sites falls (or rises) for a moment: a fault on a line near by."""
+
+    kind: Literal["voltage-sag"]
+    at_s: float = Field(ge=0, le=1e7)
+    duration_s: float = Field(0.1, gt=0, le=3600)
+    voltage_pu: float = Field(ge=0, le=2, description="while it lasts")
+    sites: list[Name] = Field([], description="that feel it; empty: all")
+
+
+class FrequencyExcursion(Strict):
+    """The frequency of the grid leaves its band for a while."""
+
+    kind: Literal["frequency-excursion"]
+    at_s: float = Field(ge=0, le=1e7)
+    duration_s: float = Field(5.0, gt=0, le=3600)
+    frequency_hz: float = Field(ge=50, le=70, description="while it lasts")
+    sites: list[Name] = Field([], description="that feel it; empty: all")
+
+
+Fault = Annotated[VoltageSag | FrequencyExcursion, Field(discriminator="kind")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class RidesThrough(Strict):
+    """How the sites stand faults. What goes to its UPS leaves the grid; what has none goes dark.
+
+    Shares are of a site's load; `stay_frac` of it stays connected whatever comes. What goes dark
+    first are the workloads named last: a training job that loses any GPU starts again from its
+    last checkpoint, and requests under way in a fleet wait again.
+    """
+
+    stay_frac: Share = Field(0.0, description="stays on the grid through every fault")
+    without_ups_frac: Share = Field(
+        0.0, description="of what does not stay: has no UPS, and stands what the ITI curve says"
+    )
+    ups_blocks: Whole = Field(20, ge=1, le=1000)
+    generators: bool = Field(True, description="they carry on when the UPS batteries are empty")
+    back: Literal["staged", "manual"] = "staged"
+    off_grid_s: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="from the end of a fault until what left comes back; default: 10 s in stages, "
+        "an hour by hand (assumptions)",
+    )
+    restart_s: float = Field(
+        300.0,
+        ge=0,
+        le=86_400,
+        description="from power to work: servers boot and load (an assumption, 60 to 1800)",
+    )
+
+
 class Control(Strict):
-    """Run-time rules."""
+    """Run-time rules, and faults of the grid that the sites feel."""
 
     power_cap: Annotated[NoCap | StaticCap, Field(discriminator="kind")] = NoCap()
     coupling: Annotated[NoCoupling | IntervalCoupling, Field(discriminator="kind")] = NoCoupling()
     rules: list[AnyRule] = Field([], max_length=32)
+    faults: list[Fault] = Field([], max_length=1000, description="in the order of their times")
+    ride_through: RidesThrough = RidesThrough()
 
     @model_validator(mode="after")
     def _rules_act_in_the_loop(self) -> Self:
