@@ -46,7 +46,7 @@ sites:
     at: {zone: VA}
     cluster: {nodes: 16}
     workloads: [{kind: training, name: job, arch: llama-3-8b, layout: {tp: 8}, tokens: 1e12}]
-grid: {kind: zonal, case: us-states, samples: 8}
+grid: {kind: zonal, case: us-states, samples: 8, hosting: false}
 """
 
 
