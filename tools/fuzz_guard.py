@@ -1,0 +1,136 @@
+"""What a loader may do with a file that nobody meant: read it, or refuse it in one line.
+
+Everything else is a finding: another exception, a warning, a message of several lines, more
+than `LIMIT_S` seconds, or a file opened for writing outside the folder that is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sim.errors import FlopgridError, InputError
+from sim.scenario.migrate import OldFormWarning
+
+LIMIT_S: Final = 5.0
+_WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES: Final = {
+    "os.mkdir": (0,), "os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,),
+    "os.link": (1,), "os.symlink": (1,), "os.truncate": (0,), "os.chmod": (0,),
+    "shutil.rmtree": (0,), "shutil.move": (0, 1), "shutil.copyfile": (1,),
+}  # fmt: skip
+"""Audit events that change files, and which of their arguments name them."""
+
+
+class Hang(BaseException):
+    """The time limit struck; no handler of the product may swallow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What went wrong: its kind, where, and the words."""
+
+    kind: str
+    where: str
+    what: str
+
+
+class _Watch:
+    """One audit hook for the whole process (it cannot be taken off), awake only when asked."""
+
+    def __init__(self) -> None:
+        self.allowed: tuple[str, ...] = ()
+        self.strayed: list[str] = []
+        self.awake = False
+        sys.addaudithook(self._see)
+
+    def _see(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self.awake:
+            return
+        if event == "open":
+            name, _, flags = args
+            if flags & _WRITES and isinstance(name, str | bytes | os.PathLike):
+                self._note(name)
+        elif event in _CHANGES:
+            for position in _CHANGES[event]:
+                self._note(args[position])
+
+    def _note(self, name: Any) -> None:
+        path = os.path.abspath(os.fsdecode(name))  # noqa: PTH100 - inside a hook: nothing heavy
+        if path != os.devnull and "__pycache__" not in path and not path.startswith(self.allowed):
+            self.strayed.append(path)
+
+
+_WATCH = _Watch()
+
+
+@contextmanager
+def watched(*allowed: Path) -> Iterator[list[str]]:
+    """Yields the list of files that are changed outside the allowed folders."""
+    _WATCH.allowed = tuple(str(path.resolve()) for path in allowed)
+    _WATCH.strayed = []
+    _WATCH.awake = True
+    try:
+        yield _WATCH.strayed
+    finally:
+        _WATCH.awake = False
+
+
+@contextmanager
+def limited(limit_s: float = LIMIT_S) -> Iterator[None]:
+    """Raise `Hang` when the block takes longer."""
+
+    def strike(_signal: int, _frame: object) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def judge(
+    load: Callable[[], object], allowed: Path, limit_s: float = LIMIT_S
+) -> tuple[str, Finding | None]:
+    """Let a loader read, and say how it ended: `read` or `refused`, and the finding, if any."""
+    with watched(allowed) as strayed:
+        told, finding = _ended(load, limit_s)
+    if strayed and finding is None:
+        finding = Finding("stray file", strayed[0], f"{len(strayed)} files outside {allowed}")
+    return told, finding
+
+
+def _ended(load: Callable[[], object], limit_s: float) -> tuple[str, Finding | None]:
+    try:
+        with limited(limit_s), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", OldFormWarning)
+            load()
+    except InputError as error:
+        message = str(error)
+        if len(message.splitlines()) != 1 or not message.isprintable():
+            return "refused", Finding("not one line", _origin(error), repr(message)[:300])
+        return "refused", None
+    except (Exception, Hang) as error:  # noqa: BLE001 - that it is no other kind is what is tested
+        kind = "law" if isinstance(error, FlopgridError) else type(error).__name__
+        return "broken", Finding(kind, _origin(error), str(error)[:300])
+    return "read", None
+
+
+def _origin(error: BaseException) -> str:
+    """The last place in the product's own code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f"{os.sep}sim{os.sep}" in f.filename] or frames
+    name = own[-1].filename.rpartition(f"{os.sep}sim{os.sep}")[2] if own else "?"
+    return f"{name}:{own[-1].lineno}" if own else "?"

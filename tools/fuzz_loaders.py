@@ -1,0 +1,181 @@
+"""The loaders under attack, each with the files that the attack starts from."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fuzz_guard import Finding, judge
+from fuzz_mutate import mutated
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+CASES: Final = ROOT / "tests" / "cases"
+FINDS: Final = ROOT / "tests" / "fuzz" / "found"
+"""Files that broke a loader once, by target: a regression test, and seeds from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A loader.
+
+    Args:
+        suffixes: the file names under which it reads, chosen at random.
+        load: reads a file.
+        seeds: whole files to start from.
+        place: folder of the file below the working folder.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    load: Callable[[Path], object]
+    seeds: Callable[[], list[bytes]]
+    place: str = "."
+
+
+def load_scenario(path: Path) -> object:
+    """Read, check, resolve, name and build, as `flopgrid run -n` and the start of a run do."""
+    from sim.scenario.build import build
+    from sim.scenario.run import load_scenario, located, run_id
+
+    document, scenario = load_scenario(path)
+    with located(document):
+        run_id(scenario, 1)
+        return build(scenario, seed=1)
+
+
+def load_sweep(path: Path) -> object:
+    """All points of a sweep file."""
+    from sim.sweep.expand import load_sweep
+
+    return load_sweep(path)
+
+
+def load_config(path: Path) -> object:
+    """An architecture, and the figures that `flopgrid arch show` gives for it."""
+    from sim.report.arch_tables import show
+
+    return show(str(path), 1, 1, 0, "bf16")
+
+
+def load_case(path: Path) -> object:
+    """A MATPOWER case."""
+    from sim.grid.nodal.cases import load_case
+
+    return load_case(str(path))
+
+
+def load_trace(path: Path) -> object:
+    """A trace, both ways to treat bad rows."""
+    from sim.errors import InputError
+    from sim.workload.traces import read_trace
+
+    try:
+        return read_trace(path)
+    except InputError:
+        return read_trace(path, "skip")
+
+
+def load_weather(path: Path) -> object:
+    """A year of weather as a plant uses it."""
+    from sim.facility.weather import read_weather
+
+    weather = read_weather(path)
+    return weather.utc(weather.wet_bulb_c)
+
+
+def load_series(path: Path) -> object:
+    """A profile of wind, or any series by the hour."""
+    from sim.facility.series import read_profile
+
+    return read_profile(path)
+
+
+def _files(*patterns: str) -> list[bytes]:
+    return [path.read_bytes() for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+
+
+def _configs() -> list[bytes]:
+    from sim import arch
+    from sim.datum import read_yaml
+
+    return [json.dumps(read_yaml(f"zoo/{n}.yaml")["config"]).encode() for n in arch.names()]
+
+
+def _cases() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((FINDS.parent / "seeds").glob("*.m"))]
+
+
+def _series() -> list[bytes]:
+    rows = "\n".join(f"2023-01-{d:02d} {h:02d}:00,0.5" for d in range(1, 4) for h in range(24))
+    return [f"time,output\n{rows}\n".encode()]
+
+
+def _epw(hours: int = 8760) -> bytes:
+    head = ["LOCATION,Somewhere,ST,USA,TMY,000000,40.0,-105.0,-7.0,1600.0"]
+    head += [f"HEADER {n}" for n in range(2, 9)]
+    days = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    stamps = [(m, d, h) for m, n in enumerate(days, 1) for d in range(1, n + 1)
+              for h in range(1, 25)]  # fmt: skip
+    rows = [f"2020,{m},{d},{h},60,A,10.0,5.0,50,84000,0,0,0,300,500,100,0,0,0,0,180,3.5,0,0"
+            for m, d, h in stamps[:hours]]  # fmt: skip
+    return "\n".join([*head, *rows]).encode()
+
+
+TARGETS: Final = {
+    target.name: target
+    for target in (
+        Target("scenario", (".yaml",), load_scenario,
+               lambda: _files("tests/cases/valid/*.yaml", "scenarios/base/*.yaml"), "cases/valid"),
+        Target("sweep", (".yaml",), load_sweep,
+               lambda: _files("tests/cases/sweeps/*.yaml"), "cases/sweeps"),
+        Target("config", (".json",), load_config, _configs),
+        Target("case", (".m",), load_case, _cases),
+        Target("trace", (".csv", ".jsonl"), load_trace, lambda: _files("tests/cases/traces/*.*")),
+        Target("weather", (".csv",), load_weather, lambda: [_epw(), _epw(48)]),
+        Target("series", (".csv",), load_series, _series),
+    )
+}  # fmt: skip
+
+
+class Range:
+    """A folder in which one target is attacked, file after file."""
+
+    def __init__(self, target: Target, folder: Path):
+        self.target = target
+        self.folder = folder / target.place
+        if target.place != ".":
+            shutil.copytree(CASES, folder / "cases", dirs_exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = sorted((FINDS / target.name).glob("*"))
+        self.seeds = target.seeds() + [path.read_bytes() for path in found]
+        self._warm()
+
+    def _warm(self) -> None:
+        """The first reading loads packages and tables: it is no measure of time."""
+        self.shoot(self.seeds[0], self.target.suffixes[0], limit_s=120)
+
+    def shoot(
+        self, data: bytes, suffix: str = "", limit_s: float = 5.0
+    ) -> tuple[str, Finding | None]:
+        """Write a file and let the loader have it."""
+        path = self.folder / f"shot{suffix or self.target.suffixes[len(data) % self._kinds]}"
+        path.write_bytes(data)
+        return judge(lambda: self.target.load(path), self.folder, limit_s)
+
+    @property
+    def _kinds(self) -> int:
+        return len(self.target.suffixes)
+
+    def next(self, rng: random.Random) -> bytes:
+        """A seed with changes."""
+        return mutated(rng.choice(self.seeds), rng, self.seeds)
+
+
+def unlike(findings: Sequence[Finding]) -> dict[tuple[str, str], Finding]:
+    """One finding for each kind and place."""
+    return {(finding.kind, finding.where): finding for finding in findings}
