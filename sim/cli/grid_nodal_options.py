@@ -110,7 +110,8 @@ def _add_states(verbs: Any, handlers: Handlers) -> None:
         type=float,
         action="append",
         metavar="FRAC",
-        help="leave out limits that feel less than this share of the load; may be given again",
+        help="leave out limits that feel less than this share of the load (an assumption, 0 to "
+        "0.1 is its range); may be given again",
     )
     states.add_argument("--figures", type=Path, metavar="DIR", help="chart by state (SVG, CSV)")
     states.add_argument("--json", action="store_true", help="print JSON")
@@ -171,7 +172,7 @@ def _add_least_effect(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="FRAC",
-        help="leave out limits that feel less than this share of the load",
+        help="leave out limits that feel less than this share of the load (an assumption)",
     )
 
 

@@ -55,7 +55,7 @@ def _hosting_lines(study: Grid) -> list[str]:
 def _cutoff_words(cutoff: float) -> str:
     if not cutoff:
         return "every limit counts"
-    return f"limits that feel under {cutoff:.0%} of the load left out"
+    return f"limits that feel under {cutoff:.0%} of the load left out, an assumed cut-off"
 
 
 def cutoffs(study: Grid) -> list[float]:

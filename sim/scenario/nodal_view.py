@@ -14,13 +14,13 @@ from sim.grid.nodal.batch import host, weighted
 from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.hosting import Hosted, Site, generation_limit
 from sim.grid.nodal.hosting_command import binding_row, preexisting_rows
-from sim.grid.nodal.settings import Settings
+from sim.grid.nodal.settings import Settings, assumed_cutoff, cutoff_words
 from sim.grid.nodal.study import Study
 from sim.grid.readings import LIMITS, SURE, Limit, Reading, answer
 from sim.grid.verdict import GridVerdict
 from sim.scenario.grid_view import GridView, Json, PlacedLoad
 from sim.scenario.nodal_study import Tables, run_study
-from sim.scenario.schema.nodal import NodalGrid
+from sim.scenario.schema.nodal import EveryStateStudy, NodalGrid
 from sim.units import MEGA
 
 if TYPE_CHECKING:
@@ -331,6 +331,9 @@ def _assumptions(grid: NodalGrid) -> tuple[str, ...]:
     ]
     if grid.emergency_rating_factor != 1:
         told.append(f"after an outage branches carry {grid.emergency_rating_factor:g} x rating")
-    if grid.least_effect_frac:
-        told.append(f"limits that feel under {grid.least_effect_frac:.1%} of the load left out")
+    asked = grid.study.least_effect_frac if isinstance(grid.study, EveryStateStudy) else []
+    cutoffs = sorted({cutoff for cutoff in (grid.least_effect_frac, *asked) if cutoff})
+    told += [cutoff_words(cutoff) for cutoff in cutoffs]
+    if cutoffs:
+        told.append(assumed_cutoff().describe())
     return tuple(told)

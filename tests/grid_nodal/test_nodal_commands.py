@@ -100,6 +100,12 @@ def test_states_are_a_plain_answer_for_each_cutoff() -> None:
     assert [row["least_effect_frac"] for row in answer["states"]] == [0.0, 0.03]
     assert answer["states"][0]["median_n1_mw"] <= answer["states"][1]["median_n1_mw"]
     assert len(answer["buses"]) == 8
+    assert (
+        "0.03 of the new load left out: an assumption (0 to 0.1"
+        in answer["conventions"]["least_effect"]
+    )
+    (told,) = answer["assumptions"]
+    assert told.startswith("least_effect_frac = 0.03 frac (assumption, 0 to 0.1)")
     with pytest.raises(UnknownNameError, match="state 'Oregon'"):
         commands.states("activsg2000", state=["Oregon"])
     with pytest.raises(InputError, match="above 0 MW"):

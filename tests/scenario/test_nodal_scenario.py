@@ -217,6 +217,9 @@ def test_a_study_of_states_answers_for_each_cutoff(tmp_path: Path) -> None:
     study = json.loads((folder / "summary.json").read_text())["grid"]["study"]
     assert [row["state"] for row in study["states"]] == ["Texas", "Texas"]
     assert "synthetic grid" in study["label"]
+    told = json.loads((folder / "summary.json").read_text())["assumptions"]
+    assert any(t.startswith("least_effect_frac = 0.03 frac (assumption, 0 to 0.1)") for t in told)
+    assert "an assumed cut-off" in (folder / "report.html").read_text()
     assert len(pq.read_table(folder / "grid_states.parquet")) == 10
     assert (folder / "figures" / "wires_states.svg").is_file()
     assert "synthetic" in (folder / "report.html").read_text()

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sim.datum import Datum, datum
 from sim.errors import InputError, UnknownNameError
 from sim.grid.nodal.dcflow import SUSCEPTANCES, Susceptance
 from sim.grid.nodal.tables import Floats, Network
@@ -15,6 +16,22 @@ Redispatch = Literal["none", "dc-opf", "n1-secure"]
 Security = Literal["base", "n1"]
 Preexisting = Literal["left-out", "frozen"]
 Rating = Literal["a", "b", "c"]
+
+
+def assumed_cutoff() -> Datum:
+    """The cut-off that the studies assume, with its range: nobody published one for loads."""
+    return datum("grid/nodal/hosting.yaml", "least_effect_frac")
+
+
+def cutoff_words(least_effect_frac: float) -> str:
+    """What a cut-off is: none, or an assumption with its range."""
+    if not least_effect_frac:
+        return "every limit counts, however little of the new load it feels"
+    figure = assumed_cutoff()
+    return (
+        f"limits that feel under {least_effect_frac:g} of the new load left out: an assumption "
+        f"({figure.low:g} to {figure.high:g}, 0 counts all), not a figure with a source"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +48,8 @@ class Settings:
             larger of the limit and the flow that is there (the set taken at factor 1.0).
         susceptance: convention of the DC model.
         least_effect_frac: MW of flow per MW of new load under which a limit is not the new
-            load's business and is left out (planners use cutoffs of this kind); 0 counts all.
-            With a fixed dispatch only: free generators can move any flow.
+            load's business and is left out; 0 counts all. Any other value is an assumption (see
+            `assumed_cutoff`). With a fixed dispatch only: free generators can move any flow.
     """
 
     redispatch: Redispatch = "none"
@@ -110,6 +127,7 @@ class Settings:
             "radial_outages": "left out of the limit, reported apart",
             "preexisting_violations": self.preexisting,
             "least_effect_frac": self.least_effect_frac,
+            "least_effect": cutoff_words(self.least_effect_frac),
             "susceptance": self.susceptance,
             "dc_lines": "fixed at their scheduled flow",
             "flow_model": "DC (no voltage, no reactive power, no losses)",

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.grid.nodal.cases import load_case
-from sim.grid.nodal.settings import Settings
+from sim.grid.nodal.settings import Settings, assumed_cutoff, cutoff_words
 from sim.grid.nodal.states import LABEL, StateHosting, every_state
 
 Row = dict[str, Any]
@@ -69,7 +69,12 @@ def states(
         "least_kv": least_kv,
         "buses_per_state": buses_per_state,
         "label": LABEL,
-        "conventions": settings.conventions(network) | {"least_effect_frac": cutoffs},
+        "assumptions": [assumed_cutoff().describe()] if any(cutoffs) else [],
+        "conventions": settings.conventions(network)
+        | {
+            "least_effect_frac": cutoffs,
+            "least_effect": "; or ".join(cutoff_words(cutoff) for cutoff in cutoffs),
+        },
     }
 
 
