@@ -1,4 +1,4 @@
-"""Commands about finished runs: `report`, `check`, `compare`; and `schema`."""
+"""Commands about finished runs: `report`, `check`; and `schema`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,6 @@ def add_command(commands: Any) -> None:
     )
     check.add_argument("run", metavar="RUN", type=Path, help="a run folder (seed-<n>)")
     check.set_defaults(handler=handle_check)
-    compare = commands.add_parser("compare", help="finished runs side by side")
-    compare.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folders")
-    compare.add_argument("--json", action="store_true", help="print JSON")
-    compare.set_defaults(handler=handle_compare)
     schema = commands.add_parser("schema", help="print the JSON schema of scenario files")
     schema.set_defaults(handler=handle_schema)
 
@@ -53,22 +49,6 @@ def handle_check(args: argparse.Namespace) -> int:
     from sim.scenario.verify import verify_run
 
     print("\n".join(verify_run(args.run)))
-    return 0
-
-
-def handle_compare(args: argparse.Namespace) -> int:
-    """Figures of several runs, one column each."""
-    from sim.cli.text import number, table, to_json
-    from sim.policy.figures import figures
-    from sim.record.store import read_json
-
-    found = {str(run): figures(read_json(run / "summary.json")) for run in args.runs}
-    if args.json:
-        print(to_json(found))
-        return 0
-    keys = list(dict.fromkeys(key for row in found.values() for key in row))
-    rows = [[key, *(number(row.get(key)) for row in found.values())] for key in keys]
-    print(table(["figure", *(f"{Path(run).parent.name}/{Path(run).name}" for run in found)], rows))
     return 0
 
 

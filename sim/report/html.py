@@ -6,12 +6,11 @@ data and version.
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from sim.report.basis_tables import assumption_rows, model_errors, warnings
+from sim.report.figure_html import figure_html, finding, within
 from sim.report.pages import template
 from sim.report.power_figure import LABELS, power_rows
 from sim.report.regions_text import view_caption, view_key_figures, view_tables
@@ -40,9 +39,12 @@ def render_report(
         where_binds=where_it_binds(summary),
         key_figures=key_figures(summary),
         readings=[_reading(v) for v in summary["grid"]["verdicts"]],
-        figures=[
-            _figure(name, svg, finding(svg) or caption(name, summary)) for name, svg in svgs.items()
-        ],
+        figures=within(
+            [
+                figure_html(name, svg, finding(svg) or caption(name, summary))
+                for name, svg in svgs.items()
+            ]
+        ),
         made_up=_made_up(summary["sites"]),
         tables=[*_work_tables(summary), *_hosting_tables(summary), *view_tables(summary)],
         assumptions=summary["assumptions"],
@@ -55,29 +57,6 @@ def render_report(
         manifest=[(key, manifest[key]) for key in MANIFEST_KEYS]
         + [(f"sha256 {name}", digest) for name, digest in sorted(manifest["inputs"].items())],
     )
-
-
-def _inline(svg: str, name: str) -> str:
-    """An SVG document as an element, its ids made distinct from those of other figures."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = re.sub(r"url\(#", f"url(#{name}-", body)
-    return re.sub(r'\s+xmlns:xlink="[^"]*"', "", body).replace("xlink:href", "href")
-
-
-def _figure(name: str, svg: str, told: str) -> dict[str, str]:
-    """A figure with its caption, which is its alternative text too."""
-    label = html.escape(f"Figure {name.replace('_', ' ')}. {told}", quote=True)
-    body = _inline(svg, name).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return {"name": name, "svg": body, "caption": told}
-
-
-def finding(svg: str) -> str:
-    """The sentence that a figure carries in its description; empty if it carries none."""
-    found = re.search(r"<dc:description>(.*?)</dc:description>", svg, flags=re.DOTALL)
-    return html.unescape(found[1]) if found else ""
 
 
 def likelihood(summary: Mapping[str, Any]) -> str:

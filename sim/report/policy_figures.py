@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sim.report.style import new_figure, save
+from sim.report.words import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 LESS, MORE, FRONT = "#0072B2", "#D55E00", "#009E73"
-NAMES: Final = {
-    "hosted_mw": "load that the place hosts [MW]",
-    "peak_load_mw": "peak at the meter [MW]",
-    "mean_load_mw": "mean power at the meter [MW]",
-    "held_back_mwh": "energy held back [MWh]",
-    "missed_mwh": "energy above the limit [MWh]",
-    "energy_cost_usd": "cost of energy [USD]",
-    "carbon_t": "emissions [tCO2]",
-    "training_tokens": "tokens trained",
-    "output_tokens": "output tokens",
-    "swing_mw": "swing within a training step [MW]",
-    "days_to_finish": "days to finish",
-    "largest_site_mw": "largest site [MW]",
-    "gpus": "GPUs",
-}
-"""Words for the figures that policies are compared by."""
-
-
-def label_of(key: str) -> str:
-    """A figure in words, with its unit."""
-    return NAMES.get(key, key.replace("_", " "))
 
 
 def lost_work_frac(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> float | None:

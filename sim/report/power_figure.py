@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from sim.report.style import CAUSE_COLOURS, new_figure, save
@@ -9,6 +10,8 @@ from sim.units import MEGA, mw_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from matplotlib.axes import Axes
 
 LABELS = {
     "chip": "GPUs",
@@ -23,6 +26,8 @@ LABELS = {
 """Words for each cause, from the chip outward."""
 IT_CAUSES = 6
 """The first six causes make up the IT boundary."""
+LABEL_FRAC = 0.12
+"""Width that a label needs, of the longest bar."""
 
 
 def power_rows(causes_w: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
@@ -47,39 +52,40 @@ def in_order(parts: dict[str, float]) -> list[tuple[str, float]]:
     return [(cause, parts[cause]) for cause in LABELS]
 
 
-def draw_power(causes_w: dict[str, dict[str, float]], path: Path) -> None:
+def draw_power(causes_w: dict[str, dict[str, float]], path: Path, finding: str = "") -> None:
     """Stacked bars of mean MW by cause, one bar a site, with the three boundaries marked.
 
     Args:
-        causes_w: site -> cause -> mean power [W].
+        causes_w: site -> cause -> mean power [W]. finding: what the figure shows.
     """
     figure = new_figure(7.2, 1.5 + 0.55 * len(causes_w))
     axes = figure.add_subplot()
+    most_mw = max(sum(parts.values()) for parts in causes_w.values()) / MEGA
     for place, parts in enumerate(causes_w.values()):
         left_mw = 0.0
-        for number, (cause, watts) in enumerate(in_order(parts), start=1):
-            axes.barh(
-                place,
-                watts / MEGA,
-                left=left_mw,
-                height=0.6,
-                color=CAUSE_COLOURS[cause],
-                label=LABELS[cause] if place == 0 else None,
-            )
-            left_mw += watts / MEGA
-            boundary = {1: "chip", IT_CAUSES: "IT", len(parts): "meter"}.get(number)
-            if boundary:
-                axes.text(
-                    left_mw,
-                    place + 0.33,
-                    f"{boundary} {mw_text(left_mw)}",
-                    ha="right",
-                    va="bottom",
-                    fontsize=7.5,
-                )
-        axes.set_xlim(0, max(axes.get_xlim()[1], left_mw * 1.03))
+        for cause, watts in in_order(parts):
+            label = LABELS[cause] if place == 0 else None
+            width_mw, colour = watts / MEGA, CAUSE_COLOURS[cause]
+            axes.barh(place, width_mw, 0.6, left=left_mw, color=colour, label=label)
+            left_mw += width_mw
+        _mark_boundaries(axes, place, parts, most_mw)
+    axes.set_xlim(0, most_mw * 1.18 or 1.0)
     axes.set_yticks(range(len(causes_w)), list(causes_w))
-    axes.set_ylim(-0.5, len(causes_w) - 0.2)
+    axes.set_ylim(len(causes_w) - 0.5, -0.7)
     axes.set_xlabel("mean power [MW]")
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
-    save(figure, path, power_rows(causes_w))
+    save(figure, path, power_rows(causes_w), finding)
+
+
+def _mark_boundaries(axes: Axes, place: int, parts: dict[str, float], most_mw: float) -> None:
+    """The MW at each boundary, over its end in the bar; left out where there is no room."""
+    reached_mw = list(itertools.accumulate(w / MEGA for _, w in in_order(parts)))
+    ends = {"chip": reached_mw[0], "IT": reached_mw[IT_CAUSES - 1]}
+    free_from_mw = 0.0
+    for name, end_mw in ends.items():
+        if end_mw - free_from_mw > LABEL_FRAC * most_mw:
+            text = f"{name} {mw_text(end_mw)}"
+            axes.text(end_mw, place - 0.33, text, ha="right", va="bottom", fontsize=7.5)
+            free_from_mw = end_mw
+    text = f" meter {mw_text(reached_mw[-1])}"
+    axes.text(reached_mw[-1], place, text, ha="left", va="center", fontsize=7.5)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from sim.report.style import save
+from sim.report.words import UNITS
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 FIGURE: Final = "figure:"
@@ -40,20 +41,13 @@ def plain_name(column: str) -> str:
 def axis_label(column: str) -> str:
     """`quantity [unit]` from a column's name."""
     name = short(column)
-    for suffix, unit in _UNITS.items():
+    for suffix, unit in UNITS.items():
         if name.endswith(suffix):
             return f"{column.removesuffix(suffix)} [{unit}]"
-    for suffix, unit in _UNITS.items():
+    for suffix, unit in UNITS.items():
         if f"{suffix}." in column:
             return f"{column} [{unit}]"
     return column
-
-
-_UNITS: Final = {
-    "_j_per_output_token": "J/token", "_j_per_token": "J/token", "_tokens_per_s": "tokens/s",
-    "_usd_per_mwh": "USD/MWh", "_mwh": "MWh", "_mw": "MW", "_w": "W", "_j": "J", "_h": "h",
-    "_s": "s", "_hz": "Hz", "_frac": "fraction", "_bytes": "bytes", "_tokens": "tokens",
-}  # fmt: skip
 
 
 def saved(figure: Figure, path: Path, kind: str, title: str, rows: Rows, text: str = "") -> Answer:

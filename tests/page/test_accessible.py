@@ -22,8 +22,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     out = tmp_path_factory.mktemp("out")
     short = ["--set", "grid.samples=8", "--set", "horizon_h=0.02", "--out", str(out)]
     assert main(["run", str(CASES / "training-and-serving.yaml"), *short]) == 0
-    (folder,) = out.glob("*/seed-1")
-    return {"run": folder / "report.html"}
+    assert main(["run", str(CASES / "two-sites.yaml"), *short]) == 0
+    first, second = sorted(out.glob("*/seed-1"), reverse=True)
+    both = out / "compare.html"
+    assert main(["compare", str(first), str(second), "--html", str(both)]) == 0
+    return {"run": first / "report.html", "compare": both}
 
 
 def violations(page: Any, axe: str) -> list[str]:
@@ -38,7 +41,7 @@ def violations(page: Any, axe: str) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("kind", ["run"])
+@pytest.mark.parametrize("kind", ["run", "compare"])
 def test_a_report_has_no_serious_violation(browser, axe, reports, kind, scheme):
     page = browser.new_page(color_scheme=scheme)
     page.goto(reports[kind].as_uri())
