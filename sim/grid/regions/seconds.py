@@ -26,7 +26,7 @@ from sim.grid.dynamic.swing import FrequencyRun, simulate
 from sim.grid.regions.case import CASES, region_case
 from sim.grid.regions.dispatch import run_year
 from sim.grid.regions.fleet import interconnection_members
-from sim.grid.regions.odessa import online_at, predict_odessa, sunny_hours
+from sim.grid.regions.odessa import SEEN_FIRST, online_at, predict_odessa, sunny_hours
 
 EVENTS: Final[Mapping[str, tuple[str, tuple[Step, ...]]]] = {
     "odessa-2022": ("ercot", (Step(1.0, 2555.0),)),
@@ -95,7 +95,7 @@ def frequency(
     last = max((step.at_s for step in steps), default=0.0)
     online, extra = online_of_hour(name, hour) if hour else (None, [])
     if event == "odessa-2022" and not hour:
-        online, extra = online_at(sunny_hours()[0]), [MEASURED_MIX]
+        online, extra = online_at(sunny_hours()[0]), [MEASURED_MIX, SEEN_FIRST]
     pulses = [Pulse(pulse_mw, 1.0 / pulse_hz, duty_frac=duty)] if pulse_mw > 0 else []
     island = interconnection(
         name, inertia_gws=inertia_gws, load_mw=load_mw, online=online, changes=changes
@@ -108,7 +108,9 @@ def frequency(
         answer["measured_nadir_hz"] = measured
         answer["deviation_error_frac"] = (60 - run.nadir_hz) / (60 - measured) - 1
     if event == "odessa-2022":
-        answer["prediction"] = asdict(predict_odessa())
+        prediction = predict_odessa()
+        answer["without_rule_error_frac"] = prediction.without_rule_error_frac
+        answer["prediction"] = asdict(prediction)
     if pulses:
         answer["oscillation"] = oscillation(name, pulse_mw, pulse_hz, duty)
     return answer
