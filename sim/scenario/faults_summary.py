@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
 from sim.cluster.serving.fluid import FluidFleet
+from sim.grid.dynamic.interconnections import Online
 from sim.grid.dynamic.model import NOMINAL_HZ, Step
 from sim.grid.regions.event_study import Events, margins
 from sim.grid.regions.seconds import online_of_hour
@@ -23,7 +25,7 @@ APART_S: Final = 600.0
 """Changes further apart than this are events of their own."""
 MOST_EVENTS: Final = 2
 """Events whose seconds are simulated, the largest first."""
-SAMPLES: Final = 16
+SAMPLES: Final = 8
 YEARS: Final = (2023, 2024)
 """Years whose machines on line are known by the hour."""
 
@@ -55,7 +57,8 @@ def _site(site: SiteOutcome, faults: SiteFaults, losses: list[Loss]) -> Json:
     """One site: the grid sees less of it, and its workloads lose work."""
     jobs = site.run.jobs.values()
     fluids = [f.fleet for f in site.run.fleets.values() if isinstance(f.fleet, FluidFleet)]
-    carried_j = site.power["facility"].integral - site.power["import"].integral
+    facility = site.power["facility"]
+    carried_j = facility.integral - site.power.get("import", facility).integral
     return {
         "off_grid_mw": max((x.off_grid_mw for x in losses if x.site == site.name), default=0.0),
         "off_grid_mwh": carried_j / J_PER_MWH if site.supply is None else None,
@@ -140,5 +143,11 @@ def _seconds(outcome: Outcome, name: str, group: list[Step]) -> Events:
     at = outcome.simulation.scenario.epoch + timedelta(seconds=first_s)
     online = None
     if at.year in YEARS:
-        online, _ = online_of_hour(name, at.strftime("%Y-%m-%dT%H:%M"))
+        online = _online(name, at.strftime("%Y-%m-%dT%H:00"))
     return Events(name, steps, online=online)
+
+
+@cache
+def _online(name: str, hour: str) -> Online:
+    """Machines on line in an hour; a comparison asks for the same one again and again."""
+    return online_of_hour(name, hour)[0]

@@ -186,7 +186,8 @@ def _meter(site: SiteRun, boundary: str) -> StepSignal:
 
 def _recorded(site: SiteRun, simulation: Simulation) -> tuple[str, ...]:
     """The boundaries, and what the grid sees where that is something else."""
-    leaves = site.spec.name in simulation.faults.sites
+    faults = simulation.faults.sites.get(site.spec.name)
+    leaves = faults is not None and bool(faults.off_grid)
     plain = site.meter.supply.plant.is_bare and not leaves
     return BOUNDARIES if plain else (*BOUNDARIES, "import")
 
