@@ -249,7 +249,8 @@ def test_inertia_follows_the_machines_on_line() -> None:
     few = online_from_output({"gas": 10000.0, "wind": 20000.0}, 30000.0)
     many = online_from_output({"gas": 30000.0}, 30000.0)
     assert few.rating_mw.keys() == {"gas"}
-    assert many.inertia_mws == pytest.approx(3 * few.inertia_mws)
+    table = data(DYNAMICS)
+    assert many.inertia_mws(table) == pytest.approx(3 * few.inertia_mws(table))
     run = [
         simulate(interconnection("ercot", online=online), [Step(0.0, 1500.0)])
         for online in (few, many)
