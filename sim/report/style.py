@@ -15,6 +15,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, LogFormatterMathtext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ LIMIT_COLOURS: Final = {
 RC: Final[Any] = {
     "svg.hashsalt": "flopgrid",
     "svg.fonttype": "path",
+    "text.parse_math": False,  # names come from files: a dollar sign in one is a dollar sign
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -52,6 +54,31 @@ RC: Final[Any] = {
     "figure.dpi": 100,
 }
 mpl.rcParams.update(RC)
+SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Decades(LogFormatter):
+    """Ticks of a logarithmic axis as plain text: 0.1, 1,000, 10⁴."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The text of one tick; empty where it is not labelled."""
+        if not super().__call__(x, pos):
+            return ""
+        if x == 0 or 1e-3 <= abs(x) < 1e4:
+            return f"{x:,g}".replace("-", "−")
+        factor, _, power = f"{x:.0e}".partition("e")
+        sign = {"1": "", "-1": "−"}.get(factor, f"{factor}×")
+        return f"{sign}10{str(int(power)).translate(SUPERSCRIPTS)}"
+
+
+def _plain_ticks(figure: Figure) -> None:
+    """Labels of logarithmic axes without the notation of formulas."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+                axis.set_major_formatter(Decades())
+            if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+                axis.set_minor_formatter(Decades(labelOnlyBase=True))
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -65,6 +92,7 @@ def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]], finding: st
     Args:
         finding: a sentence that says what the figure shows; it travels inside the SVG.
     """
+    _plain_ticks(figure)
     told = {"Description": finding} if finding else {}
     figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "flopgrid", **told})
     text = io.StringIO()
