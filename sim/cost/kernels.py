@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cost.measured import Measured
-from sim.cost.rows import Row, kernel_rows
+from sim.cost.rows import Row, kernel_rows, row_law
 from sim.flops.features import BATCH_FEATURES
 from sim.flops.routing import experts_touched
-from sim.hardware.kernels import DTYPES, gemm_flops, joined, kernel_law
+from sim.hardware.kernels import DTYPES, gemm_flops, joined
 
 if TYPE_CHECKING:
     from sim.cost.layout import Layout
@@ -106,7 +106,7 @@ class StepKernels:
         self._layout = layout
         self._routing_frac = engine.routing_frac
         self._multiprocessors = device.multiprocessors
-        laws = [kernel_law(engine.name, row.family, row.dtype) for row in self.rows]
+        laws = [row_law(engine.name, row) for row in self.rows]
         self.layers = _column(self.rows, lambda row: row.layers)
         self._set_laws(laws, device)
         self._measured = Measured(self.rows, laws, layout, device, engine.name)

@@ -6,20 +6,27 @@ Coefficients are per invocation of the layer and per GPU, over the program's fea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.hardware.kernels import kernel_law
+
 if TYPE_CHECKING:
     from sim.cost.layout import Layout
     from sim.flops.program import Quantity, StepProgram
-    from sim.hardware.kernels import Dtype, Family
+    from sim.hardware.kernels import Dtype, Family, KernelLaw
 
 Floats = NDArray[np.float64]
 FUSED: Final = (".softmax", "moe.activation", "indexer.sum")
 """Rows whose time is inside another kernel's measurement."""
+FED: Final = (".qkv", ".up", ".down")
+"""Matrix products whose input a norm or an activation makes."""
+FUSING: Final = ("vllm",)
+"""Engines whose norms and activations write fp8 at once: RMSNorm + quant and SiluMul + quant are
+fused by default, attention's output + quant is not (docs.vllm.ai/en/v0.18.2/design/fusions)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +41,7 @@ class Row:
         tensor: whether it runs on tensor cores.
         context_bytes: of decode attention, per key-value head and cached token.
         experts: of a mixture, (experts of one GPU, FLOPs of one token in one of them).
+        fed: its input is made by a norm or an activation.
     """
 
     name: str
@@ -51,6 +59,7 @@ class Row:
     law_share: float = 1.0
     context_bytes: float = 0.0
     experts: tuple[float, float] = (0.0, 0.0)
+    fed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +165,22 @@ def _gemm(program: StepProgram, i: int, layout: Layout, s: _Shared, *, fp8_block
         weight_bytes=s.weight_bytes,
         units=np.zeros_like(s.flops),
         waste=np.zeros_like(s.flops),
+        fed=program.name[i].split("#")[0].endswith(FED),
     )
+
+
+def row_law(engine: str, row: Row) -> KernelLaw:
+    """The law of a row's kernel on an engine.
+
+    The tables time an fp8 product with its input's quantisation. Where the engine fuses that
+    into the kernel before, its launch is that kernel's, which is counted: the product is
+    launched like one in bf16.
+    """
+    law = kernel_law(engine, row.family, row.dtype)
+    if row.fed and row.dtype == "fp8" and engine in FUSING:
+        plain = kernel_law(engine, row.family, "bf16")
+        return replace(law, fixed_s=min(law.fixed_s, plain.fixed_s))
+    return law
 
 
 def _gemm_dtype(program: StepProgram, i: int, *, fp8_block: bool) -> Dtype:
