@@ -24,6 +24,7 @@ from sim.record.store import RunFolder, RunId
 from sim.record.timeline import to_table
 from sim.scenario.canonical import hash8, to_yaml
 from sim.scenario.facility_view import facility_assumptions, facility_json
+from sim.scenario.laws import check_outcome
 from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.override import Step
 from sim.scenario.requests_table import requests_table
@@ -160,6 +161,7 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
         LawViolation: a law does not hold in the run.
     """
     outcome = simulate(scenario, seed, tell)
+    check_outcome(outcome)
     ranges = {site.name: _load_range_w(outcome, site, seed) for site in outcome.sites}
     view = grid_view(outcome, ranges, seed, tell)
     summary = summarise(outcome, ranges, view.verdict, view.hosting, _sources(scenario))
