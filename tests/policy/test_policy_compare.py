@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from policy_scenarios import fleet
 
 from sim.cli.main import main
 from sim.errors import InputError
@@ -13,47 +14,8 @@ from sim.policy import parse_policies, parse_policy
 from sim.policy.compare import compare, difference, mean_figures
 from sim.policy.study import Study, is_study
 from sim.report.policy_figures import draw_frontier, draw_tornado, lost_work_frac
-from sim.scenario.resolve import resolve
-from sim.scenario.schema import Scenario
 
 STUDIES = sorted((Path(__file__).parents[2] / "scenarios" / "studies").glob("*/study.yaml"))
-
-
-def fleet(horizon_h: float = 0.5) -> Scenario:
-    return resolve(
-        Scenario.model_validate(
-            {
-                "name": "fleet",
-                "horizon_h": horizon_h,
-                "grid": {"kind": "zonal", "samples": 8, "hosting": False},
-                "sites": [
-                    {
-                        "name": "fleet",
-                        "at": {"zone": "VA"},
-                        "cluster": {"gpus": 64},
-                        "workloads": [
-                            {
-                                "kind": "serving",
-                                "name": "chat",
-                                "arch": "llama-3.1-8b",
-                                "fidelity": "fluid",
-                                "requests": {
-                                    "kind": "poisson",
-                                    "rate_per_s": 200,
-                                    "lengths": {
-                                        "kind": "constant",
-                                        "input_tokens": 500,
-                                        "output_tokens": 100,
-                                    },
-                                },
-                                "warmup_s": 0,
-                            }
-                        ],
-                    }
-                ],
-            }
-        )
-    )
 
 
 def test_a_policy_beside_its_baseline():

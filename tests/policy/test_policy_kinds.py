@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from policy_scenarios import campus
 
 from sim.errors import FlopgridError, InputError
 from sim.grid.nodal.hosting_command import hosting
@@ -12,53 +13,6 @@ from sim.scenario.resolve import resolve
 from sim.scenario.schema import Scenario
 
 KINDS = policy_kinds()
-
-
-def training() -> Scenario:
-    return resolve(
-        Scenario.model_validate(
-            {
-                "name": "small",
-                "horizon_h": 1,
-                "grid": {"kind": "zonal", "samples": 8, "hosting": False},
-                "sites": [
-                    {
-                        "name": "campus",
-                        "at": {"zone": "VA"},
-                        "cluster": {"gpus": 1600},
-                        "workloads": [
-                            {
-                                "kind": "training",
-                                "name": "pretrain",
-                                "arch": "llama-3.1-8b",
-                                "tokens": 1e12,
-                                "gpus": 800,
-                                "layout": {"tp": 2, "zero": 1},
-                                "global_batch_tokens": 3_276_800,
-                            },
-                            {
-                                "kind": "serving",
-                                "name": "chat",
-                                "arch": "llama-3.1-8b",
-                                "fidelity": "fluid",
-                                "gpus": 800,
-                                "requests": {
-                                    "kind": "poisson",
-                                    "rate_per_s": 3000,
-                                    "lengths": {
-                                        "kind": "constant",
-                                        "input_tokens": 500,
-                                        "output_tokens": 100,
-                                    },
-                                },
-                                "warmup_s": 0,
-                            },
-                        ],
-                    }
-                ],
-            }
-        )
-    )
 
 
 def example(kind: str) -> str:
@@ -78,7 +32,7 @@ NOT_HERE = {"ride-through": "no fault", "water-limit": "no cooling plant"}
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - set(NOT_HERE)))
 def test_a_policy_is_a_pure_patch_to_a_valid_scenario(kind):
-    before = training()
+    before = campus()
     plain = before.model_dump(mode="json")
     policy = parse_policy(example(kind))
     once, twice = policy.apply(before), policy.apply(before)
@@ -92,7 +46,7 @@ def test_a_policy_is_a_pure_patch_to_a_valid_scenario(kind):
 @pytest.mark.parametrize("kind", sorted(NOT_HERE))
 def test_a_policy_that_does_not_fit_says_why(kind):
     with pytest.raises(InputError, match=NOT_HERE[kind]):
-        parse_policy(kind).apply(training())
+        parse_policy(kind).apply(campus())
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -141,7 +95,7 @@ def test_wrong_words_are_named(text, message):
 
 def test_policies_combine_in_their_order():
     both = parse_policies("power-cap:gpu_w=500;demand-response:depth_frac=0.1")
-    found = apply_all(training(), both)
+    found = apply_all(campus(), both)
     assert found.control.power_cap.gpu_w == 500
     assert [r.kind for r in found.control.rules] == ["demand-response"]
     assert found.control.coupling.kind == "interval"
@@ -149,7 +103,7 @@ def test_policies_combine_in_their_order():
 
 def test_a_misfit_is_told_with_the_policy():
     with pytest.raises(InputError) as caught:
-        apply_all(training(), parse_policies("ride-through"))
+        apply_all(campus(), parse_policies("ride-through"))
     assert str(caught.value).startswith("--policy ride-through")
 
 
@@ -167,7 +121,7 @@ def test_a_label_reads_as_it_is_written():
 
 
 def test_oversubscription_keeps_the_power_of_before_as_the_limit():
-    before = training()
+    before = campus()
     after = parse_policy("oversubscription:extra_frac=0.25").apply(before)
     assert after.sites[0].cluster.nodes == 250
     assert after.control.rules[0].kind == "import-limit"
@@ -176,7 +130,7 @@ def test_oversubscription_keeps_the_power_of_before_as_the_limit():
 
 
 def test_less_data_needs_a_training_job():
-    only_serving = training()
+    only_serving = campus()
     site = only_serving.sites[0]
     alone = site.model_copy(update={"workloads": site.workloads[1:]})
     with pytest.raises(InputError, match="no training job"):
@@ -184,7 +138,7 @@ def test_less_data_needs_a_training_job():
 
 
 def test_on_a_nodal_grid_a_site_goes_to_the_bus_of_its_voltage_that_hosts_most():
-    tree = training().model_dump()
+    tree = campus().model_dump()
     site = tree["sites"][0]
     site |= {"at": {"bus": 7095}, "workloads": site["workloads"][1:]}
     tree["grid"] = {"kind": "nodal", "case": "activsg2000", "samples": 8}

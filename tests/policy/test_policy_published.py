@@ -3,64 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from policy_scenarios import busy_campus
 
 from sim.cluster.serving.steady import steady_curve
 from sim.hardware.node import load_node
 from sim.policy import parse_policies, parse_policy
 from sim.policy.compare import compare
 from sim.scenario.replicas import replica_cost
-from sim.scenario.resolve import resolve
-from sim.scenario.schema import Scenario, ServingSpec
-
-
-def campus(horizon_h: float = 4.0) -> Scenario:
-    """Half training, half serving at about 70 % of saturation."""
-    return resolve(
-        Scenario.model_validate(
-            {
-                "name": "campus",
-                "horizon_h": horizon_h,
-                "grid": {"kind": "zonal", "samples": 8, "hosting": False},
-                "sites": [
-                    {
-                        "name": "campus",
-                        "at": {"zone": "VA"},
-                        "cluster": {"gpus": 1600},
-                        "workloads": [
-                            {
-                                "kind": "training",
-                                "name": "pretrain",
-                                "arch": "llama-3.1-8b",
-                                "tokens": 1e13,
-                                "gpus": 800,
-                                "layout": {"tp": 2, "zero": 1},
-                                "global_batch_tokens": 3_276_800,
-                            },
-                            {
-                                "kind": "serving",
-                                "name": "chat",
-                                "arch": "llama-3.1-8b",
-                                "fidelity": "fluid",
-                                "gpus": 800,
-                                "requests": {
-                                    "kind": "poisson",
-                                    "rate_per_s": 10_000,
-                                    "lengths": {"kind": "empirical", "name": "azure-conv-2023"},
-                                },
-                                "warmup_s": 0,
-                            },
-                        ],
-                    }
-                ],
-            }
-        )
-    )
+from sim.scenario.schema import ServingSpec
 
 
 def test_a_quarter_less_for_three_hours_with_the_service_kept():
     """25 % for 3 h on 256 GPUs with quality of service kept (arXiv 2507.00909, 2025-05-03)."""
     policy = parse_policy("demand-response:depth_frac=0.25,start_h=0.5,duration_h=3")
-    row = compare(campus(), [policy], 1)["policies"][0]
+    row = compare(busy_campus(), [policy], 1)["policies"][0]
     full_mwh = 0.25 * 3 * row["figures"]["peak_load_mw"]
     assert row["delta"]["relief_mwh"] >= 0.99 * full_mwh
     assert row["figures"]["missed_mwh"] <= 0.02 * full_mwh
@@ -100,7 +56,7 @@ def test_a_29_percent_lower_cap_costs_about_a_fifth_of_throughput(arch):
 
 def test_thirty_percent_more_servers_under_the_same_limit():
     """30 % more inference servers with little loss (POLCA, arXiv 2308.12908, 2023)."""
-    inference = campus(2.0)
+    inference = busy_campus(2.0)
     site = inference.sites[0]
     fleet = site.workloads[1]
     busy = fleet.requests.model_copy(update={"rate_per_s": 11_000.0})
@@ -119,7 +75,7 @@ def test_storage_takes_the_swing_of_training_off_the_meter():
         parse_policies("swing-limit:psu_j_per_gpu=500"),
         parse_policies("storage:power_frac=0.3,rule=smoothing"),
     ]
-    found = compare(campus(0.5), policies, 1)
+    found = compare(busy_campus(0.5), policies, 1)
     before = found["baseline"]["swing_mw"]
     swings = [row["figures"]["swing_mw"] for row in found["policies"]]
     assert before > 0
