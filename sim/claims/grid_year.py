@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sim.claims.base import Numbers
+from sim.grid.wording import NOT_HISTORY
 
 if TYPE_CHECKING:
     from sim.grid.regions.case import RegionCase
@@ -96,7 +97,8 @@ def year_lines(numbers: Numbers, zone: str) -> tuple[str, ...]:
         (
             f"{zone} in the peak weeks of 2024 ({numbers['year_hours']:.0f} h dispatched): "
             f"unserved {numbers['year_unserved_before_mwh']:,.1f} MWh before, "
-            f"{numbers['year_unserved_after_mwh']:,.1f} MWh with the load; price "
+            f"{numbers['year_unserved_after_mwh']:,.1f} MWh with the load ({NOT_HISTORY}: loads "
+            "of 2024 with wind and sun of 2022); price "
             f"{numbers['year_price_change_usd_per_mwh']:+.2f} USD/MWh"
         ),
         (

@@ -7,6 +7,22 @@ from sim.grid.margins import SHORT_MW
 from sim.grid.network import FUELS, Hour, Network, Zone
 from sim.grid.readings import BoolArray, Limit
 
+NOT_HISTORY = "the model's, not history"
+"""Said wherever a shortage is given: nobody may take it for one that happened."""
+
+
+def shortage_note(load_year: int, weather_year: int) -> str:
+    """What unserved energy of a dispatch is, for everyone who reads the figure alone."""
+    years = (
+        f"load of {load_year} with wind, sun and water of {weather_year}"
+        if load_year != weather_year
+        else f"load and weather of {load_year}"
+    )
+    return (
+        f"unserved energy is {NOT_HISTORY}: {years}, limits and outages as modelled; read it "
+        "against the same hours without the new load"
+    )
+
 
 def short_text(short_mw: float, before: BoolArray, where: str, elsewhere_mw: float) -> str:
     """What was short before the load: here (or how often in the samples), and elsewhere."""

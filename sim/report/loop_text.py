@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sim.grid.wording import NOT_HISTORY
+
 
 def loop_lines(summary: Mapping[str, Any]) -> list[str]:
     """A line for the grid's intervals, and one for each site that was held back; at most six."""
@@ -25,7 +27,8 @@ def _grid_line(book: Mapping[str, Any], sites: Mapping[str, Any]) -> str:
     return (
         f"  loop: {book['hours']:g} h, mean price {told} USD/MWh; energy {cost:,.0f} USD, "
         f"{carbon_t:,.0f} t CO2; unserved {book['unserved_mwh']:,.0f} MWh "
-        f"({book['unserved_before_mwh']:,.0f} without the sites)"
+        f"({book['unserved_before_mwh']:,.0f} without the sites; "
+        f"{NOT_HISTORY})"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sim.grid.wording import NOT_HISTORY
 from sim.report.nodal_text import (
     nodal_answer,
     nodal_basis,
@@ -41,7 +42,8 @@ def view_answer(summary: Mapping[str, Any]) -> str | None:
     if kind == "regions" and not summary["sites"]:
         return (
             f"In {grid['year']}, {grid['unserved_frac']:.6%} of the load is not served "
-            f"({grid['unserved_mwh']:,.0f} MWh in {grid['unserved_h']} h)."
+            f"({grid['unserved_mwh']:,.0f} MWh in {grid['unserved_h']} h; no new load is in it, "
+            f"and it is {NOT_HISTORY}: {_years(grid)})."
         )
     if kind == "dynamic":
         return _seconds_answer(grid, summary)
@@ -79,6 +81,10 @@ def view_where(summary: Mapping[str, Any]) -> str | None:
 # -- a year
 
 
+def _years(grid: Mapping[str, Any]) -> str:
+    return f"load of {grid['year']}, wind and sun of {grid['weather_year']}"
+
+
 def _year_lines(grid: Mapping[str, Any]) -> list[str]:
     price = grid["price_usd_per_mwh"]
     lines = [
@@ -86,7 +92,8 @@ def _year_lines(grid: Mapping[str, Any]) -> list[str]:
             f"{grid['hours']:,} h of {grid['year']} (wind, sun, water of {grid['weather_year']}): "
             f"price {price['load_weighted']:.1f} USD/MWh (p99 {price['p99']:.0f}, most "
             f"{price['max']:,.0f}), unserved {grid['unserved_mwh']:,.0f} MWh in "
-            f"{grid['unserved_h']} h, CO2 {grid['co2_t'] / 1e6:,.1f} Mt"
+            f"{grid['unserved_h']} h ({grid['unserved_before_mwh']:,.0f} MWh without the sites; "
+            f"{NOT_HISTORY}), CO2 {grid['co2_t'] / 1e6:,.1f} Mt"
         )
     ]
     if change := grid.get("change"):
@@ -103,7 +110,8 @@ def _change_line(change: Mapping[str, Any]) -> str:
     most = max(prices, key=lambda zone: prices[zone])
     return (
         f"  the sites add {change['added_mwh'] / 1e6:,.2f} TWh: unserved "
-        f"{change['unserved_mwh']:+,.0f} MWh, price {prices[most]:+.2f} USD/MWh in {most}, "
+        f"{change['unserved_mwh']:+,.0f} MWh on {change['unserved_before_mwh']:,.0f}, "
+        f"price {prices[most]:+.2f} USD/MWh in {most}, "
         f"CO2 {change['co2_kg_per_added_mwh'] or 0:,.0f} kg per MWh added"
     )
 
@@ -223,7 +231,8 @@ def view_key_figures(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         price = grid["price_usd_per_mwh"]["load_weighted"]
         return [
             ("price, weighted by load", f"{price:.2f}", "USD/MWh"),
-            ("unserved energy", f"{grid['unserved_mwh']:,.0f}", "MWh"),
+            (f"unserved energy ({NOT_HISTORY})", f"{grid['unserved_mwh']:,.0f}", "MWh"),
+            ("the same without the sites", f"{grid['unserved_before_mwh']:,.0f}", "MWh"),
             ("hours with unserved energy", f"{grid['unserved_h']:,}", "h"),
             ("curtailed energy of the sites", f"{grid['site_curtailed_mwh']:,.0f}", "MWh"),
             ("CO2 at the stack", f"{grid['co2_t'] / 1e6:,.1f}", "Mt"),
@@ -263,6 +272,7 @@ def _year_tables(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"{row['site_mw']:,.0f}",
             f"{row['price_mean_usd_per_mwh']:.1f}",
             f"{row['unserved_mwh']:,.0f}",
+            f"{row['unserved_before_mwh']:,.0f}",
             f"{row['net_import_mwh'] / 1e6:+,.1f}",
             f"{row['co2_t'] / 1e6:,.1f}",
             f"{row['co2_marginal_kg_per_mwh']:,.0f}",
@@ -275,11 +285,13 @@ def _year_tables(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
         "sites [MW]",
         "price [USD/MWh]",
         "unserved [MWh]",
+        "without the sites [MWh]",
         "net import [TWh]",
         "CO2 [Mt]",
         "marginal [kg/MWh]",
     ]
-    tables = [{"title": f"Zones in {grid['year']}", "header": header, "rows": zones}]
+    title = f"Zones in {grid['year']} (unserved energy is {NOT_HISTORY})"
+    tables = [{"title": title, "header": header, "rows": zones}]
     if grid.get("adequacy"):
         tables.append(_adequacy_table(grid["adequacy"]))
     return tables

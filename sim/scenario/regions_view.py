@@ -13,7 +13,7 @@ from sim.grid.network import FloatArray, Network
 from sim.grid.readings import Reading, reading
 from sim.grid.regions.case import RegionCase, region_case
 from sim.grid.regions.claim import year_of_claim
-from sim.grid.regions.commands import change_of, dispatch_answer
+from sim.grid.regions.commands import dispatch_answer
 from sim.grid.regions.dispatch import DispatchYear, run_year
 from sim.grid.regions.summary import not_primary
 from sim.grid.regions.trip import SAMPLES, allowed_loss_mw, highest_hz
@@ -49,13 +49,12 @@ def regions_view(
     verdict = _verdict(network, placed, grid.samples, seed, trip=grid.trip)
     say("dispatching the year")
     sites = site_hours(outcome, grid, case)
-    after = _run(case, grid, sites)
-    answer: Json = {"kind": grid.kind, **dispatch_answer(after), **year_totals(after)}
+    before = after = _run(case, grid, sites)
     if sites:
         say("dispatching the year without the sites")
         before = _run(case, grid, {})
-        answer["change"] = change_of(after, before)
-        answer["unserved_before_mwh"] = float(before.unserved_mw.sum())
+    answer: Json = {"kind": grid.kind, **dispatch_answer(after, before), **year_totals(after)}
+    if sites:
         say("asking for shortage and trips")
         answer |= _of_the_claim(network, case, placed, grid, outcome, seed)
     answer["not_primary"] = _not_primary(answer)

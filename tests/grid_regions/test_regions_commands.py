@@ -160,7 +160,22 @@ def test_dispatch_command_with_a_site_and_its_change() -> None:
     assert set(change["price_usd_per_mwh"]) == {"VA"}
     assert len(found["zones"]) == 49
     assert any("mixed years" in text for text in found["assumptions"])
+    assert found["unserved_note"] in found["assumptions"]
+    assert "not history: load of 2024 with wind, sun and water of 2022" in found["unserved_note"]
+    assert found["unserved_before_mwh"] == pytest.approx(
+        sum(row["unserved_before_mwh"] for row in found["zones"])
+    )
+    assert found["unserved_mwh"] - found["unserved_before_mwh"] == pytest.approx(
+        change["unserved_mwh"]
+    )
     json.dumps(found)
+
+
+def test_without_a_baseline_the_shortage_before_is_unknown_not_zero() -> None:
+    found = commands.dispatch(mixed_years=True, days=1, sites_mw={"VA": 100.0}, baseline=False)
+    assert "change" not in found
+    assert found["unserved_before_mwh"] is None
+    assert {row["unserved_before_mwh"] for row in found["zones"]} == {None}
 
 
 def test_dispatch_backcast_command() -> None:

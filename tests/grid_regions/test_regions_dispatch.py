@@ -307,7 +307,7 @@ def test_three_days_of_the_country_balance_and_repeat_with_any_threads() -> None
     base = run_year(case, days=3)
     assert one.load_mw.sum() == pytest.approx(base.load_mw.sum() + 72 * 500)
     assert one.cost_usd > base.cost_usd
-    rows = {row["zone"]: row for row in zone_rows(one)}
+    rows = {row["zone"]: row for row in zone_rows(one, one)}
     assert rows["VA"]["site_mw"] == 500
     assert sum(r["net_import_mwh"] for r in rows.values()) == pytest.approx(0, abs=1)
     for row in group_rows(one):

@@ -60,12 +60,15 @@ def test_a_year_without_a_site_from_the_file_to_the_report(
     folder, summary = run("grid-regions-year", tmp_path)
     said = capsys.readouterr().out
     assert "of the load is not served" in said
+    assert "no new load is in it, and it is the model's, not history" in said
     assert "24 h of 2024" in said
     grid = summary["grid"]
     assert (grid["kind"], grid["hours"], grid["first_day"]) == ("regions", 24, 200)
     assert grid["verdicts"] == []
     assert grid["unserved_mwh"] >= 0
     assert any("mixed years" in text for text in summary["assumptions"])
+    assert grid["unserved_note"] in summary["assumptions"]
+    assert grid["unserved_before_mwh"] == grid["unserved_mwh"]
     assert grid["not_primary"]
     hours = pq.read_table(folder / "grid_hours.parquet").to_pandas()
     assert len(hours) == 24 * 49
@@ -92,7 +95,9 @@ def test_a_site_in_an_area_is_carried_over_the_year_and_may_give_way(tmp_path: P
     assert {v["zone"] for v in grid["verdicts"]} == {"p99"}
     assert grid["flexibility"][0]["zones"] == ["p99"]
     assert any("repeated end to end" in text for text in summary["assumptions"])
-    assert "p99" in " ".join(verdict_lines(summary))
+    said = " ".join(verdict_lines(summary))
+    assert "p99" in said
+    assert "MWh without the sites; the model's, not history" in said
 
 
 def test_each_zone_gets_a_site_of_its_own() -> None:

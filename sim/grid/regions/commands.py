@@ -50,6 +50,7 @@ from sim.grid.regions.summary import (
     zone_rows,
 )
 from sim.grid.us_states import us_states
+from sim.grid.wording import shortage_note
 
 ELCC_HOURS: Final = {"battery": 4, "flexible": 100}
 """Duration of a battery; hours a year in which flexible load gives way."""
@@ -96,8 +97,8 @@ def dispatch(
         baseline: also run without the sites and give the change.
 
     Returns:
-        `case, year, weather_year, hours, unserved_mwh, cost_usd, co2_t, interconnections, zones,
-        interfaces, change (with sites), gaps, assumptions`.
+        `case, year, weather_year, hours, unserved_mwh, unserved_before_mwh, cost_usd, co2_t,
+        interconnections, zones, interfaces, change (with sites), gaps, assumptions`.
     """
     if case == "backcast-2022":
         return backcast_2022()
@@ -115,14 +116,26 @@ def dispatch(
         flexible_usd_per_mwh=flexible_usd_per_mwh,
         **parts,
     )
-    answer = dispatch_answer(found)
-    if sites_mw and baseline:
-        answer["change"] = change_of(found, run_year(hourly, **parts))
+    if not sites_mw:
+        return dispatch_answer(found, found)
+    before = run_year(hourly, **parts) if baseline else None
+    return dispatch_answer(found, before)
+
+
+def dispatch_answer(year: DispatchYear, before: DispatchYear | None) -> dict[str, Any]:
+    """What a year says, ready for JSON.
+
+    Args:
+        before: the same hours without new load (the year itself where there is none); None if
+            they were not dispatched. Its shortage stands beside each shortage.
+    """
+    answer = _year_answer(year, before)
+    if before is not None and before is not year:
+        answer["change"] = change_of(year, before)
     return answer
 
 
-def dispatch_answer(year: DispatchYear) -> dict[str, Any]:
-    """What a year says, ready for JSON."""
+def _year_answer(year: DispatchYear, before: DispatchYear | None) -> dict[str, Any]:
     groups = group_rows(year)
     return {
         "case": year.case.name,
@@ -130,11 +143,13 @@ def dispatch_answer(year: DispatchYear) -> dict[str, Any]:
         "weather_year": year.case.profiles.weather_year,
         "hours": year.n_hours,
         "unserved_mwh": float(year.unserved_mw.sum()),
+        "unserved_before_mwh": None if before is None else float(before.unserved_mw.sum()),
+        "unserved_note": shortage_note(year.case.year, year.case.profiles.weather_year),
         "site_curtailed_mwh": float(year.flexed_mw.sum()),
         "cost_usd": year.cost_usd,
         "co2_t": sum(row["co2_t"] for row in groups),
         "interconnections": groups,
-        "zones": zone_rows(year),
+        "zones": zone_rows(year, before),
         "interfaces": line_rows(year),
         "gaps": list(year.case.gaps),
         "assumptions": list(year.supply.assumptions),

@@ -83,8 +83,12 @@ def emissions_t(year: DispatchYear) -> FloatArray:
     return found
 
 
-def zone_rows(year: DispatchYear) -> list[dict[str, Any]]:
-    """One row per zone."""
+def zone_rows(year: DispatchYear, before: DispatchYear | None) -> list[dict[str, Any]]:
+    """One row per zone.
+
+    Args:
+        before: the same hours without the new load; None where they were not dispatched.
+    """
     energy, co2 = energy_mwh(year), emissions_t(year)
     rows = []
     for k, zone in enumerate(year.case.zones):
@@ -100,6 +104,9 @@ def zone_rows(year: DispatchYear) -> list[dict[str, Any]]:
                 "curtailed_mwh": float(energy["curtailed"][k]),
                 "net_import_mwh": float(load.sum() - _served_own(year, k)),
                 "unserved_mwh": float(year.unserved_mw[:, k].sum()),
+                "unserved_before_mwh": None
+                if before is None
+                else float(before.unserved_mw[:, k].sum()),
                 "unserved_h": int((year.unserved_mw[:, k] > FULL_MW).sum()),
                 "site_curtailed_mwh": float(year.flexed_mw[:, k].sum()),
                 "price_mean_usd_per_mwh": float(price.mean()),

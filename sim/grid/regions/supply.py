@@ -14,6 +14,7 @@ from sim.grid.network import FloatArray
 from sim.grid.regions.case import RegionCase, RegionZone
 from sim.grid.regions.lp import Block, Line, StorageUnit, System
 from sim.grid.regions.profiles import TECHNOLOGY
+from sim.grid.wording import shortage_note
 
 FREE: Final = "free"
 """Nuclear, wind and sun: taken as they come, the surplus is curtailed."""
@@ -211,6 +212,7 @@ def build_supply(
         groups=groups,
         assumptions=(
             *case.profiles.assumptions,
+            shortage_note(case.year, case.profiles.weather_year),
             *(builder.table[name].describe() for name in sorted(builder.used)),
         ),
     )
