@@ -30,6 +30,7 @@ from sim.cli import (
     run,
     serve,
     sweep,
+    trace,
     validate,
     whatif,
 )
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         compare,
         doctor,
         bench,
+        trace,
         validate,
         calibrate,
         serve,

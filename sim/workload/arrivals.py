@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.units import PS_PER_S, to_s
+from sim.workload.course import DAY_S
 
 FloatArray = NDArray[np.float64]
+
+LEAST_DAYS = 2.0
+"""A trace of so many days is superposed day on day."""
+JITTER_S = 1800.0
 
 
 class ArrivalProcess(Protocol):
@@ -241,6 +246,69 @@ class TraceShapedArrivals:
     def thinned(self, keep_frac: float) -> TraceShapedArrivals:
         """The same shape at the lower rate."""
         return replace(self, rate_per_s=self.rate_per_s * _keep(keep_frac))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SuperposedTraceArrivals:
+    """Copies of a trace, each begun at a random place of it, on top of each other.
+
+    The copies are independent but for the trace that they share, so variance and mean of a
+    count grow alike: the index of dispersion is that of the trace at every scale, whatever the
+    rate. A part of a copy is one of which a coin keeps that part. A trace of two days or more
+    is shifted by whole days, give or take half an hour, so that its daily course stays.
+
+    Attributes:
+        trace_ps: arrival times of the trace, sorted, shape (n,), n >= 2.
+        rate_per_s: mean rate of all copies.
+        keep_frac: share of arrivals that a coin keeps, of what `copies` of the trace bring.
+    """
+
+    trace_ps: NDArray[np.int64]
+    rate_per_s: float
+    keep_frac: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(rate_per_s=self.rate_per_s)
+        _keep(self.keep_frac)
+        _period_s(self.trace_ps)
+
+    @property
+    def copies(self) -> float:
+        """How many times the trace's own rate there would be without thinning."""
+        period_s = _period_s(self.trace_ps)
+        return self.rate_per_s / self.keep_frac * period_s / len(self.trace_ps)
+
+    def times_s(self, horizon_s: float, rng: np.random.Generator) -> FloatArray:
+        """Sorted arrival times in [0, horizon_s), shape (n,)."""
+        period_s = _period_s(self.trace_ps)
+        once_s = (self.trace_ps - self.trace_ps[0]) / PS_PER_S
+        laps = np.arange(int(np.ceil(horizon_s / period_s)) + 1)[:, None] * period_s
+        parts: list[FloatArray] = [np.empty(0)]
+        left = self.copies
+        while left > 1e-9:
+            begin_s = self._begin_s(period_s, rng)
+            times = (laps + once_s[None, :]).ravel() - begin_s
+            times = times[(times >= 0) & (times < horizon_s)]
+            keep = min(left, 1.0) * self.keep_frac
+            parts.append(times if keep == 1 else times[rng.random(len(times)) < keep])
+            left -= 1
+        return np.sort(np.concatenate(parts))
+
+    def _begin_s(self, period_s: float, rng: np.random.Generator) -> float:
+        """Where in the trace a copy begins."""
+        days = round(period_s / DAY_S)
+        if period_s < LEAST_DAYS * DAY_S:
+            return float(rng.uniform(0.0, period_s))
+        shift = rng.integers(days) * DAY_S + rng.uniform(-JITTER_S, JITTER_S)
+        return float(shift % period_s)
+
+    def thinned(self, keep_frac: float) -> SuperposedTraceArrivals:
+        """As many copies, of which a coin keeps some arrivals."""
+        return replace(
+            self,
+            rate_per_s=self.rate_per_s * _keep(keep_frac),
+            keep_frac=self.keep_frac * keep_frac,
+        )
 
 
 def _period_s(trace_ps: NDArray[np.int64]) -> float:

@@ -23,9 +23,9 @@ arXiv:2407.00079.
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ from typing import Final, Literal
 import numpy as np
 
 from sim.errors import InputError, Place
+from sim.files import check_regular, parse_json
 from sim.units import PS_PER_S
 from sim.workload.requests import RequestTable
 
@@ -84,6 +85,8 @@ KNOWN_FORMS: Final = "known columns: " + " or ".join(
 MAX_TOKENS: Final = 2**31 - 1
 MAX_ARRIVAL_S: Final = 9_000_000.0
 """The clock counts picoseconds in 64 bits: 106 days."""
+_FARTHEST_S: Final = 1e12
+"""No clock counts so many seconds; larger ones have no exact picoseconds."""
 
 _TIMESTAMP: Final = re.compile(
     r"(?P<whole>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.(?P<part>\d{1,12}))?"
@@ -138,6 +141,7 @@ def read_trace(path: str | Path, on_bad_rows: OnBadRows = "stop") -> Trace:
     path = Path(path)
     if on_bad_rows not in ("stop", "skip"):
         raise InputError(f"on_bad_rows = {on_bad_rows!r}, must be 'stop' or 'skip'")
+    check_regular(path, "a trace", (".csv", ".jsonl", ".parquet"))
     readers = {".parquet": _parquet_rows, ".jsonl": _json_rows}
     rows = readers.get(path.suffix, _csv_rows)(path)
     header = next(rows, (1, []))[1]
@@ -151,11 +155,11 @@ def read_trace(path: str | Path, on_bad_rows: OnBadRows = "stop") -> Trace:
 
 
 def _collect(file: str, rows: Iterable[Row], parser: _RowParser, on_bad_rows: OnBadRows) -> Trace:
-    good: list[tuple[int, int, int, int]] = []
+    good = array("q")  # four numbers a row: a trace may have many millions
     bad: list[BadRow] = []
     for line, cells in rows:
         try:
-            good.append(parser.parse(cells))
+            good.extend(parser.parse(cells))
         except ValueError as error:
             if on_bad_rows == "stop":
                 raise InputError(f"malformed row: {error}", "mend it, or set on_bad_rows: skip").at(
@@ -164,7 +168,7 @@ def _collect(file: str, rows: Iterable[Row], parser: _RowParser, on_bad_rows: On
             bad.append(BadRow(line, str(error)))
     if not good:
         raise InputError(f"no good row among {len(bad)}").at(Place(file))
-    arrival, tokens_in, tokens_out, session = np.array(good, dtype=np.int64).T
+    arrival, tokens_in, tokens_out, session = np.array(good, dtype=np.int64).reshape(-1, 4).T.copy()
     table = RequestTable(arrival, tokens_in, tokens_out, session=session)
     return Trace(file, table, tuple(bad))
 
@@ -227,8 +231,8 @@ def _seconds_ps(cell: str) -> int:
         time_s = float(cell)
     except ValueError:
         raise ValueError(f"arrival_s = {cell!r} is not a number") from None
-    if not 0 <= time_s < math.inf:
-        raise ValueError(f"arrival_s = {cell}, must be at least 0")
+    if not 0 <= time_s < _FARTHEST_S:
+        raise ValueError(f"arrival_s = {cell}, must be at least 0 and below {_FARTHEST_S:g}")
     return round(time_s * PS_PER_S)
 
 
@@ -247,7 +251,7 @@ def _timestamp_ps(cell: str) -> int:
     whole = match["whole"] + (match["zone"] or "+00:00").replace("Z", "+00:00")
     try:
         moment = datetime.fromisoformat(whole).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the second: a zone beyond the year 1 or 9999
         raise ValueError(f"TIMESTAMP {cell!r}: {error}") from None
     seconds = round((moment - _EPOCH).total_seconds())
     return seconds * PS_PER_S + int((match["part"] or "").ljust(12, "0"))
@@ -292,8 +296,8 @@ def _json_rows(path: Path) -> Iterator[Row]:
 def _json_object(text: str) -> dict[str, object]:
     """The object of a line; empty if it is none."""
     try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
+        found = parse_json(text, Place(""))
+    except InputError:
         return {}
     return found if isinstance(found, dict) else {}
 

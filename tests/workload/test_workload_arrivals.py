@@ -15,9 +15,11 @@ from sim.workload.arrivals import (
     GammaArrivals,
     OnOffArrivals,
     PoissonArrivals,
+    SuperposedTraceArrivals,
     TraceArrivals,
     TraceShapedArrivals,
 )
+from sim.workload.fitted import FittedArrivals
 
 TRACE_PS = np.sort(stream(1, "trace").integers(0, 100 * 10**12, 400))
 PROCESSES: dict[str, ArrivalProcess] = {
@@ -28,6 +30,10 @@ PROCESSES: dict[str, ArrivalProcess] = {
     "on-off": OnOffArrivals(20.0, 1.0, 3.0, 5.0),
     "trace": TraceArrivals(TRACE_PS),
     "shaped": TraceShapedArrivals(TRACE_PS, 8.0),
+    "superposed": SuperposedTraceArrivals(TRACE_PS, 10.0),
+    "superposed thinned": SuperposedTraceArrivals(TRACE_PS, 16.0).thinned(0.5),
+    "fitted": FittedArrivals(8.0, (2.0, 0.5), (0.3, 0.7), 0.8),
+    "batches": FittedArrivals(8.0, batch_extra=1.5, windows_s=(0.4,), shares=(1.0,)),
 }
 
 
