@@ -19,7 +19,8 @@ def add_command(commands: Any) -> None:
         "whatif",
         help="compare policies with the same scenario without them",
         description="Run a scenario without and with each policy (same seeds), print the change.",
-        epilog="policies that hold together are joined with ';'. "
+        epilog="policies that hold together are joined with ';'; at=SITE+SITE gives one to some "
+        "sites. "
         "flopgrid whatif --list says which policies there are and what their knobs mean.",
     )
     parser.add_argument(

@@ -122,6 +122,11 @@ MINIMUM_TAKE = register(
         says="a minimum of the contract is paid whether it is used or not",
         metric="bill_usd_per_year",
         assumes=("a demand charge of 8 USD/kW a month (assumption, 4 to 20)",),
+        neutral={
+            "take_frac": 0.0,
+            "demand_usd_per_kw_month": 0.0,
+            "energy_usd_per_mwh": FLAT["energy_usd_per_mwh"],
+        },
     )
 )
 
@@ -139,6 +144,7 @@ def _interruptible(scenario: Scenario, values: Values) -> Scenario:
     """Cheaper energy for a site that gives way in agreed hours."""
     events = ("depth_frac", "start_h", "duration_h", "every_h")
     rule = {"kind": "demand-response", **{key: number(values, key) for key in events}}
+    rules = with_rule if rule["depth_frac"] else lambda scenario, _rule: scenario
     discount = 1 - number(values, "discount_frac")
 
     def change(facility: Facility) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def _interruptible(scenario: Scenario, values: Values) -> Scenario:
         plain["energy_usd_per_mwh"] *= discount
         return {"tariff": plain, "study": facility.study or {"kind": "year"}}
 
-    return with_rule(each_facility(scenario, change), rule)
+    return rules(each_facility(scenario, change), rule)
 
 
 INTERRUPTIBLE_TARIFF = register(
@@ -182,5 +188,6 @@ TIME_OF_USE = register(
         says="dearer power in the peak hours of weekdays",
         metric="bill_usd_per_year",
         assumes=("the extra price is an assumption, 20 to 200 USD/MWh",),
+        neutral={"peak_usd_per_mwh": 0.0, "energy_usd_per_mwh": FLAT["energy_usd_per_mwh"]},
     )
 )

@@ -46,11 +46,7 @@ def compare(
     """
     wanted = [c if isinstance(c, tuple) else (c,) for c in combinations]
     every_seed = [seeds] if isinstance(seeds, int) else list(seeds)
-    patched = [resolve(apply_all(scenario, c)) for c in wanted]
-    if any(p.control.coupling.kind != "none" for p in patched):
-        scenario, patched = resolve(coupled(scenario)), [coupled(p) for p in patched]
-    if any(has_bill(p) for p in patched):
-        scenario, patched = resolve(billed(scenario)), [billed(p) for p in patched]
+    scenario, patched = twins(scenario, wanted)
     before = [_run(scenario, seed, tell, "baseline") for seed in every_seed]
     rows = []
     for chosen, changed in zip(wanted, patched, strict=True):
@@ -58,6 +54,22 @@ def compare(
         after = [_run(changed, seed, tell, label) for seed in every_seed]
         rows.append(_row(chosen, changed, before, after))
     return {"baseline": mean_figures([f for f, _ in before]), "seeds": every_seed, "policies": rows}
+
+
+def twins(
+    scenario: Scenario, combinations: Sequence[Combination]
+) -> tuple[Scenario, list[Scenario]]:
+    """The baseline and the patched scenarios, alike in all but the policies.
+
+    Raises:
+        InputError: a policy does not fit the scenario.
+    """
+    patched = [resolve(apply_all(scenario, c)) for c in combinations]
+    if any(p.control.coupling.kind != "none" for p in patched):
+        scenario, patched = resolve(coupled(scenario)), [coupled(p) for p in patched]
+    if any(has_bill(p) for p in patched):
+        scenario, patched = resolve(billed(scenario)), [billed(p) for p in patched]
+    return scenario, patched
 
 
 def _run(scenario: Scenario, seed: int, tell: Tell | None, label: str) -> tuple[Json, Json]:

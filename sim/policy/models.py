@@ -105,16 +105,16 @@ PRECISION = register(
         says="serve with smaller numbers: fewer bytes to read, faster matrix units",
         metric="energy_j_per_output_token",
         assumes=("answers stay as good with the smaller numbers",),
-        neutral={"weights": "bf16"},
+        neutral={"weights": "bf16", "busy_frac": 0.0},
     )
 )
 
 
 def _speculative(scenario: Scenario, values: Values) -> Scenario:
-    spec = SpeculationSpec(
-        draft_tokens=int(number(values, "draft_tokens")),
-        acceptance_frac=number(values, "acceptance_frac"),
-    )
+    drafts = int(number(values, "draft_tokens"))
+    if not drafts:
+        return _served(scenario, _with_gpus(values, {"speculation": None}))
+    spec = SpeculationSpec(draft_tokens=drafts, acceptance_frac=number(values, "acceptance_frac"))
     return _served(scenario, _with_gpus(values, {"speculation": spec}))
 
 
@@ -123,13 +123,14 @@ SPECULATIVE_DECODING = register(
         kind="speculative-decoding",
         patch=_speculative,
         parameters={
-            "draft_tokens": Parameter("tokens proposed for each pass", "", 4.0, 1, 16),
+            "draft_tokens": Parameter("tokens proposed for each pass", "", 4.0, 0, 16),
             "acceptance_frac": Parameter("share of them that is accepted", "", 0.7, 0, 1),
             "busy_frac": SAME_SERVICE,
         },
         says="a draft proposes tokens, the model verifies several in one pass",
         metric="energy_j_per_output_token",
         assumes=("acceptance and draft cost depend on the pair of models: assumptions",),
+        neutral={"draft_tokens": 0.0, "busy_frac": 0.0},
     )
 )
 
@@ -157,7 +158,7 @@ PREFIX_CACHING = register(
         says="do not read again what an earlier request has left in the cache",
         metric="energy_j_per_output_token",
         assumes=("every prompt hits the same share; holding the prefixes costs no GPU memory",),
-        neutral={"hit_frac": 0.0},
+        neutral={"hit_frac": 0.0, "busy_frac": 0.0},
     )
 )
 

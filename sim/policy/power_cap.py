@@ -27,14 +27,17 @@ POWER_CAP = register(
         metric="mean_load_mw",
         assumes=("power above idle goes as clock^2 (1.8 to 2.27), see power.clock_exponent",),
         neutral={"gpu_w": 700.0},
+        everywhere=True,
     )
 )
 
 
 def _oversubscribe(scenario: Scenario, values: Values) -> Scenario:
     """More servers, and what the site was built for before as its limit."""
-    resolved = resolve(scenario)
     extra = number(values, "extra_frac")
+    if not extra:
+        return scenario
+    resolved = resolve(scenario)
     for site in resolved.sites:
         limit_mw = provisioned_site_mw(resolved, site)
         rule = {"kind": "import-limit", "limit_mw": limit_mw, "sites": [site.name]}
@@ -77,5 +80,6 @@ OVERSUBSCRIPTION = register(
         says="add servers under the same limit; caps answer when it would be passed",
         metric="missed_mwh",
         assumes=("the site was built for every GPU at its power limit",),
+        neutral={"extra_frac": 0.0},
     )
 )

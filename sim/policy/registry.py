@@ -1,6 +1,7 @@
 """Policies by name. A policy is a pure patch: a scenario in, a changed scenario out.
 
-On the command line a policy is `KIND:key=value,key=value`; a list value joins with `+`.
+On the command line a policy is `KIND:key=value,key=value`; a list value joins with `+`. `at=A+B`
+gives it to some sites.
 Several policies combine in the order in which they are given. The typical value of a knob
 comes from `sim/data/policy/typical.yaml`, with its source, or is an assumption with a range.
 """
@@ -18,6 +19,8 @@ Value = float | str
 Values = Mapping[str, Value]
 Patch = Callable[[Scenario, Values], Scenario]
 REQUIRED: Final = None
+AT: Final = "at"
+"""Parameter of every policy that acts on sites: which of them, joined with +; all without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,9 @@ class PolicyKind:
         metric: the figure that its debate looks at, a key of `compare.figures`.
         assumes: what its result rests on.
         neutral: parameters with which it changes nothing, if it has such.
+        decides: what it says alone; another policy that says the same contradicts it. By itself
+            only one of its kind.
+        everywhere: it holds for the whole scenario, and cannot be given to some sites (`at`).
     """
 
     kind: str
@@ -79,6 +85,8 @@ class PolicyKind:
     metric: str
     assumes: tuple[str, ...] = ()
     neutral: Mapping[str, Value] = field(default_factory=dict)
+    decides: str = ""
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +100,65 @@ class Policy:
         """The patched scenario.
 
         Raises:
-            InputError: a parameter does not fit this scenario.
+            InputError: a parameter does not fit this scenario, or names a site that it has not.
         """
+        chosen = self._sites(scenario)
         values = {
             name: parameter.default
             for name, parameter in self.kind.parameters.items()
             if parameter.default is not None
         }
-        return self.kind.patch(scenario, values | dict(self.parameters))
+        given = {key: value for key, value in self.parameters.items() if key != AT}
+        if chosen is None:
+            return self.kind.patch(scenario, values | given)
+        return patched_at(scenario, chosen, lambda part: self.kind.patch(part, values | given))
+
+    def _sites(self, scenario: Scenario) -> frozenset[str] | None:
+        """Sites that it is given to; None for all."""
+        if AT not in self.parameters:
+            return None
+        known = [site.name for site in scenario.sites]
+        named = str(self.parameters[AT]).split("+")
+        for name in named:
+            if name not in known:
+                raise UnknownNameError("site", name, known, path=AT)
+        return frozenset(named)
+
+    def value(self, key: str) -> Value | None:
+        """A parameter as it is given, or its default."""
+        return self.parameters.get(key, self.kind.parameters[key].default)
+
+    @property
+    def is_neutral(self) -> bool:
+        """True if it has no strength with these parameters."""
+        neutral = self.kind.neutral
+        return bool(neutral) and all(self.value(key) == value for key, value in neutral.items())
 
     @property
     def label(self) -> str:
         """As it is written on the command line."""
         pairs = ",".join(f"{key}={_text(value)}" for key, value in self.parameters.items())
         return f"{self.kind.kind}:{pairs}" if pairs else self.kind.kind
+
+
+def patched_at(
+    scenario: Scenario, chosen: frozenset[str], patch: Callable[[Scenario], Scenario]
+) -> Scenario:
+    """A patch of some sites only; rules that it adds hold at them."""
+    inside = [site for site in scenario.sites if site.name in chosen]
+    part = patch(scenario.model_copy(update={"sites": inside}))
+    changed = {before.name: after for before, after in zip(inside, part.sites, strict=True)}
+    before = len(scenario.control.rules)
+    rules = [
+        *scenario.control.rules,
+        *(
+            r if r.sites else r.model_copy(update={"sites": sorted(chosen)})
+            for r in part.control.rules[before:]
+        ),
+    ]
+    control = part.control.model_copy(update={"rules": rules})
+    sites = [changed.get(site.name, site) for site in scenario.sites]
+    return part.model_copy(update={"sites": sites, "control": control})
 
 
 def _text(value: Value) -> str:
@@ -140,6 +193,11 @@ def parse_policy(text: str) -> Policy:
         raise UnknownNameError("policy", name, _KINDS, path=f"--policy {text}")
     kind = _KINDS[name]
     given = dict(_pair(text, pair) for pair in rest.split(",") if pair)
+    at = {AT: given.pop(AT)} if AT in given else {}
+    if at and kind.everywhere:
+        raise InputError(
+            f"{name} holds for the whole scenario", f"leave {AT} out", path=f"--policy {text}"
+        )
     for key in given:
         if key not in kind.parameters:
             raise UnknownNameError(
@@ -151,7 +209,7 @@ def parse_policy(text: str) -> Policy:
     except InputError as error:
         error.path = f"--policy {text}"
         raise
-    return Policy(kind, values)
+    return Policy(kind, values | at)
 
 
 def _pair(text: str, pair: str) -> tuple[str, str]:
@@ -217,17 +275,28 @@ def apply_all(scenario: Scenario, policies: Sequence[Policy]) -> Scenario:
 
 
 def _no_contradiction(policies: Sequence[Policy]) -> None:
-    """The same policy twice would say two things about one knob."""
-    seen: dict[str, Policy] = {}
-    for policy in policies:
-        if policy.kind.kind in seen:
-            first = seen[policy.kind.kind].label
-            raise InputError(
-                f"{policy.label} contradicts {first}: one policy stands twice in a combination",
-                "give it once",
-                path=f"--policy {first} + {policy.label}",
-            )
-        seen[policy.kind.kind] = policy
+    """Two policies that say two things about one matter, at the same sites."""
+    for number, policy in enumerate(policies):
+        for first in policies[:number]:
+            if _matter(policy) == _matter(first) and _meet(policy, first):
+                raise InputError(
+                    f"{policy.label} contradicts {first.label}: both decide {_matter(policy)}",
+                    "give one of them, or each to sites of its own (at=...)",
+                    path=f"--policy {first.label} + {policy.label}",
+                )
+
+
+def _matter(policy: Policy) -> str:
+    return policy.kind.decides or policy.kind.kind
+
+
+def _meet(one: Policy, other: Policy) -> bool:
+    """True if some site is under both."""
+    named = [p.parameters[AT] for p in (one, other) if AT in p.parameters]
+    if len(named) < 2:
+        return True
+    first, second = (set(str(names).split("+")) for names in named)
+    return bool(first & second)
 
 
 def number(values: Values, key: str) -> float:

@@ -62,5 +62,6 @@ RIDE_THROUGH = register(
         metric="off_grid_mw",
         assumes=("what share of a site rides through is an assumption, 0 to 1",),
         neutral={"stay_frac": 0.0, "with_ups_frac": 0.0},
+        everywhere=True,
     )
 )

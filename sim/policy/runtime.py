@@ -12,7 +12,7 @@ from typing import Any
 
 import sim.control.rules  # noqa: F401 - registers the rules
 from sim.control.rule import Knob, Rule, knobs, rules
-from sim.policy.patch import with_rule
+from sim.policy.patch import coupled, with_rule
 from sim.policy.registry import Parameter, Patch, PolicyKind, Values, register
 from sim.scenario.schema import Scenario
 
@@ -26,6 +26,7 @@ METRICS: Mapping[str, str] = {
     "import-limit": "peak_load_mw",
     "shift-requests": "energy_cost_usd",
 }
+DECIDES: Mapping[str, str] = {"curtailment": "when the grid may curtail a site"}
 NEUTRAL: Mapping[str, Mapping[str, float]] = {
     "curtailment": {"depth_frac": 0.0},
     "demand-response": {"depth_frac": 0.0},
@@ -40,6 +41,8 @@ NEUTRAL: Mapping[str, Mapping[str, float]] = {
 
 def _patch(kind: str, fixed: Mapping[str, Any]) -> Patch:
     def patch(scenario: Scenario, values: Values) -> Scenario:
+        if all(values.get(key) == value for key, value in NEUTRAL[kind].items()):
+            return coupled(scenario)
         return with_rule(scenario, {"kind": kind, **fixed, **values})
 
     return patch
@@ -61,6 +64,7 @@ def _register(kind: str, rule: type[Rule]) -> PolicyKind:
             metric=METRICS[kind],
             assumes=rule.assumes,
             neutral=NEUTRAL[kind],
+            decides=DECIDES.get(kind, ""),
         )
     )
 

@@ -65,6 +65,7 @@ SITING = register(
         },
         says="put the sites where a rule wants them",
         metric="limits_binding",
+        decides="where the sites stand",
         assumes=(
             "a swing of 30 % of the load for the choice of the zone with most room",
             "on a nodal grid the bus is chosen with fixed dispatch",

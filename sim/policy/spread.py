@@ -27,6 +27,8 @@ MAX_STATES = 50
 def _patch(scenario: Scenario, values: Values) -> Scenario:
     resolved = resolve(scenario)
     zones = _zones(resolved, values)
+    if all([site.at.zone] == zones for site in resolved.sites):
+        return scenario
     sites = [
         _share(site, zone, number, len(zones))
         for site in resolved.sites
@@ -119,6 +121,8 @@ SPREAD = register(
         },
         says="put the same GPUs into several zones in equal shares",
         metric="largest_site_mw",
+        decides="where the sites stand",
+        everywhere=True,
         assumes=("the links between the sites cost a synchronous training job nothing",),
     )
 )

@@ -18,19 +18,13 @@ def why_nothing(chosen: tuple[Policy, ...], scenario: Scenario, summary: Json) -
 
 def _why(policy: Policy, scenario: Scenario, summary: Json) -> str:
     kind = policy.kind.kind
-    if policy.kind.neutral and all(
-        _given(policy, key) == value for key, value in policy.kind.neutral.items()
-    ):
+    if policy.is_neutral:
         return f"{kind} has no strength with these parameters"
     rules = [r for r in scenario.control.rules if r.kind in (kind, _rule_of(kind))]
     explain = _REASONS.get(_rule_of(kind))
     if rules and explain and "control" in summary:
         return f"{kind} was never called: {explain(summary, rules[-1])}"
     return f"{kind} made no difference: what it allows or forbids never came up in this run"
-
-
-def _given(policy: Policy, key: str) -> object:
-    return policy.parameters.get(key, policy.kind.parameters[key].default)
 
 
 def _rule_of(kind: str) -> str:

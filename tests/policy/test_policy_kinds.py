@@ -85,12 +85,26 @@ def test_a_number_outside_its_limits_is_refused_by_name(kind, key):
         ("power-cap", "gpu_w is missing"),
         ("storage:rule=magic", "unknown rule 'magic'"),
         ("", "no policy is named"),
-        ("power-cap:gpu_w=500;power-cap:gpu_w=400", "contradicts"),
+        ("power-cap:gpu_w=500;power-cap:gpu_w=400", "both decide power-cap"),
+        ("siting:zone=OH;spread:states=2", "both decide where the sites stand"),
+        ("curtailment;emergency-curtailment", "both decide when the grid may curtail a site"),
+        ("flexible-connection;emergency-curtailment:notice_s=0", "contradicts"),
+        ("pue-cap:at=a;pue-cap:pue=1.1,at=a+b", "contradicts"),
+        ("power-cap:gpu_w=500,at=campus", "holds for the whole scenario"),
     ],
 )
 def test_wrong_words_are_named(text, message):
     with pytest.raises(InputError, match=message):
         parse_policies(text)
+
+
+def test_a_policy_for_a_site_that_there_is_not_is_named_before_anything_runs():
+    with pytest.raises(InputError, match="unknown site 'north'"):
+        parse_policy("demand-response:at=north").apply(campus())
+
+
+def test_policies_of_sites_apart_do_not_contradict():
+    assert len(parse_policies("pue-cap:at=a;pue-cap:pue=1.1,at=b")) == 2
 
 
 def test_policies_combine_in_their_order():

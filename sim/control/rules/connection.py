@@ -6,8 +6,10 @@ from dataclasses import MISSING, dataclass
 from typing import ClassVar
 
 from sim.control.rule import Memory, knob, register
-from sim.control.view import Proposal, SiteView
+from sim.control.view import NOTHING, Proposal, SiteView
 from sim.units import MEGA
+
+NO_LIMIT_MW = 1e6
 
 
 @register
@@ -20,8 +22,10 @@ class ImportLimit:
     needs: ClassVar[frozenset[str]] = frozenset()
     assumes: ClassVar[tuple[str, ...]] = ()
 
-    limit_mw: float = knob(MISSING, 0, 1e6, "MW", "most that the site takes from the grid")
+    limit_mw: float = knob(MISSING, 0, NO_LIMIT_MW, "MW", "most that the site takes from the grid")
 
     def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:  # noqa: ARG002
-        """The limit."""
+        """The limit; at the top of the knob there is none."""
+        if self.limit_mw >= NO_LIMIT_MW:
+            return NOTHING, memory
         return Proposal(limit_w=self.limit_mw * MEGA), memory
