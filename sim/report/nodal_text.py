@@ -107,6 +107,8 @@ def _cascade_lines(study: Grid) -> list[str]:
             f"  after the best redispatch for the base case {first['unserved_mw']:,.0f} MW cannot "
             f"be served at all; the worst outage then loses {most_mw:,.0f} MW more"
         )
+    if study["islands"]["separated"]:
+        lines.append(_island_line(study["islands"]))
     if chance := study["monte_carlo"]:
         most = max(chance, key=lambda row: row["lost_mean_mw"])
         lines.append(
@@ -114,6 +116,19 @@ def _cascade_lines(study: Grid) -> list[str]:
             f"{most['lost_mean_mw']:,.0f} MW, p95 {most['lost_p95_mw']:,.0f} MW lost"
         )
     return lines
+
+
+def _island_line(islands: Mapping[str, Any]) -> str:
+    told = f"  {islands['separated']} islands separate, {islands['walked']} with machines and load"
+    if islands["lowest_hz"] is not None:
+        told += (
+            f": they swing between {islands['lowest_hz']:.2f} and {islands['highest_hz']:.2f} Hz, "
+            f"{islands['ufls_mw']:,.0f} MW shed"
+        )
+    return told + (
+        f"; {islands['collapsed']} collapse; in {islands['seconds_and_rule_differ']} the rule of "
+        "rest states, which decides the figures above, says otherwise"
+    )
 
 
 def _worst_loading(over: list[Mapping[str, Any]]) -> str:

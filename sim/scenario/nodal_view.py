@@ -19,7 +19,8 @@ from sim.grid.nodal.study import Study
 from sim.grid.readings import LIMITS, SURE, Limit, Reading, answer
 from sim.grid.verdict import GridVerdict
 from sim.scenario.grid_view import GridView, Json, PlacedLoad
-from sim.scenario.nodal_study import Tables, run_study
+from sim.scenario.nodal_study import run_study
+from sim.scenario.nodal_tables import Tables, study_settings
 from sim.scenario.schema.nodal import EveryStateStudy, NodalGrid
 from sim.units import MEGA
 
@@ -82,15 +83,7 @@ def nodal_view(
 
 def settings_of(grid: NodalGrid) -> Settings:
     """The settings of the wires that a grid names."""
-    return Settings(
-        redispatch=grid.redispatch,
-        security=grid.security,
-        emergency_factor=grid.emergency_rating_factor,
-        emergency_rating=grid.emergency_rating,
-        preexisting=grid.preexisting,
-        susceptance=grid.susceptance,
-        least_effect_frac=grid.least_effect_frac,
-    )
+    return study_settings(grid, grid.redispatch, grid.security)
 
 
 class _Sites:

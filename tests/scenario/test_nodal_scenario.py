@@ -203,6 +203,7 @@ def test_a_cascade_study_follows_the_outages_named(tmp_path: Path) -> None:
     assert all(row["lost_after_redispatch_mw"] >= 0 for row in study["cascades"])
     assert study["rules"]["trip_threshold_frac"] == 1.1
     assert [row["runs"] for row in study["monte_carlo"]] == [3, 3, 3]
+    assert study["islands"]["separated"] >= study["islands"]["walked"] >= 0
     stages = pq.read_table(folder / "grid_cascade_stages.parquet").to_pylist()
     assert all(s["generation_mw"] == pytest.approx(s["load_mw"], abs=1e-6) for s in stages)
     assert sorted(p.stem for p in (folder / "figures").glob("*.svg")) == [

@@ -73,10 +73,12 @@ def simulate(
     duration_s: float = 60.0,
     *,
     coarse: bool = False,
+    start_hz: float = NOMINAL_HZ,
 ) -> FrequencyRun:
     """Run an island through steps and pulses.
 
     Args:
+        start_hz: frequency at the beginning, with governors at rest for it.
         coarse: steps of 50 ms all the way, for margins over many draws.
 
     Raises:
@@ -89,7 +91,7 @@ def simulate(
             raise InputError(f"step of {step.mw:g} MW at {step.at_s:g} s", "place it in the run")
     order = sorted(steps, key=lambda step: step.at_s)
     last = order[-1].at_s if order else 0.0
-    run = _Walked(island)
+    run = _Walked(island, start_hz - NOMINAL_HZ)
     fine_until_s = 0.0 if coarse else duration_s if pulses else last + FINE_FOR_S
     run.walk(order, pulses, duration_s, fine_until_s)
     return _result(run, order[0].at_s if order else 0.0, last)
@@ -98,12 +100,16 @@ def simulate(
 class _Walked:
     """The loop and what it wrote down: plain floats, because arrays of three are slower."""
 
-    def __init__(self, island: Island):
+    def __init__(self, island: Island, deviation_hz: float = 0.0):
         self.island = island
+        self.first_hz = deviation_hz
         self.machines = [_Machine(governor) for governor in island.governors]
         self.relays = [_Armed(relay) for relay in island.relays]
         self.fast = [_Ramp(unit) for unit in island.fast]
-        self.times, self.values, self.given = [0.0], [NOMINAL_HZ], [0.0]
+        for machine in self.machines:
+            machine.output = machine.target(deviation_hz)
+        given = sum(machine.output for machine in self.machines)
+        self.times, self.values, self.given = [0.0], [NOMINAL_HZ + deviation_hz], [given]
         self.trips: list[Trip] = []
         self.relieved_mw = 0.0
         self.collapsed = False
@@ -120,7 +126,7 @@ class _Walked:
         damping = self.island.damping_mw_per_hz
         decay = {dt: math.exp(-gain * damping * dt) for dt in (FINE_S, COARSE_S)}
         pending = list(steps)
-        t, deviation, disturbance, output = 0.0, 0.0, 0.0, 0.0
+        t, deviation, disturbance, output = 0.0, self.first_hz, 0.0, self.given[0]
         while t < duration_s - 1e-9:
             dt = FINE_S if t < fine_until_s else COARSE_S
             while pending and pending[0].at_s <= t + 1e-9:
@@ -171,15 +177,17 @@ class _Machine:
         self.decay = {dt: 1.0 - math.exp(-dt / governor.time_s) for dt in (FINE_S, COARSE_S)}
         self.output = 0.0
 
+    def target(self, deviation: float) -> float:
+        """Output at rest at a deviation."""
+        if deviation < -self.band:
+            return min((-deviation - self.band) * self.slope_up, self.headroom)
+        if deviation > self.band:
+            return -min((deviation - self.band) * self.slope_down, self.down)
+        return 0.0
+
     def follow(self, deviation: float, dt: float) -> float:
         """Output after a step at a deviation."""
-        if deviation < -self.band:
-            target = min((-deviation - self.band) * self.slope_up, self.headroom)
-        elif deviation > self.band:
-            target = -min((deviation - self.band) * self.slope_down, self.down)
-        else:
-            target = 0.0
-        change = (target - self.output) * self.decay[dt]
+        change = (self.target(deviation) - self.output) * self.decay[dt]
         most = self.rate * dt
         self.output += most if change > most else max(change, -most)
         return self.output

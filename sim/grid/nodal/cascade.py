@@ -8,13 +8,14 @@ that shares a bus with one that trips may leave with it, at random.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sim.errors import LawViolation
 from sim.grid.nodal.dcflow import DcGrid
 from sim.grid.nodal.island_balance import Rules, State, read_rules, settle
+from sim.grid.nodal.island_swing import Split, fuels_of, rested, separated, split_of
 from sim.grid.nodal.operating import by_island, demand_mw
 from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Bools, Floats, Ints
@@ -37,6 +38,7 @@ class Stage:
         generation_mw, load_mw: sums over all islands (equal).
         shed_mw, dark_mw: load lost so far by shedding relays, and in islands gone dark.
         lowest_hz: settled frequency of the worst island that still has power.
+        splits: islands that separated in this stage, as `island_swing` walks them.
     """
 
     tripped: tuple[int, ...]
@@ -47,6 +49,7 @@ class Stage:
     shed_mw: float
     dark_mw: float
     lowest_hz: float
+    splits: tuple[Split, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class Cascader:
         self._demand = np.where(study.grid.island >= 0, demand_mw(network) + self._extra, 0.0)
         self._setpoint = self._picked_up() if output_mw is None else output_mw
         self._adjacent = self._branches_by_bus()
+        self._fuels = fuels_of(network)
 
     def _picked_up(self) -> Floats:
         study, network = self.study, self.study.network
@@ -132,13 +136,15 @@ class Cascader:
         state = self._first_state()
         stages: list[Stage] = []
         due: Ints = np.array(sorted(set(outage)), dtype=np.int64)
+        before = self.study.grid.island
         for _ in range(MAX_STAGES):
             due = due[on[due]]
             hidden = self._hidden(due, on, random)
             on[due] = on[hidden] = False
             grid = DcGrid(self.study.network, on, self.study.settings.susceptance)
-            self._settle_islands(grid, state)
-            stages.append(self._stage(grid, state, due, hidden))
+            splits = self._settle_islands(grid, state, before)
+            before = grid.island
+            stages.append(replace(self._stage(grid, state, due, hidden), splits=splits))
             due = self._overloaded(grid, state)
             if not len(due):
                 break
@@ -174,11 +180,18 @@ class Cascader:
         fails = random.random(len(exposed)) < self.rules.hidden_failure_frac
         return exposed[fails]
 
-    def _settle_islands(self, grid: DcGrid, state: State) -> None:
+    def _settle_islands(self, grid: DcGrid, state: State, before: Ints) -> tuple[Split, ...]:
+        """Bring every island to rest; those that separated, as they were and became."""
+        nominal_hz = self.rules.nominal_hz
+        splits = [
+            split_of(state, buses, self._fuels, nominal_hz)
+            for buses in separated(grid.island, before, state.alive)
+        ]
         for i in range(grid.n_islands):
             buses = grid.island == i
             if state.alive[buses].any():
                 settle(state, buses, self.rules)
+        return tuple(rested(split, state, nominal_hz) for split in splits)
 
     def _injection(self, grid: DcGrid, state: State) -> Floats:
         injection = self.study.network.at_bus(state.generator_bus, state.output_mw)

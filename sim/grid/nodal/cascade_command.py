@@ -13,6 +13,7 @@ from sim.grid.nodal.cascade import Cascade, Cascader, monte_carlo
 from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.dcflow import Susceptance
 from sim.grid.nodal.island_balance import Rules, read_rules
+from sim.grid.nodal.island_swing import swing_row
 from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.study import Study
 from sim.grid.nodal.tables import Floats, Network
@@ -109,6 +110,7 @@ def _cascade(network: Network, outage: Sequence[int], result: Cascade) -> Row:
                 "shed_mw": stage.shed_mw,
                 "dark_mw": stage.dark_mw,
                 "lowest_hz": stage.lowest_hz,
+                "separated": [swing_row(network, split) for split in stage.splits],
             }
             for stage in result.stages
         ],
