@@ -13,6 +13,10 @@ from sim.datum import data_file, read_yaml
 from sim.errors import InputError, Place
 
 DEFAULTS_FOLDER = "arch/defaults"
+MAX_COUNT = 2**31 - 1
+MAX_LAYERS = 10_000
+_MEND = "mend the field"
+_LAYER_COUNTS = ("num_hidden_layers", "n_layer")
 # Other names under which a family's config class goes.
 SAME_CLASS = {
     "gemma3": "gemma3_text",
@@ -24,6 +28,12 @@ SAME_CLASS = {
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
 }
+
+
+def _short(value: object) -> str:
+    """A value for a message, cut to a readable length."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def defaults_file(family: str) -> str:
@@ -86,7 +96,14 @@ class Fields:
         """A whole number of at least 1."""
         value = self.raw(*keys)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.error(keys[0], f"{value!r} is not a whole number >= 1", "mend the field")
+            raise self.error(keys[0], f"{_short(value)} is not a whole number >= 1", _MEND)
+        return self._within(keys, value)
+
+    def _within(self, keys: Sequence[str], value: int) -> int:
+        """The count, if any machine could hold so many."""
+        largest = MAX_LAYERS if set(keys) & set(_LAYER_COUNTS) else MAX_COUNT
+        if value > largest:
+            raise self.error(keys[0], f"{_short(value)} is above the largest, {largest}", _MEND)
         return value
 
     def count_or(self, fallback: int, *keys: str) -> int:
@@ -104,20 +121,25 @@ class Fields:
                 return self.values[key]
         return None
 
+    def optional_count(self, fallback: int, *keys: str) -> int:
+        """A whole number of at least 1 if the file gives one, else `fallback`; never a default."""
+        given = [key for key in keys if self.has(key)]
+        return self.count(given[0]) if given else fallback
+
     def size(self, *keys: str) -> int:
         """A whole number of at least 0; null is 0."""
         value = self.raw(*keys)
         if value is None:
             return 0
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self.error(keys[0], f"{value!r} is not a whole number >= 0", "mend the field")
-        return value
+            raise self.error(keys[0], f"{_short(value)} is not a whole number >= 0", _MEND)
+        return self._within(keys, value)
 
     def flag(self, *keys: str) -> bool:
         """True or false; null is false."""
         value = self.raw(*keys)
         if value is not None and not isinstance(value, bool):
-            raise self.error(keys[0], f"{value!r} is not true or false", "mend the field")
+            raise self.error(keys[0], f"{_short(value)} is not true or false", _MEND)
         return bool(value)
 
     def text(self, *keys: str) -> str:
@@ -126,16 +148,19 @@ class Fields:
         if value is None:
             return "unknown"
         if not isinstance(value, str):
-            raise self.error(keys[0], f"{value!r} is not a string", "mend the field")
+            raise self.error(keys[0], f"{_short(value)} is not a string", _MEND)
         return value
 
     def items(self, *keys: str) -> list[Any]:
-        """A list; null is empty."""
+        """A list of plain values (no lists or objects within); null is empty."""
         value = self.raw(*keys)
         if value is None:
             return []
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise self.error(keys[0], f"{value!r} is not a list", "mend the field")
+            raise self.error(keys[0], f"{_short(value)} is not a list", _MEND)
+        for item in value:
+            if isinstance(item, list | dict):
+                raise self.error(keys[0], f"{_short(item)} is not a plain value", _MEND)
         return list(value)
 
     def error(self, key: str, what: str, todo: str) -> InputError:

@@ -6,7 +6,6 @@ The zoo is one YAML file per model under `sim/data/zoo`, named after the model; 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -20,6 +19,7 @@ from sim.arch.registry import find_reader
 from sim.arch.spec import Architecture, Layer, grouped
 from sim.datum import data_file, data_names, read_yaml, to_datum
 from sim.errors import InputError, Place, UnknownNameError
+from sim.files import read_json
 
 ZOO = "zoo"
 INDEX = "arch/hugging_face_ids.yaml"
@@ -74,12 +74,7 @@ def _load_zoo(name: str) -> Architecture:
 
 def _load_file(path: Path) -> Architecture:
     place = Place(str(path))
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", "check the path", place=place) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not JSON: {error}", "mend the file", place=place) from error
+    config = read_json(path, "a config.json")
     if not isinstance(config, dict):
         raise InputError("not a JSON object", "give a model's config.json", place=place)
     is_plain = path.name == "config.json" and path.resolve().parent.name

@@ -5,9 +5,9 @@ Series are in local standard time, hour 0 first; `utc` turns them into hours of 
 
 from __future__ import annotations
 
-import csv
 import gzip
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from sim.datum import data_file, data_names
 from sim.errors import InputError, Place, UnknownNameError
 from sim.facility.profile import FloatArray
 from sim.facility.psychrometrics import wet_bulb_c
+from sim.files import csv_rows, read_bytes
 from sim.units import H_PER_YEAR
 
 FOLDER, SUFFIX = "weather", ".csv.gz"
@@ -107,11 +108,8 @@ def read_weather(path: str | Path) -> Weather:
     file = Path(path)
     if not file.is_file():
         raise InputError(f"no such weather file {str(file)!r}", "give an .epw or TMY3 .csv file")
-    try:
-        text = file.read_text("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot read {str(file)!r}: {error}", "check the file") from error
-    lines = list(csv.reader(text.splitlines()))
+    text = read_bytes(file, "a weather file").decode("utf-8-sig", errors="replace")
+    lines = csv_rows(text, str(file))
     if lines and lines[0] and lines[0][0].strip().upper() == "LOCATION":
         return _read(str(file), lines, EPW)
     if len(lines) > 1 and lines[1] and lines[1][0].strip().startswith("Date"):
@@ -233,13 +231,13 @@ def _number(file: str, line: int, row: Sequence[str], column: int, name: str) ->
             place=Place(file, line),
         )
     try:
-        return float(row[column])
-    except ValueError as error:
-        raise InputError(
-            f"{row[column]!r} is no number for {name}",
-            "mend the line",
-            place=Place(file, line, column + 1),
-        ) from error
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        what, place = f"{row[column]!r} is no number for {name}", Place(file, line, column + 1)
+        raise InputError(what, "mend the line", place=place)
+    return value
 
 
 def _weather(name: str, place: tuple[float, float, float, float], table: FloatArray) -> Weather:

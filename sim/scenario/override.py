@@ -97,7 +97,7 @@ def format_path(path: Sequence[Step]) -> str:
         if isinstance(step, int) or not re.fullmatch(r"[^.\[\]=\s]+", step):
             text += f"[{_printable(str(step))}]"
         else:
-            text += f".{step}" if text else step
+            text += f".{_printable(step)}" if text else _printable(step)
     return text
 
 

@@ -7,11 +7,8 @@ name any type, an alias bomb could fill the memory, a second document would be l
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +19,8 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.reader import ReaderError
 
-from sim.errors import InputError, Place, nearest
+from sim.errors import InputError, Place
+from sim.files import read_text
 
 Scalar: TypeAlias = str | int | float | bool | None
 Plain: TypeAlias = Any
@@ -80,7 +78,7 @@ def read_yaml(path: str | Path) -> tuple[Node, Source]:
         InputError: the file cannot be read, is too large, or is not plain YAML 1.2.
     """
     file = str(path)
-    text = _decode(_read_bytes(file), file)
+    text = read_text(file, "a YAML file", MAX_BYTES, (".yaml", ".yml"))
     source = Source(file, tuple(_LINE_END.split(text)))
     try:
         return _top_mapping(parse_yaml(text, file)), source
@@ -143,62 +141,6 @@ def _excerpt(lines: tuple[str, ...], place: Place) -> str:
     shown = line[start : start + EXCERPT_COLUMNS].replace("\t", " ")
     number = f"{place.line} | "
     return f"{number}{shown.rstrip()}\n{' ' * (len(number) - 2)}| {' ' * (column - start)}^"
-
-
-def _read_bytes(file: str) -> bytes:
-    """All bytes of a regular file of at most `MAX_BYTES`."""
-    try:
-        mode = Path(file).stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError("is a directory", "name a YAML file", place=Place(file))
-        if not stat.S_ISREG(mode):
-            raise InputError("is not a regular file", "name a YAML file", place=Place(file))
-        with Path(file).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise _unreadable(file, error) from error
-    if len(data) > MAX_BYTES:
-        raise InputError(
-            f"is larger than the limit of {MAX_BYTES} bytes",
-            "keep tables in data files and name them",
-            place=Place(file),
-        )
-    return data
-
-
-def _unreadable(file: str, error: OSError | ValueError) -> InputError:
-    """Say in words why a file could not be opened."""
-    shown = Place(file.replace("\0", "\\0") or "''")
-    number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOENT, errno.ENOTDIR):
-        return InputError("no such file", _similar(file), place=shown)
-    if number == errno.ELOOP:
-        return InputError("symbolic links lead in a circle", "name the file itself", place=shown)
-    reason = os.strerror(number) if number else str(error)
-    return InputError(f"cannot be read: {reason}", "name a readable YAML file", place=shown)
-
-
-def _similar(file: str) -> str:
-    """A hint at the file of the same folder whose name is nearest."""
-    path = Path(file)
-    try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
-    except OSError:
-        return f"there is no folder {str(path.parent)!r}"
-    near = nearest(path.name, names)
-    return f"did you mean {str(path.parent / near)!r}?" if near else "check the path"
-
-
-def _decode(data: bytes, file: str) -> str:
-    """UTF-8 text, with the line of the first wrong byte in the error."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        place = Place(file, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
-        raise InputError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8", place=place
-        ) from error
 
 
 class _Builder:

@@ -96,18 +96,25 @@ def test_a_name_cannot_leave_the_zoo() -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(InputError, match=r"nowhere\.json: cannot read"):
+    with pytest.raises(InputError, match=r"nowhere\.json: no such file"):
         load("nowhere.json")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not JSON"), ("[1]", "not a JSON object"), ("\xff\xfe", "not JSON")],
+    [
+        ("{", "1:2: not JSON"),
+        ("[1]", " not a JSON object"),
+        ("\xff\xfe", "1:1: byte 0xff is not UTF-8"),
+        ('{"a": 1, "a": 2}', " not JSON: key 'a' stands twice"),
+        ('{"a":' * 9999, " not JSON: nested too deep"),
+        (f'{{"a": {"9" * 9999}}}', " not JSON: Exceeds the limit"),
+    ],
 )
 def test_a_file_that_is_no_config(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bad.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=rf"bad\.json: {message}"):
+    with pytest.raises(InputError, match=rf"bad\.json:{message}"):
         load(str(path))
 
 

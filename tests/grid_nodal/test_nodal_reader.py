@@ -176,7 +176,7 @@ def test_names_and_paths(tmp_path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "mine.m"
     file.write_text(case_text(BUSES, GENERATORS, BRANCHES))
     assert len(load_case(str(file)).buses) == 2
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="no such file"):
         load_case(str(tmp_path / "none.m"))
     with pytest.raises(UnknownNameError, match="activsg200"):
         load_case("activsg-2000")

@@ -100,7 +100,7 @@ def read_gemma3(fields: Fields) -> Read:
 
     Older files say `sliding_window_pattern` (6: every 6th layer is full) for `layer_types`.
     """
-    every = fields.optional("sliding_window_pattern") or 6
+    every = fields.optional_count(6, "sliding_window_pattern")
     kinds = parts.layer_kinds(
         fields, lambda index: "sliding_attention" if (index + 1) % every else "full_attention"
     )

@@ -276,7 +276,7 @@ def _delta(fields: Fields) -> GatedDeltaNet:
 
 def _interval_kinds(fields: Fields) -> list[str]:
     """Every `full_attention_interval`-th layer (4th by default) has softmax attention."""
-    every = fields.optional("full_attention_interval") or 4
+    every = fields.optional_count(4, "full_attention_interval")
     return parts.layer_kinds(
         fields, lambda index: "linear_attention" if (index + 1) % every else "full_attention"
     )

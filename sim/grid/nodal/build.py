@@ -174,20 +174,34 @@ def _ends(raw: RawCase, table: str, column: int, index: dict[int, int]) -> Ints:
     return np.array(found, dtype=np.int64)
 
 
+def _whole(raw: RawCase, table: str, column: int) -> Ints:
+    """A column of whole numbers; a fraction is cut off.
+
+    Raises:
+        InputError: no whole number of 32 bits is near, or none at all.
+    """
+    values = raw.tables[table][:, column]
+    bad = np.flatnonzero(~(np.abs(values) < 2**31))
+    if len(bad):
+        what = f"{_NAMES[table][column]} is {values[bad[0]]:g}"
+        raise _refuse(raw, table, int(bad[0]), what, "give a whole number")
+    return values.astype(np.int64)
+
+
 def _buses(raw: RawCase) -> Buses:
     t = raw.tables["bus"]
     return Buses(
-        number=t[:, 0].astype(np.int64),
-        kind=t[:, 1].astype(np.int64),
+        number=_whole(raw, "bus", 0),
+        kind=_whole(raw, "bus", 1),
         load_mw=t[:, 2].copy(),
         load_mvar=t[:, 3].copy(),
         shunt_mw=t[:, 4].copy(),
         shunt_mvar=t[:, 5].copy(),
-        area=t[:, 6].astype(np.int64),
+        area=_whole(raw, "bus", 6),
         voltage_pu=t[:, 7].copy(),
         angle_deg=t[:, 8].copy(),
         base_kv=t[:, 9].copy(),
-        zone=t[:, 10].astype(np.int64),
+        zone=_whole(raw, "bus", 10),
         name=raw.strings.get("bus_name", ()),
     )
 
@@ -229,7 +243,7 @@ def _costs(raw: RawCase, generators: int) -> tuple[Cost, ...]:
 def _cost(raw: RawCase, row: int) -> Cost:
     """One row of gencost: model, start-up, shut-down, n, then corners or coefficients."""
     values = raw.tables["gencost"][row]
-    model, count = int(values[0]), int(values[3])
+    model, count = _small(values[0]), _small(values[3])
     width = 2 * count if model == 1 else count
     figures = values[4 : 4 + width]
     if model not in (1, 2) or len(figures) != width or np.isnan(figures).any():
@@ -244,6 +258,11 @@ def _cost(raw: RawCase, row: int) -> Cost:
         return Cost(float(values[1]), tuple(figures[::-1].tolist()))
     points = [(float(x), float(y)) for x, y in figures.reshape(-1, 2)]
     return Cost(float(values[1]), (), tuple(sorted(dict(points).items())))
+
+
+def _small(value: float) -> int:
+    """A whole number below a million, or -1 for what is none."""
+    return int(value) if 0 <= value < 1e6 else -1
 
 
 def _branches(raw: RawCase, index: dict[int, int]) -> Branches:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.errors import InputError, UnknownNameError
+from sim.files import read_bytes
 from sim.grid.nodal.build import build
 from sim.grid.nodal.matpower import parse
 from sim.grid.nodal.tables import Network
@@ -118,10 +119,7 @@ def _imported(name: str) -> Network | None:
 
 
 def _from_path(path: Path, accept_negative_x: bool) -> Network:
-    try:
-        text = path.read_bytes().decode("latin-1")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", "give a MATPOWER file") from error
+    text = read_bytes(path, "a MATPOWER file").decode("latin-1")
     raw = parse(text, str(path))
     return build(raw, source=str(path), accept_negative_x=accept_negative_x)
 

@@ -81,7 +81,10 @@ class Statements:
         elif target:
             self._set_columns(target, text, line)
         elif scalar:
-            self.scalars[scalar[1]] = float(self._evaluate(scalar[2], text, line))
+            value = self._evaluate(scalar[2], text, line)
+            if not isinstance(value, float):
+                raise self._refuse(text, line)
+            self.scalars[scalar[1]] = value
         else:
             raise self._refuse(text, line)
 
@@ -89,7 +92,11 @@ class Statements:
         table, row, columns, expression = target.groups()
         rows = slice(None) if row == ":" else slice(int(row) - 1, int(row))
         chosen = self._columns(columns, text, line)
-        self._table(table, text, line)[rows, chosen] = self._evaluate(expression, text, line)
+        values = self._table(table, text, line)
+        try:
+            values[rows, chosen] = self._evaluate(expression, text, line)
+        except (ValueError, IndexError) as error:  # other rows or columns than the table has
+            raise self._refuse(text, line) from error
 
     def _table(self, name: str, text: str, line: int) -> Floats:
         if name not in self._tables:
@@ -109,15 +116,18 @@ class Statements:
         def select(match: re.Match[str]) -> str:
             name = f"_selected{len(selected)}"
             columns = self._columns(match[3], statement, line)
-            values = self._table(match[1], statement, line)[:, columns]
-            selected[name] = values if match[2] == ":" else float(values[int(match[2]) - 1, 0])
+            try:
+                values = self._table(match[1], statement, line)[:, columns]
+                selected[name] = values if match[2] == ":" else float(values[int(match[2]) - 1, 0])
+            except IndexError as error:
+                raise self._refuse(statement, line) from error
             return name
 
         text = _SELECTION.sub(select, expression)
         text = re.sub(r"mpc\.(\w+)", r"\1", text).replace("^", "**").replace(".*", "*")
         try:
-            return _calculate(ast.parse(text, mode="eval").body, selected)
-        except (SyntaxError, KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+            return _worked_out(text, selected)
+        except ValueError as error:
             raise self._refuse(statement, line) from error
 
     def _refuse(self, statement: str, line: int) -> InputError:
@@ -138,10 +148,23 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         pass
+    return float(_worked_out(text.replace("^", "**"), {}))
+
+
+def _worked_out(text: str, names: dict[str, Value]) -> Value:
+    """The value of an expression, which must be real.
+
+    Raises:
+        ValueError: it is none, has no real value, or is nested too deep.
+    """
     try:
-        return float(_calculate(ast.parse(text.replace("^", "**"), mode="eval").body, {}))
-    except (SyntaxError, KeyError, ZeroDivisionError) as error:
+        with np.errstate(all="ignore"):
+            value = _calculate(ast.parse(text, mode="eval").body, names)
+        if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
+            raise ValueError(text)
+    except (SyntaxError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
         raise ValueError(text) from error
+    return value
 
 
 def _calculate(node: ast.expr, names: dict[str, Value]) -> Value:

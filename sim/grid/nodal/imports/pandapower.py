@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError, Place
+from sim.files import read_json
 from sim.grid.nodal.imports.case import BASE_MVA, REFERENCE, Draft, bus_rows, polynomial
 from sim.grid.nodal.imports.frames import Frame, of_frame
 from sim.grid.nodal.tables import Floats, Ints, Network
@@ -44,10 +45,7 @@ def read_pandapower(path: Path) -> Network:
     Raises:
         InputError: it is none, or holds something that is not read; with the file.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}", "give a pandapower JSON file") from error
+    content = read_json(path, "a pandapower JSON file")
     tables = content.get("_object", content) if isinstance(content, dict) else None
     if not isinstance(tables, dict) or "bus" not in tables or "line" not in tables:
         raise InputError(

@@ -1,0 +1,1 @@
+"""Hypothesis strategies for the inputs of flopgrid; needs the extra `testing`."""
