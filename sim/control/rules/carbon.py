@@ -29,8 +29,8 @@ class CarbonAware:
     def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:
         """Wait above the threshold; go on below the band, after the least time."""
         switch = Switch(self.above_kg_per_mwh, self.band_frac, self.hold_s)
-        since_s = switch.since_s(memory, view.time_s, view.grid.carbon_kg_per_mwh)
-        if since_s is None:
-            return NOTHING, since_s
+        turn = switch.turn(memory, view.time_s, view.grid.carbon_kg_per_mwh)
+        if not turn.on:
+            return NOTHING, turn
         jobs = frozenset(w.name for w in view.workloads if w.kind == "training")
-        return Proposal(suspend=jobs), since_s
+        return Proposal(suspend=jobs), turn

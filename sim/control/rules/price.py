@@ -15,7 +15,8 @@ from sim.control.view import NOTHING, Proposal, SiteView
 class PriceResponse:
     """A share less above a price; it ends when the price is well below, and not before a time.
 
-    The band and the least time keep the answer from chasing the price that it moves itself.
+    The band and the least time, which doubles with each answer called again at once, keep it from
+    chasing the price that it moves itself.
     """
 
     kind: ClassVar[str] = "price-response"
@@ -33,7 +34,7 @@ class PriceResponse:
     def propose(self, view: SiteView, memory: Memory) -> tuple[Proposal, Memory]:
         """Start above the threshold; end below the band, after the least time."""
         switch = Switch(self.above_usd_per_mwh, self.band_frac, self.hold_s)
-        since_s = switch.since_s(memory, view.time_s, view.grid.price_usd_per_mwh)
-        if since_s is None or self.depth_frac == 0:
-            return NOTHING, since_s
-        return Proposal(limit_w=(1 - self.depth_frac) * view.full_import_w), since_s
+        turn = switch.turn(memory, view.time_s, view.grid.price_usd_per_mwh)
+        if not turn.on or self.depth_frac == 0:
+            return NOTHING, turn
+        return Proposal(limit_w=(1 - self.depth_frac) * view.full_import_w), turn
