@@ -22,10 +22,11 @@ def paths(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
             named = item.get("name") if isinstance(item, Mapping) else None
             yield from paths(item, f"{path}.{named}" if named else f"{path}[{number}]")
     else:
-        yield path, _text(tree)
+        yield path, shown_value(tree)
 
 
-def _text(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A value of a scenario as text, – for none; very long text is cut."""
     if value is None:
         return NONE
     if isinstance(value, bool):

@@ -11,7 +11,16 @@ import numpy as np
 from sim.errors import InputError
 from sim.report.style import new_figure
 from sim.report.sweep_effects import draw_effects
-from sim.report.sweep_parts import COLOURS, Answer, Rows, axis_label, plain_name, saved, short
+from sim.report.sweep_parts import (
+    COLOURS,
+    Answer,
+    Rows,
+    axis_label,
+    extremes,
+    plain_name,
+    saved,
+    short,
+)
 from sim.results.analysis import (
     Curve,
     Probability,
@@ -90,7 +99,13 @@ def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
     if shown.by:
         axes.legend(title=short(shown.by), fontsize=8)
     rows = [row for curve in curves for row in _curve_rows(curve, shown)]
-    return saved(figure, path, "response", f"{short(shown.value)} over {short(shown.x)}", rows)
+    points = [
+        (f"{_where(shown.by, curve.name)}{short(shown.x)} {_level(x)}", mean)
+        for curve in curves
+        for x, mean in zip(curve.x, curve.mean, strict=True)
+    ]
+    title, told = f"{short(shown.value)} over {short(shown.x)}", extremes(shown.value, points)
+    return saved(figure, path, "response", title, rows, told)
 
 
 def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
@@ -115,7 +130,13 @@ def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
         for j, y in enumerate(down)
         for i, x in enumerate(across)
     ]
-    return saved(figure, path, "heat-map", short(shown.value), rows)
+    points = [
+        (f"{short(shown.x)} {_level(x)}, {short(shown.y)} {_level(y)}", float(cells[j, i]))
+        for j, y in enumerate(down)
+        for i, x in enumerate(across)
+    ]
+    told = extremes(shown.value, points)
+    return saved(figure, path, "heat-map", short(shown.value), rows, told)
 
 
 def draw_pareto(shown: Pareto, columns: Columns, varied: Sequence[str], path: Path) -> Answer:
@@ -250,6 +271,10 @@ def _wide(values: Sequence[Any]) -> bool:
         and min(found) > 0
         and max(found) > 20 * min(found)
     )
+
+
+def _where(by: str | None, name: str) -> str:
+    return f"{short(by)} {name}, " if by else ""
 
 
 def _level(value: Any) -> str:

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sim.errors import InputError
 from sim.record.atomic import write_file
+from sim.report.figure_html import figure_html, within
 from sim.report.pages import template
 from sim.report.sweep_figures import draw_shown
 from sim.report.sweep_parts import Answer, Rows
+from sim.report.sweep_tables import (
+    manifest_rows,
+    result_table,
+    runs_rest_on,
+    sampled_table,
+    sweep_warnings,
+    varied_table,
+)
 from sim.results.store import SweepResults
 from sim.sweep.run import BOUNDARIES
 
@@ -20,6 +29,9 @@ if TYPE_CHECKING:
 
 PAGE: Final = "report.html"
 MOST_ROWS: Final = 200
+MOST_NAMES: Final = 8
+TOLD: Final = ("verdict", "boundary")
+"""Kinds of answers that are a verdict in words."""
 
 
 def write_sweep_page(sweep: Sweep, folder: Path) -> list[dict[str, Any]]:
@@ -30,13 +42,21 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> list[dict[str, Any]]:
     """
     found = SweepResults(folder)
     answers = _answers(sweep, found)
+    columns = found.columns()
     page = template("sweep.html.j2").render(
         name=sweep.name,
         question=sweep.file.question if sweep.file else "",
         counts=Counter(found.index["status"].to_pylist()).most_common(),
-        answers=[(answer, _svg(folder, answer)) for answer in answers],
+        verdicts=[line for a in answers if a.kind in TOLD for line in a.text.splitlines()],
+        warnings=sweep_warnings(found, answers),
+        results=result_table(sweep, found, columns),
+        answers=_shown(folder, answers),
+        varied=varied_table(sweep, found),
+        sampled=sampled_table(found),
+        basis=runs_rest_on(found),
+        manifest=manifest_rows(sweep, found),
         failures=_failures(found),
-        varied=found.varied[:8],
+        names=found.varied[:MOST_NAMES],
         rows=_rows(found),
         more=max(0, found.index.num_rows - MOST_ROWS),
     )
@@ -79,12 +99,17 @@ def _number(text: str) -> Any:
         return text or None
 
 
-def _svg(folder: Path, answer: Answer) -> str:
-    """The figure's own text, from its `<svg` on."""
-    if not answer.file:
-        return ""
-    text = (folder / "figures" / answer.file).read_text("utf-8")
-    return text[text.index("<svg") :]
+def _shown(folder: Path, answers: list[Answer]) -> list[tuple[Answer, dict[str, str]]]:
+    """Answers with their figures; an answer without a figure has an empty one."""
+    figures = []
+    for answer in answers:
+        told = f"{answer.title}. {' '.join(answer.text.splitlines())}".strip()
+        svg = (folder / "figures" / answer.file).read_text("utf-8") if answer.file else ""
+        name = f"figure-{Path(answer.file).stem}" if svg else ""
+        figures.append(
+            figure_html(name, svg, told) if svg else {"name": "", "svg": "", "caption": told}
+        )
+    return list(zip(answers, within(figures), strict=True))
 
 
 def _failures(found: SweepResults) -> list[tuple[str, int]]:
@@ -94,7 +119,7 @@ def _failures(found: SweepResults) -> list[tuple[str, int]]:
 
 
 def _rows(found: SweepResults) -> list[list[str]]:
-    names = [*found.varied[:8], "seed", "status", "run"]
+    names = [*found.varied[:MOST_NAMES], "seed", "status", "run"]
     table = found.index.slice(0, MOST_ROWS).select(names)
     columns = [table.column(k).to_pylist() for k in range(table.num_columns)]
     return [["" if v is None else str(v) for v in row] for row in zip(*columns, strict=True)]

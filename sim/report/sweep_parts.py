@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -54,8 +56,24 @@ def saved(figure: Figure, path: Path, kind: str, title: str, rows: Rows, text: s
     """Write the figure and its rows; without rows there is nothing to draw."""
     if not rows:
         return Answer(kind, title, text or "no run to show")
-    save(figure, path, rows)
+    save(figure, path, rows, " ".join(text.splitlines()) or title)
     return Answer(kind, title, text, path.name, rows)
+
+
+def extremes(value: str, points: Sequence[tuple[str, float]]) -> str:
+    """Where a figure is highest and where lowest, in a sentence; empty for no numbers.
+
+    Args:
+        value: the figure's column. points: (where, mean).
+    """
+    known = [(where, mean) for where, mean in points if math.isfinite(mean)]
+    if not known:
+        return ""
+    high, low = max(known, key=lambda p: p[1]), min(known, key=lambda p: p[1])
+    name = axis_label(value)
+    if high[1] == low[1]:
+        return f"{name} is {high[1]:,.4g} everywhere."
+    return f"{name}: highest {high[1]:,.4g} ({high[0]}), lowest {low[1]:,.4g} ({low[0]})."
 
 
 def short(column: str) -> str:

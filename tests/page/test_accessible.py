@@ -14,6 +14,17 @@ pytestmark = pytest.mark.xdist_group("browser")
 CASES = Path(__file__).resolve().parents[1] / "cases" / "valid"
 BAD = ("serious", "critical")
 SCHEMES = ("light", "dark")
+SWEEP = """
+name: small
+question: What does the place change?
+base: {base}
+set: {{grid.samples: 8, horizon_h: 0.1}}
+axes:
+  sites.campus.at.zone: [VA, MA]
+show:
+  - {{kind: response, value: sites.campus.peak_load_mw, x: sites.campus.at.zone}}
+  - {{kind: heat-map, value: sites.campus.peak_load_mw, x: sites.campus.at.zone, y: seed}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +37,14 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     first, second = sorted(out.glob("*/seed-1"), reverse=True)
     both = out / "compare.html"
     assert main(["compare", str(first), str(second), "--html", str(both)]) == 0
-    return {"run": first / "report.html", "compare": both}
+    sweep = out / "small.yaml"
+    sweep.write_text(SWEEP.format(base=CASES / "training-least.yaml"), "utf-8")
+    assert main(["sweep", str(sweep), "--workers", "0", "--out", str(out)]) == 0
+    return {
+        "run": first / "report.html",
+        "compare": both,
+        "sweep": out / "sweep-small" / "report.html",
+    }
 
 
 def violations(page: Any, axe: str) -> list[str]:
@@ -41,7 +59,7 @@ def violations(page: Any, axe: str) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("kind", ["run", "compare"])
+@pytest.mark.parametrize("kind", ["run", "compare", "sweep"])
 def test_a_report_has_no_serious_violation(browser, axe, reports, kind, scheme):
     page = browser.new_page(color_scheme=scheme)
     page.goto(reports[kind].as_uri())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as Xml
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from sim.report.figure_html import figure_html, finding, inline, within
@@ -24,11 +24,11 @@ def drawn(path: Path) -> str:
 
 def test_hostile_names_stay_names(tmp_path: Path) -> None:
     svg = drawn(tmp_path / "a.svg")
-    Xml.fromstring(svg)  # noqa: S314 - ours
+    ET.fromstring(svg)  # noqa: S314 - ours
     assert finding(svg) == HOSTILE
     shown = figure_html("a", svg, finding(svg))
     assert "<script" not in shown["svg"]
-    Xml.fromstring(shown["svg"].replace("<svg ", '<svg xmlns:x="x" ', 1))  # noqa: S314 - ours
+    ET.fromstring(shown["svg"].replace("<svg ", '<svg xmlns:x="x" ', 1))  # noqa: S314 - ours
 
 
 def test_a_figure_is_the_same_to_the_byte(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_faults import faults_of
 
 from sim.errors import InputError
 from sim.record.store import RunFolder, RunId
 from sim.report.sweep_figures import draw_shown
 from sim.report.sweep_page import write_sweep_page
-from sim.report.sweep_parts import Answer, axis_label
+from sim.report.sweep_parts import Answer, axis_label, extremes
+from sim.report.sweep_tables import result_table, sweep_warnings
 from sim.results.store import SweepResults
 from sim.scenario.canonical import digest, hash8
 from sim.sweep.expand import Sweep
@@ -21,6 +23,8 @@ from sim.sweep.point import Point
 from sim.sweep.run import run_sweep
 from sim.sweep.samples import sample_rows
 from sim.sweep.schema import SweepFile
+
+HOSTILE = "</p><script>alert('$')</script> $\\frac{"
 
 
 class Work:
@@ -151,6 +155,69 @@ def test_the_page_is_the_same_bytes_each_time_and_says_what_cannot_be_shown(
     assert "unknown column 'nothing'" in answers[1]["text"]
     assert "there is no search to show" in answers[2]["text"]
     assert b"Why?" in page
+
+
+def test_the_page_is_valid_small_and_has_every_part(
+    drawn: tuple[Path, Sweep, list[Answer]],
+) -> None:
+    out, sweep, _ = drawn
+    folder = out / "sweep-study"
+    write_sweep_page(sweep, folder)
+    page = (folder / "report.html").read_text("utf-8")
+    assert faults_of(page) == []
+    assert len(page.encode()) < 1_000_000
+    for part in ("What came out", "What differs in the inputs", "What it rests on",
+                 "base scenario", "Every run"):  # fmt: skip
+        assert part in page
+    assert '<p class="answer">VA: room: probability 0.9' in page
+    assert page.count("<figure ") == page.count('role="img" aria-label="Figure ') == len(SHOW)
+    assert page.count("<table") == page.count("<caption>")
+
+
+def test_changes_are_those_of_the_means(drawn: tuple[Path, Sweep, list[Answer]]) -> None:
+    out, sweep, _ = drawn
+    found = SweepResults(out / "sweep-study")
+    table = result_table(sweep, found, found.columns())
+    assert table["header"][:4] == ["zone", "runs", "margin [MW]", "change"]
+    va, ma = table["rows"]
+    assert (va[0], va[1], va[3]) == ("VA", "64", "=")
+    before, after = float(va[2]), float(ma[2])
+    assert before - after == pytest.approx(30, abs=0.02)
+    wanted = (after - before) / before
+    assert float(ma[3].replace("−", "-").rstrip("%")) == pytest.approx(100 * wanted, abs=0.06)
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    show = [{"kind": "verdict", "holds": "margin_mw > 0", "says": HOSTILE, "by": "zone"}]
+    file = study("latin-hypercube", show).model_copy(update={"question": HOSTILE})
+    sweep = run(tmp_path, file)
+    named = Sweep("study", Path(f"{HOSTILE}.yaml"), sweep.points, file)
+    write_sweep_page(named, tmp_path / "sweep-study")
+    page = (tmp_path / "sweep-study" / "report.html").read_text("utf-8")
+    assert faults_of(page) == []
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_few_samples_and_missing_runs_are_warned_of(
+    drawn: tuple[Path, Sweep, list[Answer]], tmp_path: Path
+) -> None:
+    out, _, _ = drawn
+    assert sweep_warnings(SweepResults(out / "sweep-study"), []) == []
+    few = study("latin-hypercube", SHOW[:1])
+    assert few.samples is not None
+    few = few.model_copy(update={"samples": few.samples.model_copy(update={"count": 4})})
+    run(tmp_path, few)
+    (told,) = sweep_warnings(SweepResults(tmp_path / "sweep-study"), [])
+    assert told.startswith("Only 4 samples")
+
+
+def test_extremes_are_told_in_words() -> None:
+    assert extremes("x_mw", [("a", 1.0), ("b", 3.0), ("c", float("nan"))]) == (
+        "x [MW]: highest 3 (b), lowest 1 (a)."
+    )
+    assert extremes("x_mw", [("a", 2.0)]) == "x [MW] is 2 everywhere."
+    assert extremes("x_mw", []) == ""
 
 
 def test_a_sweep_without_a_finished_run_has_a_page_too(tmp_path: Path) -> None:
