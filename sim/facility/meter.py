@@ -29,11 +29,14 @@ class SitePlant:
 
 
 class SiteMeter:
-    """Publishes `chip_w`, `it_w`, `facility_w` and `import_w` of a site.
+    """Publishes `chip_w`, `it_w`, `facility_w` and `import_w` of a site, and its battery.
 
     `import_w` is what the grid sees: facility power less what stands behind the meter, below
     0 for an export. Without a supply it is `facility_w`. With one, someone must call `tick`
     before each interval ends; a change of the load within it plans the rest anew.
+
+    `battery_w` (> 0 charges) and `stored_j` change together, when an interval begins: the stored
+    energy is that of the moment, between two changes it follows from the power in a straight line.
 
     Args:
         plant: servers and building.
@@ -61,6 +64,8 @@ class SiteMeter:
         self.it_w = StepSignal(f"{plant.name}.it_w", parts.it_w)
         self.facility_w = StepSignal(f"{plant.name}.facility_w", parts.facility_w)
         self.import_w = StepSignal(f"{plant.name}.import_w", parts.facility_w)
+        self.battery_w = StepSignal(f"{plant.name}.battery_w", 0.0)
+        self.stored_j = StepSignal(f"{plant.name}.stored_j", self.supply.state.stored_j)
         self.supplied: Hook[SupplyStep] = Hook()
         for source in self.sources:
             source.subscribe(self._follow)
@@ -108,6 +113,8 @@ class SiteMeter:
         dt_s = to_s(self.planned_to_ps - time_ps)
         step = self.supply.step(to_s(time_ps), dt_s, self.facility_w.value, self._order_now())
         self.import_w.set(time_ps, step.import_w - step.export_w)
+        self.battery_w.set(time_ps, step.battery_w)
+        self.stored_j.set(time_ps, self.supply.state.stored_j)
         self.supplied.emit(step)
         return step
 

@@ -8,7 +8,7 @@ written down a second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,10 +25,12 @@ from sim.record.laws import (
     check_sum,
     check_times,
 )
+from sim.record.storage_law import check_stored
 from sim.units import PS_PER_S, to_s
 
 if TYPE_CHECKING:
     from sim.cluster.serving.protocol import PowerFleet
+    from sim.facility.battery import Battery
     from sim.facility.meter import SitePlant
     from sim.record.timeline import Timeline
     from sim.scenario.build import SiteRun
@@ -49,6 +51,7 @@ def check_outcome(outcome: Outcome) -> None:
     for site in outcome.sites:
         check_site(site.run.plant, [signals[f"{site.name}.{b}_w"] for b in BOUNDARIES])
         _check_energy(site, signals, outcome.simulation.horizon_ps)
+        check_battery(site.name, signals, site.run.meter.supply.plant.battery)
 
 
 def recorded(line: Timeline) -> Recorded:
@@ -69,6 +72,18 @@ def check_site(plant: SitePlant, boundaries: list[Recorded]) -> None:
     check_order(boundaries)
     check_follows(chip, it, it_w(plant, chip.values))
     check_follows(it, facility, facility_w(plant, it.values, it.times_s))
+
+
+def check_battery(site: str, signals: Mapping[str, Recorded], battery: Battery) -> None:
+    """What a site's battery holds is what its power put in and took out, within its window.
+
+    Raises:
+        LawViolation: with the moment and both numbers.
+    """
+    stored = signals.get(f"{site}.stored_j")
+    if stored is not None:
+        power, way = signals[f"{site}.battery_w"], battery.one_way_frac
+        check_stored(stored, power, way, battery.floor_j(), battery.ceiling_j())
 
 
 def it_w(plant: SitePlant, chip_w: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sim.cluster.training import check_training_laws
@@ -130,7 +130,7 @@ def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome
     }
     total_recorders = {b: Integrator.of(t.signal) for b, t in totals.items()}
     loop = close_loop(simulation)
-    shown = [Integrator.of(signal) for signal in loop.signals] if loop else []
+    shown = [Integrator.of(signal) for signal in _beside(simulation, loop)]
     _advance(simulation, tell)
     if loop:
         loop.finish()
@@ -190,6 +190,14 @@ def _recorded(site: SiteRun, simulation: Simulation) -> tuple[str, ...]:
     leaves = faults is not None and bool(faults.off_grid)
     plain = site.meter.supply.plant.is_bare and not leaves
     return BOUNDARIES if plain else (*BOUNDARIES, "import")
+
+
+def _beside(simulation: Simulation, loop: ControlLoop | None) -> Iterator[StepSignal]:
+    """Signals that are recorded beside the powers: of the loop, and of batteries."""
+    yield from loop.signals if loop else ()
+    for site in simulation.sites:
+        if site.meter.supply.plant.battery.energy_j > 0:
+            yield from (site.meter.battery_w, site.meter.stored_j)
 
 
 def _book(site: SiteRun) -> SupplyBook | None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sim.errors import InputError
+from sim.errors import InputError, LawViolation
 from sim.facility.supply import SupplyOrder
 from sim.facility.weather import climates
 from sim.grid.us_states import us_states
+from sim.record.storage_law import stored_at
 from sim.report.facility_figure import draw_facility
 from sim.report.facility_text import facility_lines
 from sim.scenario.build import build
+from sim.scenario.laws import check_battery, recorded
 from sim.scenario.run import RunResult, data_used, load_scenario, run_scenario
 from sim.scenario.simulate import simulate
 from sim.scenario.site_building import hour_of_year
 from sim.scenario.sites import is_plain, plain_plant
 from sim.scenario.zone_weather import climate_of
+from sim.units import J_PER_MWH
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 QUICK = ["grid={kind: zonal, case: us-states, hosting: false, samples: 8}"]
@@ -70,6 +75,28 @@ def test_the_supply_of_a_run_balances(full: RunResult) -> None:
     )
     facility_mwh = full.summary["sites"]["campus"]["energy_j"]["facility"] / 3.6e9
     assert supply["facility_mwh"] == pytest.approx(facility_mwh, rel=1e-9)
+
+
+def test_the_battery_of_a_run_is_recorded_and_ends_where_its_book_ends(full: RunResult) -> None:
+    lines = {line.name: recorded(line) for line in full.outcome.timelines}
+    stored, power = lines["campus.stored_j"], lines["campus.battery_w"]
+    supply = full.summary["facility"]["campus"]["supply"]
+    assert stored.values[0] == pytest.approx(supply["stored_start_mwh"] * J_PER_MWH)
+    way = full.outcome.sites[0].run.meter.supply.plant.battery.one_way_frac
+    end_j = stored_at(power, float(stored.values[0]), way, np.array([3600.0]))
+    assert end_j == pytest.approx([supply["stored_end_mwh"] * J_PER_MWH], rel=1e-9)
+    assert len(stored.times_s) > 50  # every half minute: a figure has something to draw
+
+
+def test_a_battery_that_is_recorded_wrongly_is_found(full: RunResult) -> None:
+    lines = {line.name: recorded(line) for line in full.outcome.timelines}
+    battery = full.outcome.sites[0].run.meter.supply.plant.battery
+    check_battery("campus", lines, battery)
+    stored = lines["campus.stored_j"]
+    lines["campus.stored_j"] = replace(stored, values=stored.values * (1 + 1e-6))
+    lines["campus.stored_j"].values[0] = stored.values[0]
+    with pytest.raises(LawViolation, match=r"campus.stored_j = .* the integral of its power"):
+        check_battery("campus", lines, battery)
 
 
 def test_a_year_adds_up(full: RunResult) -> None:
