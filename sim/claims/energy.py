@@ -7,6 +7,7 @@ import statistics
 from sim import arch
 from sim.claims.base import Judgement, Numbers, claim, near
 from sim.claims.figures import countries_twh, fact, prefill
+from sim.claims.fleets import fleet
 from sim.datum import datum
 from sim.facility.budget import budget_answer
 from sim.units import H_PER_YEAR, KIB, KILO, MEGA
@@ -55,6 +56,9 @@ def judge_price(numbers: Numbers) -> Judgement:
 
 
 KW_H_PER_TWH = 1e9
+J_PER_TWH = 3.6e15
+FLEET_ARCH, FLEET_TOKENS = "llama-3-70b", (1024, 256)
+"""Model and tokens of the fleet whose energy is held against the countries."""
 
 
 def measure_electricity() -> Numbers:
@@ -64,7 +68,17 @@ def measure_electricity() -> Numbers:
     servers, power = fact("electricity.chatgpt_servers"), fact("electricity.chatgpt_server_power")
     one_service = servers * power * H_PER_YEAR / KW_H_PER_TWH
     low, high = ai.low or ai.value, ai.high or ai.value
+    served = fleet(FLEET_ARCH, 4, *FLEET_TOKENS)
+    twh_per_gpu = served.kw_per_gpu * H_PER_YEAR / KW_H_PER_TWH
     return {
+        "fleet_kw_per_gpu": served.kw_per_gpu,
+        "fleet_j_per_token": served.j_per_token,
+        "fleet_100k_twh": 1e5 * twh_per_gpu,
+        "below_100k": sum(twh < 1e5 * twh_per_gpu for twh in used),
+        "gpus_of_smallest": used[0] / twh_per_gpu,
+        "gpus_of_median": statistics.median(used) / twh_per_gpu,
+        "gpus_of_netherlands": countries_twh()["Netherlands"] / twh_per_gpu,
+        "tokens_of_median": statistics.median(used) * J_PER_TWH / served.j_per_token,
         "servers": servers,
         "server_kw": power,
         "one_service_twh": one_service,
@@ -84,7 +98,9 @@ def measure_electricity() -> Numbers:
 @claim(
     "A33",
     measure_electricity,
-    "published estimates against the electricity use of every country (EIA, 2022)",
+    "published estimates, and the energy of a fleet from the engine, against the electricity use "
+    "of every country (EIA, 2022)",
+    archs=(FLEET_ARCH,),
     facts=(
         "electricity.chatgpt_servers",
         "electricity.chatgpt_server_power",
@@ -106,12 +122,26 @@ def judge_electricity(numbers: Numbers) -> Judgement:
         f"year) already passed the {numbers['below_one_service']:.0f} smallest of "
         f"{numbers['countries']:.0f} countries and territories; the projection for 2027 passes "
         f"{numbers['below_projected_low']:.0f} to {numbers['below_projected_high']:.0f} of them "
-        f"(median {median:.1f} TWh; Netherlands {numbers['netherlands_twh']:.0f}); no measured "
-        "figure for the whole AI industry of 2024 is at hand",
+        f"(median {median:.1f} TWh; Netherlands {numbers['netherlands_twh']:.0f}); by the fleet's "
+        f"energy {numbers['gpus_of_median'] / MEGA:.2f} million H100 at work pass the median "
+        f"country, {numbers['gpus_of_netherlands'] / MEGA:.1f} million the Netherlands: it flips "
+        "on how many run; no "
+        "measured figure for the whole AI industry of 2024 is at hand",
         (
             (
                 f"{numbers['servers']:,.0f} servers x {numbers['server_kw']:g} kW x "
                 f"{H_PER_YEAR:,} h = {now:.3f} TWh"
+            ),
+            (
+                f"a fleet of {FLEET_ARCH} on H100, 70 % busy, {FLEET_TOKENS[0]:,} tokens in and "
+                f"{FLEET_TOKENS[1]} out: {numbers['fleet_kw_per_gpu']:.2f} kW per GPU at the "
+                f"meter, {numbers['fleet_j_per_token']:.2f} J per output token; 100,000 of its "
+                f"GPUs take {numbers['fleet_100k_twh']:.2f} TWh a year, more than "
+                f"{numbers['below_100k']:.0f} of the countries"
+            ),
+            (
+                f"the smallest country's use is that of {numbers['gpus_of_smallest']:,.0f} GPUs; "
+                f"the median's makes {numbers['tokens_of_median']:.2e} output tokens a year"
             ),
             f"2027: {later:g} to {numbers['projected_high_twh']:g} TWh (a projection)",
             f"all US data centres 2023: {numbers['us_data_centres_twh']:g} TWh, AI not apart",
