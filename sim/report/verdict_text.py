@@ -105,7 +105,21 @@ def _serving_words(serving: Mapping[str, Any]) -> str:
     found = fleets[0]["interval"]["completed"]
     if len(fleets) == 1 and found["low"] is not None:
         words += f"; requests {found['low']:,.0f} to {found['high']:,.0f} ({fleets[0]['basis']})"
-    return words
+    return words + _fidelity_words(fleets)
+
+
+def _fidelity_words(fleets: list[Mapping[str, Any]]) -> str:
+    """Largest measured error of fleets that do not simulate every replica."""
+    shown = {"completed": "requests", "energy_j_per_output_token": "J per token",
+             "ttft_s_p99": "TTFT p99"}  # fmt: skip
+    worst = {
+        words: max(f["error_frac_against_request"].get(m, {}).get("max", 0.0) for f in fleets)
+        for m, words in shown.items()
+    }
+    if not any(worst.values()):
+        return ""
+    told = ", ".join(f"{error:.0%} on {words}" for words, error in worst.items())
+    return f"; against every replica simulated off by up to {told}"
 
 
 def _reading_lines(summary: Mapping[str, Any]) -> list[str]:
