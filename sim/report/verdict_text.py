@@ -112,11 +112,13 @@ def _fidelity_words(fleets: list[Mapping[str, Any]]) -> str:
     """Largest measured error of fleets that do not simulate every replica."""
     shown = {"completed": "requests", "energy_j_per_output_token": "J per token",
              "ttft_s_p99": "TTFT p99"}  # fmt: skip
+    errors = [fleet["error_frac_against_request"] for fleet in fleets]
     worst = {
-        words: max(f["error_frac_against_request"].get(m, {}).get("max", 0.0) for f in fleets)
-        for m, words in shown.items()
+        words: max(found[measure]["max"] for found in errors if measure in found)
+        for measure, words in shown.items()
+        if any(measure in found for found in errors)
     }
-    if not any(worst.values()):
+    if not worst:
         return ""
     told = ", ".join(f"{error:.0%} on {words}" for words, error in worst.items())
     return f"; against every replica simulated off by up to {told}"
