@@ -151,7 +151,7 @@ def power_parts(
     host_w = nodes * node.host_w
     fans_w = (chip_w + host_w) * node.fan_frac / (1 - node.fan_frac)
     dc_w = chip_w + host_w + fans_w
-    psu_loss_w = dc_w * (1 / node.psu_efficiency_frac - 1)
+    psu_loss_w = node.psu_loss_w(dc_w, nodes)
     network_w = gpus * node.switches_per_gpu * node.switch_w
     storage_w = gpus * node.storage_servers_per_gpu * node.storage_server_w
     it_w = dc_w + psu_loss_w + network_w + storage_w

@@ -33,6 +33,7 @@ class Node:
     host_w: float
     fan_frac: float
     psu_efficiency_frac: float
+    psu_fixed_loss_frac: float
     nvlink: Link
     network: Link
     switches_per_gpu: float
@@ -41,6 +42,14 @@ class Node:
     storage_server_w: float
     storage_write_bytes_per_s_per_server: float
     figures: tuple[Datum, ...]
+
+    def psu_loss_w(self, dc_w: float, nodes: int = 1) -> float:
+        """Loss of the supplies of so many nodes that give `dc_w` in all: constant + proportional.
+
+        At the rated power it is what the efficiency says; the constant part stays at any load.
+        """
+        fixed_w = nodes * self.psu_fixed_loss_frac * (1 - self.psu_efficiency_frac) * self.rated_w
+        return fixed_w + dc_w * (1 - self.psu_fixed_loss_frac) * (1 / self.psu_efficiency_frac - 1)
 
 
 NODES: Final = {
@@ -149,6 +158,7 @@ def build_node(name: str, f: Mapping[str, Datum], device: Device) -> Node:
         host_w=f["node.host_w"].value,
         fan_frac=f["node.fan_frac"].value,
         psu_efficiency_frac=f["node.psu_efficiency_frac"].value,
+        psu_fixed_loss_frac=f["node.psu_fixed_loss_frac"].value,
         nvlink=Link(
             f["links.nvlink_bytes_per_s"].value * f["links.nvlink_frac"].value,
             f["links.nvlink_latency_s"].value,

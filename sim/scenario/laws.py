@@ -92,7 +92,10 @@ def it_w(plant: SitePlant, chip_w: Floats) -> Floats:
     dc_w = (chip_w + plant.nodes * node.host_w) / (1 - node.fan_frac)
     beside_w = node.switches_per_gpu * node.switch_w
     beside_w += node.storage_servers_per_gpu * node.storage_server_w
-    found: Floats = dc_w / node.psu_efficiency_frac + plant.nodes * node.gpus * beside_w
+    rated_loss_w = plant.nodes * node.rated_w * (1 - node.psu_efficiency_frac)
+    rises = (1 - node.psu_fixed_loss_frac) * (1 - node.psu_efficiency_frac)
+    loss_w = node.psu_fixed_loss_frac * rated_loss_w + dc_w * rises / node.psu_efficiency_frac
+    found: Floats = dc_w + loss_w + plant.nodes * node.gpus * beside_w
     return found
 
 

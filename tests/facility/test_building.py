@@ -79,3 +79,14 @@ def _node_w(gpu_w: float) -> float:
     """AC power of one server, without network and storage."""
     parts = power_parts(8 * gpu_w, 1, NODE, load_building())
     return parts.chip_w + parts.host_w + parts.fans_w + parts.psu_loss_w
+
+
+def test_supplies_lose_what_their_efficiency_says_at_the_rated_power_and_more_below() -> None:
+    """Constant + proportional; at the rated AC power the two make up the whole loss."""
+    dc_w = NODE.psu_efficiency_frac * NODE.rated_w
+    assert NODE.psu_loss_w(dc_w) == pytest.approx((1 - NODE.psu_efficiency_frac) * NODE.rated_w)
+    fixed_w = NODE.psu_loss_w(0.0)
+    assert fixed_w == pytest.approx(0.2 * 0.05 * 10_200)
+    lost = [NODE.psu_loss_w(share * dc_w) / (share * dc_w) for share in (1.0, 0.5, 0.2)]
+    assert lost == sorted(lost)
+    assert NODE.psu_loss_w(5 * dc_w, 5) == pytest.approx(5 * NODE.psu_loss_w(dc_w))
