@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import simpy
 
 from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec
@@ -20,13 +22,14 @@ from sim.hardware.node import Node
 from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
+    FileRequests,
+    FittedRequests,
     GammaRequests,
     LengthsSpec,
     OnOffRequests,
     PoissonRequests,
     Requests,
     ServingSpec,
-    TraceRequests,
 )
 from sim.signals import StepSignal
 from sim.workload.arrivals import (
@@ -34,15 +37,18 @@ from sim.workload.arrivals import (
     GammaArrivals,
     OnOffArrivals,
     PoissonArrivals,
+    SuperposedTraceArrivals,
     TraceArrivals,
     TraceShapedArrivals,
 )
+from sim.workload.fitted import FittedArrivals
 from sim.workload.lengths import (
     ConstantLengths,
     LengthDistribution,
     length_histogram,
     trace_lengths,
 )
+from sim.workload.model_file import fitted_traffic
 from sim.workload.requests import RequestTable
 from sim.workload.traces import read_trace
 
@@ -224,11 +230,20 @@ def _fluid_spec(
         name=name,
         n_replicas=replicas,
         gpus=replicas * costs.at(None).gpus,
-        rate_per_s=lambda _time_s: found.arrivals.rate_per_s,
+        rate_per_s=_rate_course(found.arrivals),
         mean_tokens=found.lengths.mean_tokens,
         horizon_s=horizon_s,
         warmup_s=spec.warmup_s,
     )
+
+
+def _rate_course(arrivals: ArrivalProcess) -> Callable[[float], float]:
+    """Rate by time: the daily course where one was fitted, else the mean."""
+    mean = arrivals.rate_per_s
+    if not isinstance(arrivals, FittedArrivals):
+        return lambda _time_s: mean
+    course = arrivals.course
+    return lambda time_s: mean * float(course.factor(np.array(time_s)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +267,26 @@ def traffic(requests: Requests) -> Traffic:
     Raises:
         InputError: the trace cannot be read, or a row is malformed.
     """
-    if not isinstance(requests, TraceRequests):
+    if isinstance(requests, FittedRequests):
+        return _fitted(requests)
+    if not isinstance(requests, FileRequests):
         return Traffic(_arrivals(requests), _lengths(requests.lengths))
     trace = read_trace(requests.file, requests.on_bad_rows)
     table = trace.requests
     lengths = length_histogram(table.input_tokens, table.output_tokens, HISTOGRAM_BINS)
     if requests.rate_per_s is None:
         return Traffic(TraceArrivals(table.arrival_ps), lengths, table, len(trace.bad_rows))
-    shaped = TraceShapedArrivals(table.arrival_ps, requests.rate_per_s)
-    return Traffic(shaped, lengths, bad_rows=len(trace.bad_rows))
+    scaled = SuperposedTraceArrivals if requests.scaling == "copies" else TraceShapedArrivals
+    arrivals = scaled(table.arrival_ps, requests.rate_per_s)
+    return Traffic(arrivals, lengths, bad_rows=len(trace.bad_rows))
+
+
+def _fitted(spec: FittedRequests) -> Traffic:
+    """Traffic of a model, scaled to the fleet."""
+    arrivals, lengths, bad_rows = fitted_traffic(spec.file, spec.on_bad_rows)
+    if spec.rate_per_s is not None or spec.copies is not None:
+        arrivals = arrivals.scaled(spec.rate_per_s or arrivals.rate_per_s, spec.copies)
+    return Traffic(arrivals, lengths, bad_rows=bad_rows)
 
 
 def _arrivals(spec: PoissonRequests | GammaRequests | OnOffRequests) -> ArrivalProcess:

@@ -31,18 +31,18 @@ from sim.scenario.requests_table import requests_table
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
+    FileRequests,
     NodalGrid,
     Scenario,
     ServingSpec,
-    TraceRequests,
     TrainingSpec,
     Workload,
 )
 from sim.scenario.simulate import Outcome, SiteOutcome, Tell, simulate
-from sim.scenario.sites import plain_plant, used_data, with_file_paths
+from sim.scenario.sites import used_data, with_file_paths
 from sim.scenario.summary import Json, summarise
 from sim.scenario.training_summary import training_assumptions
-from sim.scenario.uncertainty import Range, assumptions, meter_range_w
+from sim.scenario.uncertainty import Range, assumptions, meter_at_peak, meter_range_w
 from sim.scenario.views import grid_view
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
     for s, site in enumerate(scenario.sites):
         workloads: list[Workload] = []
         for w, workload in enumerate(site.workloads):
-            if isinstance(workload, ServingSpec) and isinstance(workload.requests, TraceRequests):
+            if isinstance(workload, ServingSpec) and isinstance(workload.requests, FileRequests):
                 named_in = document.place(["sites", s, "workloads", w, "requests", "file"]).file
                 folder = Path(named_in).parent if Path(named_in).is_file() else Path()
                 file = os.path.normpath(folder / workload.requests.file)
@@ -177,14 +177,9 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
 
 def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
     """Range of a site's peak at the meter."""
-    window_s = outcome.simulation.scenario.grid.peak_window_s
-    peak_w = site.power["facility"].peaks[window_s]
-    plant = plain_plant(site.run.plant, peak_w / site.power["it"].peaks[window_s])
-    # The chain is linear, so the chip power at the meter's peak follows from the peak.
-    standing_w = plant.parts(0.0).facility_w
-    per_chip_w = plant.parts(1.0).facility_w - standing_w
-    found = meter_range_w(plant, (peak_w - standing_w) / per_chip_w, seed)
-    low_w, high_w = min(found.low, peak_w), max(found.high, peak_w)  # of the peak as measured
+    plant, chip_w = meter_at_peak(outcome, site)
+    peak_w = site.power["facility"].peaks[outcome.simulation.scenario.grid.peak_window_s]
+    found = meter_range_w(plant, chip_w, seed)
     taken_w = outcome.peak_w(site) - peak_w  # by what stands behind the meter
     if not taken_w:
         return Range(low_w, high_w)
@@ -261,7 +256,7 @@ def data_used(scenario: Scenario) -> dict[str, str]:
             if not isinstance(workload, ServingSpec):
                 continue
             requests = workload.requests
-            if isinstance(requests, TraceRequests):
+            if isinstance(requests, FileRequests):
                 hashes[requests.file] = _file_hash(requests.file)
             elif isinstance(requests.lengths, EmpiricalLengthsSpec):
                 names.add(f"traces/{requests.lengths.name}.csv")

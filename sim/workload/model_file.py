@@ -95,7 +95,7 @@ def fitted_traffic(
     try:
         model = fit_trace(trace.requests)
     except InputError as error:
-        raise error.at(Place(str(file))) from None
+        raise InputError(f"{Path(file).name}: {error.what}", error.todo) from None
     return model.arrivals, model.lengths, len(trace.bad_rows)
 
 

@@ -57,7 +57,15 @@ class OnOffRequests(Strict):
     lengths: LengthsSpec = CONVERSATIONS
 
 
-class TraceRequests(Strict):
+class FileRequests(Strict):
+    """What requests that a file tells of have in common."""
+
+    file: str = Field(description="CSV or Parquet, relative to the scenario file")
+    rate_per_s: float | None = Field(None, gt=0, le=1e9)
+    on_bad_rows: Literal["stop", "skip"] = "stop"
+
+
+class TraceRequests(FileRequests):
     """Arrivals that follow a trace file, with lengths drawn from its joint histogram.
 
     `rate_per_s` scales the trace to a mean rate of the whole fleet; without it the recorded
@@ -65,13 +73,27 @@ class TraceRequests(Strict):
     """
 
     kind: Literal["trace"]
-    file: str = Field(description="CSV or Parquet, relative to the scenario file")
-    rate_per_s: float | None = Field(None, gt=0, le=1e9)
-    on_bad_rows: Literal["stop", "skip"] = "stop"
+    scaling: Literal["shape", "copies"] = Field(
+        "shape",
+        description="shape: all users follow the trace's rate at once; copies: independent "
+        "copies of the trace, each begun elsewhere, which keeps its index of dispersion",
+    )
+
+
+class FittedRequests(FileRequests):
+    """Arrivals and lengths from a model fitted to a trace: daily course, bursts, batches.
+
+    `file` is a trace, or a model of `flopgrid trace fit --out` (.json). `rate_per_s` scales it
+    by independent copies, which keeps its burstiness; `copies` sets how many share that rate.
+    """
+
+    kind: Literal["fitted"]
+    copies: float | None = Field(None, ge=1, le=1e9)
 
 
 Requests = Annotated[
-    PoissonRequests | GammaRequests | OnOffRequests | TraceRequests, Field(discriminator="kind")
+    PoissonRequests | GammaRequests | OnOffRequests | TraceRequests | FittedRequests,
+    Field(discriminator="kind"),
 ]
 
 
