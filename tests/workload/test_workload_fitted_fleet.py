@@ -32,7 +32,9 @@ def test_a_rate_is_reached_by_copies() -> None:
 
 
 def test_a_model_file_is_like_its_trace() -> None:
-    assert fitted(file=str(TRACE.with_suffix(".json"))) == fitted()
+    kept, now = fitted(file=str(TRACE.with_suffix(".json"))), fitted()
+    assert kept.rate_per_s == pytest.approx(now.rate_per_s, rel=1e-6)
+    assert kept.dispersion(7.0) == pytest.approx(float(now.dispersion(7.0)), rel=1e-3)
 
 
 def test_a_trace_is_scaled_as_asked() -> None:
