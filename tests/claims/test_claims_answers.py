@@ -144,6 +144,37 @@ def test_room_nowhere_makes_it_true_only_over_the_whole_range() -> None:
     assert judge_hosting({**sure, "CT.high_mw": 120.0}).verdict == "true-if"
 
 
+READINGS = ("energy and reserve", "wires", "voltage", "sudden loss", "swings")
+
+
+def test_the_five_readings_each_say_what_flips_them() -> None:
+    lines = [x for x in judge_hosting(measure_hosting()).arithmetic if x.startswith("reading ")]
+    assert [line.removeprefix("reading ").partition(":")[0] for line in lines] == list(READINGS)
+    for line in lines:
+        assert "flips " in line or "not assessed" in line
+
+
+def test_who_redispatches_and_what_must_be_survived_move_the_wires() -> None:
+    """Fewer buses after outages than without, more with a dispatch that secures them."""
+    numbers = measure_hosting()
+    fits = [numbers[f"wires_fit_{way}"] for way in ("fixed", "secure", "base")]
+    assert fits == sorted(fits)
+    assert fits[0] < numbers["wires_buses"]
+    assert numbers["wires_least_mw"] <= numbers["wires_least_secure_mw"]
+    assert numbers["wires_least_mw"] < numbers["load_mw"] < numbers["wires_median_mw"]
+
+
+def test_readings_follow_the_numbers() -> None:
+    numbers = dict(measure_hosting())
+    numbers |= {"wires_fit_secure": 0.0, "loop_short_h": 3.0, "swing_mw": 10.0}
+    lines = "\n".join(judge_hosting(numbers).arithmetic)
+    assert "0% with a dispatch that secures it" in lines
+    assert "short in 3.0 h" in lines
+    assert "reading swings: 10 MW" in lines
+    bare = {k: v for k, v in numbers.items() if not k.startswith("voltage_")}
+    assert any("needs the extra `ac`" in line for line in judge_hosting(bare).arithmetic)
+
+
 ORDER = {"false": 0, "true-if": 1, "true": 2}
 ROOMS = st.tuples(*[st.floats(1, 1e4)] * 3).map(sorted).map(lambda r: (r[1], r[0], r[2]))
 
