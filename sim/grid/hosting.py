@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from sim.grid.margins import Margins, PowerMargins
 from sim.grid.network import FloatArray, Network, Zone
 from sim.grid.readings import LIMITS, BoolArray, Limit, counted
 from sim.grid.sampling import Draws, draw
+
+Rooms = dict[Limit, tuple[FloatArray, str, str]]
+"""By limit: values by row of the draws, place, hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +78,47 @@ def hosting_by_zone(
             f"swing_frac: {swing_frac:g} is outside 0 to 1", "give a share of the load"
         )
     draws = draw(network, samples, seed)
+    zones = list(network.zones)
+    return tuple(_hosting(*found) for found in _by_zone(network, draws, swing_frac, zones))
+
+
+def hosting_rooms(
+    network: Network, draws: Draws, swing_frac: float | None, zones: Sequence[str]
+) -> dict[str, FloatArray]:
+    """Least room over the limits of some zones, by row of the draws, MW; never below 0.
+
+    Args:
+        draws: any, of which row 0 is the nominal one. zones: their names.
+
+    Returns:
+        shape (1 + n_samples,) each; a zone of which nothing can be assessed is left out.
+    """
+    wanted = [network.zone(name) for name in zones]
+    return {
+        zone.name: _values([limit for limit in LIMITS if limit in rooms], rooms).min(axis=0)
+        for zone, rooms, _ in _by_zone(network, draws, swing_frac, wanted)
+        if rooms
+    }
+
+
+def _by_zone(
+    network: Network, draws: Draws, swing_frac: float | None, zones: Sequence[Zone]
+) -> Iterator[tuple[Zone, Rooms, BoolArray]]:
+    """Of each zone: its rooms, and the rows in which it was short before any load."""
     power = PowerMargins(network, draws)
-    targets = [i for i, zone in enumerate(network.zones) if network.is_balanced_zone(zone)]
+    targets = [network.index(zone.name) for zone in zones if network.is_balanced_zone(zone)]
     limits: dict[Limit, Members] = {"energy": copper_plate(network), "interface": zonal(network)}
-    margins = {limit: power.of(members, targets) for limit, members in limits.items()}
-    found: list[Hosting] = []
-    for i, zone in enumerate(network.zones):
+    margins = {
+        limit: power.of(members, targets) if targets else {} for limit, members in limits.items()
+    }
+    for zone in zones:
+        i = network.index(zone.name)
         here = {limit: known[i] for limit, known in margins.items() if i in known}
         rooms = _power_rooms(network, here) | _other_rooms(network, zone, draws, swing_frac)
-        short = np.zeros(1 + samples, dtype=bool)
+        short = np.zeros(1 + draws.n_samples, dtype=bool)
         for known in here.values():
             short |= known.was_short
-        found.append(_hosting(zone, rooms, short))
-    return tuple(found)
-
-
-Rooms = dict[Limit, tuple[FloatArray, str, str]]
+        yield zone, rooms, short
 
 
 def _power_rooms(network: Network, margins: dict[Limit, Margins]) -> Rooms:
@@ -122,7 +151,7 @@ def _hosting(zone: Zone, rooms: Rooms, short: BoolArray) -> Hosting:
     missing = tuple(limit for limit in LIMITS if limit not in rooms)
     if not order:
         return Hosting(zone.name, (), None, None, None, None, (), missing)
-    values = np.maximum(np.stack([rooms[limit][0] for limit in order]), 0.0)
+    values = _values(order, rooms)
     least, first = values.min(axis=0), values.argmin(axis=0)
     low, high = _range(least, short)
     return Hosting(
@@ -139,6 +168,11 @@ def _hosting(zone: Zone, rooms: Rooms, short: BoolArray) -> Hosting:
         not_assessed=missing,
         short_before=float(short[1:].mean()),
     )
+
+
+def _values(order: list[Limit], rooms: Rooms) -> FloatArray:
+    """Room under each limit, shape (n_limits, 1 + n_samples)."""
+    return np.asarray(np.maximum(np.stack([rooms[limit][0] for limit in order]), 0.0))
 
 
 def _range(values: FloatArray, short: BoolArray) -> tuple[float, float]:

@@ -180,6 +180,7 @@ def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
     plant, chip_w = meter_at_peak(outcome, site)
     peak_w = site.power["facility"].peaks[outcome.simulation.scenario.grid.peak_window_s]
     found = meter_range_w(plant, chip_w, seed)
+    low_w, high_w = min(found.low, peak_w), max(found.high, peak_w)  # of the peak as measured
     taken_w = outcome.peak_w(site) - peak_w  # by what stands behind the meter
     if not taken_w:
         return Range(low_w, high_w)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import qmc
@@ -13,6 +13,8 @@ from sim.facility.meter import SitePlant
 from sim.hardware.device import device_figures
 from sim.hardware.node import build_node, gpu_of, node_figures
 from sim.randomness import stream
+from sim.scenario.simulate import Outcome, SiteOutcome
+from sim.scenario.sites import plain_plant
 
 DRAWS = 256
 CHAIN_FIGURES = ("node.", "network.switch_w", "storage.servers_per_gpu", "storage.server_w")
@@ -43,6 +45,36 @@ def meter_range_w(plant: SitePlant, chip_w: float, seed: int) -> Range:
     low, high = np.percentile(powers_w, [5, 95])
     nominal_w = plant.parts(chip_w).facility_w
     return Range(min(float(low), nominal_w), max(float(high), nominal_w))
+
+
+def meter_effects_w(plant: SitePlant, chip_w: float) -> list[tuple[Datum, float, float]]:
+    """Each ranged figure with the change of the meter's power at its low and at its high.
+
+    One at a time, all others at their values.
+    """
+    figures = _figures(plant)
+    nominal_w = _meter_w(plant, chip_w, figures)
+    found = []
+    for name in ranged(figures):
+        low_w, high_w = (
+            _meter_w(plant, chip_w, figures | {name: replace(figures[name], value=end)})
+            for end in (figures[name].low or 0.0, figures[name].high or 0.0)
+        )
+        found.append((figures[name], low_w - nominal_w, high_w - nominal_w))
+    return found
+
+
+def meter_at_peak(outcome: Outcome, site: SiteOutcome) -> tuple[SitePlant, float]:
+    """A site's plant, and its chip power when the meter peaks, W.
+
+    The chain is linear, so the chip power at the meter's peak follows from the peak.
+    """
+    window_s = outcome.simulation.scenario.grid.peak_window_s
+    peak_w = site.power["facility"].peaks[window_s]
+    plant = plain_plant(site.run.plant, peak_w / site.power["it"].peaks[window_s])
+    standing_w = plant.parts(0.0).facility_w
+    per_chip_w = plant.parts(1.0).facility_w - standing_w
+    return plant, (peak_w - standing_w) / per_chip_w
 
 
 def assumptions(plant: SitePlant) -> list[Datum]:
