@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sim.flops.training import Recompute
     from sim.hardware.node import Node
 
-RECOMPUTE: tuple[Recompute, ...] = ("selective", "full")
-"""Cheapest first; `none` equals `selective` with flash attention."""
+RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")
+"""Cheapest in time first, smallest in memory last."""
 MICRO_BATCHES = (1, 2, 4, 8)
 MAX_VIRTUAL_STAGES = 12
 LONG_TOKENS = 16_384

@@ -207,7 +207,7 @@ def test_the_planner_finds_what_brute_force_finds() -> None:
     plan = plan_training(model, NODE, 16, sequence_tokens=2048, global_batch_tokens=2**18)
     every = []
     for (layout, micro), zero, recompute in itertools.product(
-        candidates(model, NODE, 16), range(4), ("selective", "full")
+        candidates(model, NODE, 16), range(4), ("none", "selective", "full")
     ):
         setup = TrainingSetup(
             model, replace(layout, zero=zero), 2048, 2**18, micro, cast("Any", recompute)
