@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, LawViolation
+from sim.facility.battery import Battery
 from sim.facility.meter import SitePlant
 from sim.hardware.node import load_node
 from sim.record.store import DONE, MANIFEST, SUMMARY, file_hashes, read_json
@@ -36,11 +37,11 @@ def verify_run(folder: Path) -> list[str]:
             for check in (of_summary.check_energy, of_summary.check_causes, of_summary.check_counts)
         ]
     with resolved_of(folder) as (_, scenario):
-        plants, one_way_frac, missing = _built(scenario)
+        plants, batteries, missing = _built(scenario)
         if not missing:
             with readable("summary.json"):
-                done.append(of_summary.check_supply(summary, one_way_frac))
-        done += _check_tables(folder, summary, plants)
+                done.append(of_summary.check_supply(summary, _one_way_frac(batteries)))
+        done += _check_tables(folder, summary, plants, batteries)
         done += [*missing, _check_scenario(scenario, manifest)]
     return done
 
@@ -63,10 +64,19 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     return f"files: {len(found)} hashes agree"
 
 
-def _check_tables(folder: Path, summary: dict[str, Any], plants: dict[str, SitePlant]) -> list[str]:
+def _one_way_frac(batteries: dict[str, Battery]) -> dict[str, float]:
+    return {name: battery.one_way_frac for name, battery in batteries.items()}
+
+
+def _check_tables(
+    folder: Path,
+    summary: dict[str, Any],
+    plants: dict[str, SitePlant],
+    batteries: dict[str, Battery],
+) -> list[str]:
     """The laws of the tables that are there."""
     checks: dict[str, Callable[[], str]] = {
-        of_tables.SIGNALS: lambda: of_tables.check_signals(folder, summary, plants),
+        of_tables.SIGNALS: lambda: of_tables.check_signals(folder, summary, plants, batteries),
         of_tables.REQUESTS: lambda: of_tables.check_requests(folder, summary),
         of_tables.GRID_HOURS: lambda: of_tables.check_grid_hours(folder, summary),
     }
@@ -78,23 +88,23 @@ def _check_tables(folder: Path, summary: dict[str, Any], plants: dict[str, SiteP
     return done
 
 
-def _built(scenario: Scenario) -> tuple[dict[str, SitePlant], dict[str, float], list[str]]:
-    """Each site's chain of losses and one-way efficiency of storage, built again.
+def _built(scenario: Scenario) -> tuple[dict[str, SitePlant], dict[str, Battery], list[str]]:
+    """Each site's chain of losses and battery, built again.
 
     Returns:
         by site; and a line where a file of the user is not here any more.
     """
-    plants, one_way_frac = {}, {}
+    plants, batteries = {}, {}
     try:
         for site in scenario.sites:
             node, nodes = load_node(site.cluster.node), site.cluster.nodes or 0
             building = site_building(site.facility, nodes, node, scenario.epoch)
             plant = plants[site.name] = SitePlant(site.name, nodes, node, building)
             supply = site_supply(site.facility, plant, scenario.epoch)
-            one_way_frac[site.name] = supply.plant.battery.one_way_frac
+            batteries[site.name] = supply.plant.battery
     except InputError as error:
         return {}, {}, [f"chain: the sites cannot be built again: {error}"]
-    return plants, one_way_frac, []
+    return plants, batteries, []
 
 
 def _check_scenario(scenario: Scenario, manifest: dict[str, Any]) -> str:

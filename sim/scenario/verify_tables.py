@@ -11,12 +11,14 @@ import numpy as np
 
 from sim.errors import InputError, LawViolation, Place
 from sim.record.laws import Floats, Recorded, check_order, check_sum, check_times
-from sim.scenario.laws import check_site
+from sim.scenario.laws import check_battery, check_site
 from sim.scenario.verify_summary import BOUNDARIES
+from sim.units import J_PER_MWH
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from sim.facility.battery import Battery
     from sim.facility.meter import SitePlant
 
 Json = Mapping[str, Any]
@@ -47,8 +49,13 @@ def read_table(path: Path) -> pa.Table:
         raise InputError(what, "run it again", place=Place(str(path))) from error
 
 
-def check_signals(folder: Path, summary: Json, plants: Mapping[str, SitePlant]) -> str:
-    """Time, order of boundaries, the chain of losses, and the energies of the summary."""
+def check_signals(
+    folder: Path,
+    summary: Json,
+    plants: Mapping[str, SitePlant],
+    batteries: Mapping[str, Battery],
+) -> str:
+    """Time, order of boundaries, the chain of losses, batteries, and the summary's energies."""
     table = read_table(folder / SIGNALS)
     names = table.column("signal").to_pylist()
     times_s, values = (table.column(key).to_numpy() for key in ("time_s", "value"))
@@ -66,7 +73,27 @@ def check_signals(folder: Path, summary: Json, plants: Mapping[str, SitePlant]) 
         for b, told_j in site["energy_j"].items():
             found_j = signals[f"{name}.{b}_w"].energy_j(summary["horizon_s"])
             check_sum(f"signal {name}.{b}_w", told_j, [found_j], TIME_TOLERANCE)
+        _check_import(name, signals, summary)
+        if name in batteries:
+            check_battery(name, signals, batteries[name])
     return f"signals: {table.num_rows:,} changes, in order, integrate to the energies"
+
+
+def _check_import(name: str, signals: Mapping[str, Recorded], summary: Json) -> None:
+    """What the grid saw is what the supply bought less what it sold.
+
+    Without a supply it is no more than the building took.
+    """
+    seen = signals.get(f"{name}.import_w")
+    if seen is None:
+        return
+    supply = summary.get("facility", {}).get(name, {}).get("supply")
+    if not supply:
+        check_order([seen, signals[f"{name}.facility_w"]])
+        return
+    found_mwh = seen.energy_j(summary["horizon_s"]) / J_PER_MWH
+    told_mwh = supply["import_mwh"] - supply["export_mwh"]
+    check_sum(f"signal {name}.import_w", told_mwh, [found_mwh], TIME_TOLERANCE)
 
 
 def check_requests(folder: Path, summary: Json) -> str:

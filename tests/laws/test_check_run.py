@@ -260,3 +260,21 @@ def test_a_damaged_table_is_one_clear_error(
         sealed(copy)
         assert main(["check", str(copy)]) == 2
         assert f"{name}: is damaged: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("signal", "message"),
+    [
+        ("import_w", "signal campus.import_w:"),
+        ("stored_j", "campus.stored_j = "),
+        ("battery_w", "the integral of its power"),
+    ],
+)
+def test_tampered_signals_behind_the_meter_are_found(
+    supplied: Path, tmp_path: Path, capsys: Capture, signal: str, message: str
+) -> None:
+    def change(rows: Any) -> None:
+        own = [row for row in rows if row["signal"] == f"campus.{signal}"]
+        own[len(own) // 2]["value"] += 0.01 * max(abs(row["value"]) for row in own)
+
+    assert message in complaint(with_rows(supplied, tmp_path, "signals.parquet", change), capsys)
