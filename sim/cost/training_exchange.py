@@ -32,7 +32,8 @@ def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tupl
 
     Between nodes a token is sent once to each node that holds one of its experts, and
     spread inside by NVLink (DeepSeek-V3 report, section 3.2.2): with k experts drawn over N
-    nodes that is N (1 - (1 - 1/N)^k) nodes, 1 - 1/N of them others.
+    nodes that is N (1 - (1 - 1/N)^k) nodes, or of the `routed_nodes` that the router keeps to;
+    all but one in `nodes` of them are others.
     """
     layout = setup.layout
     sent = batch.dispatch_bytes / layout.tp / setup.context_parallel
@@ -40,7 +41,8 @@ def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tupl
     nodes = max(1.0, layout.ep / node.gpus)
     if nodes > 1:
         top_k = most_chosen(setup.arch)
-        others = nodes * (1 - (1 - 1 / nodes) ** top_k) * (1 - 1 / nodes)
+        drawn = min(nodes, setup.routed_nodes or nodes)
+        others = drawn * (1 - (1 - 1 / drawn) ** top_k) * (1 - 1 / nodes)
         inside = all_to_all(sent, node.gpus, node.nvlink)
         across_bytes = sent * min(1.0, others / top_k)
         across_s = link.latency_s + across_bytes / link.bytes_per_s

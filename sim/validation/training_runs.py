@@ -193,6 +193,7 @@ def _setup(row: dict[str, Any], model: Architecture, node: Node) -> TrainingSetu
         precision=row.get("precision", "bf16"),
         context_parallel=int(row.get("context_parallel", 1)),
         schedule=row.get("schedule", "1f1b"),
+        routed_nodes=row.get("routed_nodes"),
     )
 
 
