@@ -24,6 +24,7 @@ from sim.files import csv_rows, read_bytes
 from sim.units import H_PER_YEAR
 
 FOLDER, SUFFIX = "weather", ".csv.gz"
+DOUBT = "# Doubtful:"
 FIELDS = (
     "dry_bulb_c",
     "dew_point_c",
@@ -96,6 +97,23 @@ def climate(name: str) -> Weather:
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     table = np.loadtxt(lines, delimiter=",") * np.array(SCALES)
     return _weather(name, (latitude, longitude, offset, elevation), table)
+
+
+@cache
+def doubt_of(name: str) -> str:
+    """Why a shipped climate is doubtful, from the head of its table; "" where it is not.
+
+    A file of the user is not judged.
+    """
+    if name not in climates():
+        return ""
+    packed = data_file(f"{FOLDER}/{name}{SUFFIX}").read_bytes()
+    for line in gzip.decompress(packed).decode("utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if line.startswith(DOUBT):
+            return line.removeprefix(DOUBT).strip()
+    return ""
 
 
 def read_weather(path: str | Path) -> Weather:

@@ -39,8 +39,9 @@ def _chain_lines(chain: Json | None) -> list[str]:
             continue
         load = f"{element['mean_load_frac']:.0%} of {element['rating_mw']:.4g} MW"
         lines.append(f"breaker {element['name']}: {when} ({load})")
-    if "breakers" in chain and len(lines) == 1:
-        lines.append("breakers: none trips")
+    if "breakers" in chain:
+        none = "none trips; " if len(lines) == 1 else ""
+        lines.append(f"breakers: {none}judged on the recorded power, a trip does not stop the run")
     return lines
 
 
@@ -58,7 +59,7 @@ def _supply_lines(supply: Json | None) -> list[str]:
 
 
 def _ride_through_lines(found: Json | None) -> list[str]:
-    return [] if found is None else [f"disturbance: {found['words']}"]
+    return [] if found is None else [f"disturbance: {found['words']} ({found['basis']})"]
 
 
 def _year_lines(year: Json | None) -> list[str]:

@@ -15,6 +15,7 @@ from sim.scenario.site_building import design_it_w, site_chain
 from sim.units import J_PER_MWH, MEGA, PS_PER_S, S_PER_H
 
 Json = dict[str, Any]
+BESIDE_THE_RUN = "judged beside the run at its mean power; the run itself goes on"
 
 
 def cooling_json(site: SiteOutcome) -> Json:
@@ -56,6 +57,7 @@ def chain_json(outcome: Outcome, site: SiteOutcome) -> Json:
     ]
     found: Json = {"levels": levels, "overloaded": [f.name for f in flows if f.used_frac > 1]}
     if spec is not None and spec.breakers:
+        found["basis"] = "the recorded power; a trip does not stop the run"
         found["breakers"] = breakers = _breakers_json(outcome, site, chain)
         found["holds"] = not any(b["trips"] for b in breakers)
     return found
@@ -113,6 +115,7 @@ def ride_through_json(site: SiteOutcome, spec: DisturbancesSpec) -> Json:
         "back_after_s": found.back_s,
         "steps": [{"time_s": t, "off_grid_mw": w / MEGA} for t, w in found.steps(mean_w)],
         "words": describe(found, mean_w),
+        "basis": BESIDE_THE_RUN,
     }
 
 

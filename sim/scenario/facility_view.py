@@ -10,9 +10,8 @@ from typing import Any
 
 from sim.datum import data
 from sim.facility.carbon import carbon_figures
-from sim.facility.cost import (
-    capital_figures,
-)
+from sim.facility.cost import capital_figures
+from sim.facility.weather import doubt_of
 from sim.scenario.facility_run import chain_json, cooling_json, ride_through_json, supply_json
 from sim.scenario.facility_studies import climates_json, self_supply_json
 from sim.scenario.facility_year import year_json
@@ -80,9 +79,21 @@ def facility_assumptions(outcome: Outcome) -> list[str]:
     return sorted(set(found))
 
 
+def _climates(facility: Facility) -> set[str]:
+    """Every climate that the facility and its study ask."""
+    parts = (facility.cooling, facility.pv, facility.wind)
+    own = {part.weather for part in parts if part is not None and part.weather is not None}
+    study = facility.study
+    return own | set(study.climates if isinstance(study, ClimatesStudy | SelfSupplyStudy) else ())
+
+
 def _years(name: str, facility: Facility) -> list[str]:
-    """Series of a year that is not the scenario's."""
-    told = []
+    """Series of a year that is not the scenario's, and weather that is not to be trusted."""
+    told = [
+        f"{name}: the weather table {climate} is doubtful: {doubt_of(climate)}"
+        for climate in sorted(_climates(facility))
+        if doubt_of(climate)
+    ]
     if facility.cooling is not None:
         told.append(
             f"{name}: weather of a typical year ({facility.cooling.weather}), not of the run's year"

@@ -13,7 +13,7 @@ from sim.errors import InputError, UnknownNameError
 from sim.facility.psychrometrics import saturation_pa, wet_bulb_c
 from sim.facility.series import market_prices, read_hours, read_profile
 from sim.facility.solar import pv_profile, sun, wind_profile
-from sim.facility.weather import climate, climates, read_weather
+from sim.facility.weather import climate, climates, doubt_of, read_weather
 
 EPW_HEAD = """\
 LOCATION,Somewhere,ST,USA,TMY,000000,40.0,-105.0,-7.0,1600.0
@@ -236,3 +236,20 @@ def test_market_prices_are_whole_and_hold_the_storm() -> None:
         market_prices("nordpool", 2024)
     with pytest.raises(UnknownNameError, match="year"):
         market_prices("pjm", 2022)
+
+
+JANUARY_C, YEARLY_MAXIMUM_C = 0.9, 36.0
+"""New York (Central Park): normal January mean, and mean yearly maximum (NOAA 1991-2020)."""
+
+
+def test_new_yorks_table_fits_the_normals_in_its_means_only_and_says_so() -> None:
+    air = climate("new-york")
+    assert air.dry_bulb_c[: 31 * 24].mean() == pytest.approx(JANUARY_C, abs=1.0)
+    assert air.dry_bulb_c.max() < YEARLY_MAXIMUM_C - 5
+    assert air.wind_m_s.mean() > 2 * np.median([climate(n).wind_m_s.mean() for n in climates()])
+    assert "no hour above 28.5 C" in doubt_of("new-york")
+
+
+def test_only_new_york_is_in_doubt_and_a_file_of_the_user_is_not_judged() -> None:
+    assert [name for name in climates() if doubt_of(name)] == ["new-york"]
+    assert doubt_of("mine.epw") == ""

@@ -264,3 +264,18 @@ def test_hours_of_the_year() -> None:
     assert hour_of_year(datetime(2024, 2, 29, 5, tzinfo=UTC)) == 58 * 24 + 5
     with pytest.raises(InputError, match="start at a whole hour"):
         hour_of_year(datetime(2024, 1, 1, 0, 30, tzinfo=UTC))
+
+
+def test_a_doubtful_climate_is_told_where_it_is_used() -> None:
+    _, scenario = load_scenario(
+        CASES / "valid" / "facility-full.yaml",
+        [*QUICK, "horizon_h=0.1", "sites.campus.facility.cooling.weather=new-york"],
+    )
+    told = run_scenario(scenario, 1).summary["assumptions"]
+    assert any("the weather table new-york is doubtful: its monthly means" in t for t in told)
+
+
+def test_what_is_judged_beside_the_run_says_so(full: RunResult) -> None:
+    said = " ".join(facility_lines(full.summary))
+    assert "judged beside the run at its mean power; the run itself goes on" in said
+    assert "judged on the recorded power, a trip does not stop the run" in said
