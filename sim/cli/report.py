@@ -33,14 +33,16 @@ def handle_report(args: argparse.Namespace) -> int:
     from sim.record.atomic import write_file
     from sim.record.store import read_json
     from sim.report.html import render_report
+    from sim.report.influence import read_influences
     from sim.report.run_figures import draw_run, figure_texts
 
     summary = read_json(args.run / "summary.json")
     manifest = read_json(args.run / "manifest.json")
     draw_run(summary, args.run)
-    page = args.run / "report.html"
-    write_file(page, render_report(summary, manifest, figure_texts(args.run)).encode())
-    print(page)
+    path = args.run / "report.html"
+    page = render_report(summary, manifest, figure_texts(args.run), read_influences(args.run))
+    write_file(path, page.encode())
+    print(path)
     return 0
 
 

@@ -110,15 +110,18 @@ def _run_again(args: argparse.Namespace) -> int:
     return 1
 
 
-def draw_into(folder: RunFolder, _result: RunResult) -> None:
-    """Add figures and the report to a run folder, from the summary as it stands there."""
+def draw_into(folder: RunFolder, result: RunResult) -> None:
+    """Add influences, figures and the report to a run folder, from the summary that is there."""
     from sim.record.store import read_json
     from sim.report.html import render_report
+    from sim.report.influence import read_influences, write_influences
     from sim.report.run_figures import draw_run, figure_texts
 
     summary = read_json(folder.path / "summary.json")
+    write_influences(result.outcome, folder)
     draw_run(summary, folder.path)
-    page = render_report(summary, folder.manifest, figure_texts(folder.path))
+    moved = read_influences(folder.path)
+    page = render_report(summary, folder.manifest, figure_texts(folder.path), moved)
     folder.write_text("report.html", page)
 
 

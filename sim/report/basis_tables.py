@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from sim.datum import read_table
+
+if TYPE_CHECKING:
+    from sim.report.influence import Influence
 
 FEW_SAMPLES: Final = 64
 """Fewer samples than this leave a probability uncertain by more than about 0.06 (one sigma)."""
@@ -37,7 +40,10 @@ class Assumed:
 
     Args:
         width_frac: width of the range over the value; none where the value is 0.
-        by_name, by_width: its place (from 0) in either order.
+        load, hosted: what it alone at its low and its high adds to the load at the meter and to
+            what the place hosts, in MW as text; empty where that was not computed.
+        load_mw, hosted_mw: the larger of the two changes, MW.
+        by_name, by_width, by_load, by_hosted: its place (from 0) in either order.
     """
 
     name: str
@@ -48,12 +54,24 @@ class Assumed:
     width_frac: float | None
     source: str
     as_of: str
+    load: str = ""
+    hosted: str = ""
+    load_mw: float = 0.0
+    hosted_mw: float = 0.0
     by_name: int = 0
     by_width: int = 0
+    by_load: int = 0
+    by_hosted: int = 0
 
 
-def assumption_rows(lines: list[str]) -> tuple[list[Assumed], list[Assumed], list[str]]:
-    """Figures with a range, figures without, and what is said in words, sorted by name."""
+def assumption_rows(
+    lines: list[str], influences: Sequence[Influence] = ()
+) -> tuple[list[Assumed], list[Assumed], list[str]]:
+    """Figures with a range, figures without, and what is said in words, sorted by name.
+
+    Args:
+        influences: of ranged figures; one that moves the answer and stands in no line gets a row.
+    """
     found, words = [], []
     for line in lines:
         match = _FIGURE.fullmatch(line)
@@ -61,8 +79,60 @@ def assumption_rows(lines: list[str]) -> tuple[list[Assumed], list[Assumed], lis
             found.append(_row(match))
         else:
             words.append(line)
-    ranged = sorted((row for row in found if row.low), key=lambda row: row.name)
+    ranged = _with_influence([row for row in found if row.low], influences)
+    ranged.sort(key=lambda row: row.name)
     return _placed(ranged), [row for row in found if not row.low], words
+
+
+def _with_influence(rows: list[Assumed], influences: Sequence[Influence]) -> list[Assumed]:
+    """Rows with what they move; a figure is known by its name and value."""
+    found = {(one.name, f"{one.value:g}"): one for one in influences}
+    told = [_moved(row, found.pop((row.name, row.value), None)) for row in rows]
+    return told + [_moved(_own_row(one), one) for one in found.values() if _moves(one)]
+
+
+def _moves(one: Influence) -> bool:
+    ends = (one.load_low_mw, one.load_high_mw, one.hosted_low_mw, one.hosted_high_mw)
+    return any(ends)
+
+
+def _own_row(one: Influence) -> Assumed:
+    """The row of a figure that no line tells."""
+    width = (one.high - one.low) / abs(one.value) if one.value else None
+    return Assumed(
+        name=one.name,
+        value=f"{one.value:g}",
+        unit="" if one.unit == "1" else one.unit,
+        low=f"{one.low:g}",
+        high=f"{one.high:g}",
+        width_frac=width,
+        source=one.source.removeprefix("assumption: "),
+        as_of=one.as_of,
+    )
+
+
+def _moved(row: Assumed, one: Influence | None) -> Assumed:
+    if one is None:
+        return row
+    load, load_mw = _change(one.load_low_mw, one.load_high_mw)
+    hosted, hosted_mw = _change(one.hosted_low_mw, one.hosted_high_mw)
+    return replace(row, load=load, load_mw=load_mw, hosted=hosted, hosted_mw=hosted_mw)
+
+
+def _change(low_mw: float | None, high_mw: float | None) -> tuple[str, float]:
+    """A change at the low and at the high as text, and the larger of the two."""
+    if low_mw is None or high_mw is None:
+        return "", 0.0
+    if not low_mw and not high_mw:
+        return "0", 0.0
+    return f"{_signed(low_mw)} / {_signed(high_mw)}", max(abs(low_mw), abs(high_mw))
+
+
+def _signed(change_mw: float) -> str:
+    if not change_mw:
+        return "0"
+    digits = f"{abs(change_mw):,.0f}" if abs(change_mw) >= 100 else f"{abs(change_mw):.3g}"
+    return f"{'+' if change_mw > 0 else '−'}{digits}"
 
 
 def _row(match: re.Match[str]) -> Assumed:
@@ -90,16 +160,18 @@ def _as_float(text: str) -> float:
 
 def _placed(rows: list[Assumed]) -> list[Assumed]:
     """Rows with their place in each order; a figure without a width comes last."""
-    widest = sorted(rows, key=lambda row: (-(row.width_frac or -1.0), row.name))
-    place = {id(row): k for k, row in enumerate(widest)}
-    return [
-        Assumed(**{**_fields(row), "by_name": k, "by_width": place[id(row)]})
-        for k, row in enumerate(rows)
-    ]
+    orders = {
+        "by_name": list(rows),
+        "by_width": sorted(rows, key=lambda row: (-(row.width_frac or -1.0), row.name)),
+        "by_load": sorted(rows, key=lambda row: (not row.load, -row.load_mw, row.name)),
+        "by_hosted": sorted(rows, key=lambda row: (not row.hosted, -row.hosted_mw, row.name)),
+    }
+    places = {name: {id(r): k for k, r in enumerate(order)} for name, order in orders.items()}
+    return [_at(row, {name: place[id(row)] for name, place in places.items()}) for row in rows]
 
 
-def _fields(row: Assumed) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in Assumed.__slots__}
+def _at(row: Assumed, places: Mapping[str, Any]) -> Assumed:
+    return replace(row, **places)
 
 
 def model_errors(summary: Mapping[str, Any]) -> list[list[str]]:

@@ -6,8 +6,8 @@ data and version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from sim.report.basis_tables import assumption_rows, model_errors, warnings
 from sim.report.figure_html import figure_html, finding, within
@@ -17,19 +17,26 @@ from sim.report.regions_text import view_caption, view_key_figures, view_tables
 from sim.report.verdict_text import answer_sentence, where_it_binds
 from sim.units import J_PER_MWH, MEGA, mw_text, si
 
+if TYPE_CHECKING:
+    from sim.report.influence import Influence
+
 MANIFEST_KEYS: Final = ("scenario", "hash", "seed", "version")
 
 
 def render_report(
-    summary: Mapping[str, Any], manifest: Mapping[str, Any], svgs: Mapping[str, str]
+    summary: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    svgs: Mapping[str, str],
+    influences: Sequence[Influence] = (),
 ) -> str:
     """The report as HTML text.
 
     Args:
         summary: `summary.json`. manifest: `manifest.json` (names, hashes, version).
         svgs: figure name -> SVG text; shown in this order.
+        influences: what each assumed figure moves, where that was computed.
     """
-    ranged, measured, words = assumption_rows(summary["assumptions"])
+    ranged, measured, words = assumption_rows(summary["assumptions"], influences)
     return template("report.html.j2").render(
         name=summary["name"],
         question=summary["question"],
@@ -49,6 +56,7 @@ def render_report(
         tables=[*_work_tables(summary), *_hosting_tables(summary), *view_tables(summary)],
         assumptions=summary["assumptions"],
         ranged=ranged,
+        moved=bool(influences),
         measured=measured,
         words=words,
         errors=model_errors(summary),

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from sim.record.store import RunFolder
+
 FILE: Final = "influence.parquet"
+NOTHING_MW: Final = 1e-6
+"""Smaller changes are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,13 @@ def _on_load(outcome: Outcome) -> list[Influence]:
             low_mw[figure.name] = low_mw.get(figure.name, 0.0) + low_w / MEGA
             high_mw[figure.name] = high_mw.get(figure.name, 0.0) + high_w / MEGA
     return [
-        _told(name, figure, load_low_mw=low_mw[name], load_high_mw=high_mw[name])
+        _told(name, figure, load_low_mw=_clean(low_mw[name]), load_high_mw=_clean(high_mw[name]))
         for name, figure in figures.items()
     ]
+
+
+def _clean(change_mw: float) -> float:
+    return 0.0 if abs(change_mw) < NOTHING_MW else change_mw
 
 
 def _on_hosting(outcome: Outcome) -> list[Influence]:
@@ -110,7 +118,7 @@ def _on_hosting(outcome: Outcome) -> list[Influence]:
     swing_frac = sum(site.swing_w for site in outcome.sites) / peak_w
     rooms = hosting_rooms(network, draws, swing_frac, [zone.name for zone in zones])
     whole_mw: FloatArray = np.sum(list(rooms.values()), axis=0)
-    change_mw = whole_mw - whole_mw[0]
+    change_mw = np.where(np.abs(whole_mw - whole_mw[0]) < NOTHING_MW, 0.0, whole_mw - whole_mw[0])
     return [
         _told(
             *figures[purpose],
@@ -129,7 +137,7 @@ def _grid_figures(network: Network, zones: list[Zone]) -> list[tuple[str, tuple[
         where = f" ({ic})" if many else ""
         hour = network.hours[0]
         found += [
-            (f"fuel.{fuel}.{ic}", (f"availability of {fuel} at {hour.name}{where}", share))
+            (f"fuel.{fuel}.{ic}", (f"availability of {fuel}{where} ({hour.name})", share))
             for fuel, share in zip(FUELS, hour.availability, strict=True)
         ]
         found.append((f"limit.{ic}", (f"interface limits{where}", network.interface_limit_factor)))
@@ -175,6 +183,12 @@ def _told(name: str, figure: Datum, **changes_mw: float) -> Influence:
     high = figure.value if figure.high is None else figure.high
     source, as_of = figure.source, figure.as_of
     return Influence(name, figure.value, figure.unit, low, high, source, as_of, **changes_mw)
+
+
+def write_influences(outcome: Outcome, folder: RunFolder) -> None:
+    """Compute them and write them into a run folder, if the run has any."""
+    if found := influences(outcome):
+        folder.write_table(FILE, to_table(found))
 
 
 def to_table(found: list[Influence]) -> pa.Table:
