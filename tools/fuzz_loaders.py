@@ -7,8 +7,9 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fuzz_guard import Finding, judge
 from fuzz_mutate import mutated
@@ -28,6 +29,7 @@ class Target:
         load: reads a file.
         seeds: whole files to start from.
         place: folder of the file below the working folder.
+        decode: what the file says, from bytes that only choose; by default those bytes.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Target:
     load: Callable[[Path], object]
     seeds: Callable[[], list[bytes]]
     place: str = "."
+    decode: Callable[[bytes], bytes] | None = None
 
 
 def load_scenario(path: Path) -> object:
@@ -95,6 +98,43 @@ def load_series(path: Path) -> object:
     return read_profile(path)
 
 
+def drawn(name: str, write: Callable[[Any], bytes]) -> Callable[[bytes], bytes]:
+    """A decoder: the bytes choose what a strategy of `sim.testing` draws."""
+    told: list[bytes] = []
+
+    @cache
+    def chooser() -> Callable[[bytes], object]:
+        from hypothesis import HealthCheck, given, settings
+
+        from sim import testing
+
+        quiet = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
+        take = quiet(given(getattr(testing, name)())(lambda value: told.append(write(value))))
+        choose: Callable[[bytes], object] = take.hypothesis.fuzz_one_input
+        return choose
+
+    def decode(data: bytes) -> bytes:
+        told.clear()
+        chooser()(data)
+        return told[-1] if told else b""
+
+    return decode
+
+
+def _as_yaml(value: Any) -> bytes:
+    from sim.scenario.canonical import to_yaml
+
+    return to_yaml(value).encode("utf-8")
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value).encode("utf-8")
+
+
+def _as_text(value: str) -> bytes:
+    return value.encode("utf-8")
+
+
 def _files(*patterns: str) -> list[bytes]:
     return [path.read_bytes() for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
@@ -110,19 +150,22 @@ def _cases() -> list[bytes]:
     return [path.read_bytes() for path in sorted((FINDS.parent / "seeds").glob("*.m"))]
 
 
+def _stamps() -> list[tuple[int, int, int]]:
+    """Month, day and hour from 0 of every hour of a year."""
+    days = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    return [(m, d, h) for m, n in enumerate(days, 1) for d in range(1, n + 1) for h in range(24)]
+
+
 def _series() -> list[bytes]:
-    rows = "\n".join(f"2023-01-{d:02d} {h:02d}:00,0.5" for d in range(1, 4) for h in range(24))
-    return [f"time,output\n{rows}\n".encode()]
+    rows = [f"2023-{m:02d}-{d:02d} {h:02d}:00,0.5" for m, d, h in _stamps()]
+    return ["\n".join(["time,output", *rows[:size]]).encode() for size in (8760, 72)]
 
 
 def _epw(hours: int = 8760) -> bytes:
     head = ["LOCATION,Somewhere,ST,USA,TMY,000000,40.0,-105.0,-7.0,1600.0"]
     head += [f"HEADER {n}" for n in range(2, 9)]
-    days = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    stamps = [(m, d, h) for m, n in enumerate(days, 1) for d in range(1, n + 1)
-              for h in range(1, 25)]  # fmt: skip
-    rows = [f"2020,{m},{d},{h},60,A,10.0,5.0,50,84000,0,0,0,300,500,100,0,0,0,0,180,3.5,0,0"
-            for m, d, h in stamps[:hours]]  # fmt: skip
+    rows = [f"2020,{m},{d},{h + 1},60,A,10.0,5.0,50,84000,0,0,0,300,500,100,0,0,0,0,180,3.5,0,0"
+            for m, d, h in _stamps()[:hours]]  # fmt: skip
     return "\n".join([*head, *rows]).encode()
 
 
@@ -136,6 +179,16 @@ TARGETS: Final = {
         Target("config", (".json",), load_config, _configs),
         Target("case", (".m",), load_case, _cases),
         Target("trace", (".csv", ".jsonl"), load_trace, lambda: _files("tests/cases/traces/*.*")),
+        Target("scenario-form", (".yaml",), load_scenario, lambda: [b"\0" * 4000], "cases/valid",
+               drawn("scenario_data", _as_yaml)),
+        Target("sweep-form", (".yaml",), load_sweep, lambda: [b"\0" * 4000], "cases/sweeps",
+               drawn("sweep_data", _as_yaml)),
+        Target("config-form", (".json",), load_config, lambda: [b"\0" * 4000],
+               decode=drawn("config_data", _as_json)),
+        Target("trace-form", (".csv",), load_trace, lambda: [b"\0" * 4000],
+               decode=drawn("trace_text", _as_text)),
+        Target("case-form", (".m",), load_case, lambda: [b"\0" * 4000],
+               decode=drawn("case_text", _as_text)),
         Target("weather", (".csv",), load_weather, lambda: [_epw(), _epw(48)]),
         Target("series", (".csv",), load_series, _series),
     )
@@ -164,7 +217,7 @@ class Range:
     ) -> tuple[str, Finding | None]:
         """Write a file and let the loader have it."""
         path = self.folder / f"shot{suffix or self.target.suffixes[len(data) % self._kinds]}"
-        path.write_bytes(data)
+        path.write_bytes(self.target.decode(data) if self.target.decode else data)
         return judge(lambda: self.target.load(path), self.folder, limit_s)
 
     @property
@@ -172,7 +225,9 @@ class Range:
         return len(self.target.suffixes)
 
     def next(self, rng: random.Random) -> bytes:
-        """A seed with changes."""
+        """A seed with changes, or bytes to choose by."""
+        if self.target.decode:
+            return rng.randbytes(rng.choice((50, 400, 4000)))
         return mutated(rng.choice(self.seeds), rng, self.seeds)
 
 

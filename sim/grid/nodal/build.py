@@ -33,7 +33,12 @@ _USED = {
 }
 """Columns in which NaN is refused."""
 
-_ALWAYS_FINITE = {"bus": (0, 1, 2, 3, 4, 5), "gen": (0, 1, 7), "branch": (0, 1, 2, 3, 4, 8, 9, 10)}
+_ALWAYS_FINITE = {
+    "bus": (0, 1, 2, 3, 4, 5),
+    "gen": (0, 1, 7),
+    "branch": (0, 1, 2, 3, 4, 8, 9, 10),
+    "dcline": (0, 1, 2, 3, 4),
+}
 
 _NAMES = {
     "bus": [
