@@ -8,7 +8,8 @@ Forms are known by their columns, in any order:
   with `Session ID` and `Elapsed time`: BurstGPT [2]; seconds. Its failed requests have 0
   response tokens, and are malformed here;
 - JSON lines with `timestamp` (ms), `input_length`, `output_length`: Mooncake [3]; the file
-  name ends in `.jsonl`. Its block hashes are not used;
+  name ends in `.jsonl`. Its `hash_ids` number the blocks of 512 tokens of the prompt, the last
+  one perhaps not full; equal numbers are equal prefixes;
 - `arrival_s,input_tokens,output_tokens` as CSV, or as Parquet (the name ends in `.parquet`).
 
 A row is malformed when a length is missing, not a whole number, or below 1, when its time
@@ -49,7 +50,7 @@ class Form:
     Attributes:
         clock: `date` (date and time), `s` or `ms`.
         others: columns that are not read.
-        session: column of the session, "" for none.
+        session: column of the session, "" for none. blocks: of the prompt's blocks, likewise.
         absolute: whether arrivals count from the first good row.
     """
 
@@ -60,11 +61,12 @@ class Form:
     others: tuple[str, ...] = ()
     session: str = ""
     absolute: bool = False
+    blocks: str = ""
 
     @property
     def columns(self) -> frozenset[str]:
         """All columns that it must have."""
-        named = (self.time, self.input, self.output, self.session, *self.others)
+        named = (self.time, self.input, self.output, self.session, self.blocks, *self.others)
         return frozenset(name for name in named if name)
 
 
@@ -75,14 +77,17 @@ FORMS: Final = (
     Form("arrival_s", "input_tokens", "output_tokens", "s"),
     Form(*_BURST, _BURST_REST, absolute=True),
     Form(*_BURST, (*_BURST_REST, "Elapsed time"), "Session ID", absolute=True),
-    Form("timestamp", "input_length", "output_length", "ms", ("hash_ids",)),
+    Form("timestamp", "input_length", "output_length", "ms", blocks="hash_ids"),
     Form("timestamp", "input_length", "output_length", "ms"),
 )
 KNOWN_FORMS: Final = "known columns: " + " or ".join(
     f"{f.time},{f.input},{f.output}" for f in (FORMS[0], FORMS[1], FORMS[2], FORMS[4])
 )
 
+BLOCK_TOKENS: Final = 512
+"""Tokens of a block of a Mooncake trace [3]."""
 MAX_TOKENS: Final = 2**31 - 1
+MAX_BLOCK: Final = 2**62
 MAX_ARRIVAL_S: Final = 9_000_000.0
 """The clock counts picoseconds in 64 bits: 106 days."""
 _FARTHEST_S: Final = 1e12
@@ -156,10 +161,13 @@ def read_trace(path: str | Path, on_bad_rows: OnBadRows = "stop") -> Trace:
 
 def _collect(file: str, rows: Iterable[Row], parser: _RowParser, on_bad_rows: OnBadRows) -> Trace:
     good = array("q")  # four numbers a row: a trace may have many millions
+    blocks: list[tuple[int, ...]] = []  # of a form that has them, one a row
     bad: list[BadRow] = []
     for line, cells in rows:
         try:
             good.extend(parser.parse(cells))
+            if parser.blocks:
+                blocks.append(parser.blocks)
         except ValueError as error:
             if on_bad_rows == "stop":
                 raise InputError(f"malformed row: {error}", "mend it, or set on_bad_rows: skip").at(
@@ -169,7 +177,7 @@ def _collect(file: str, rows: Iterable[Row], parser: _RowParser, on_bad_rows: On
     if not good:
         raise InputError(f"no good row among {len(bad)}").at(Place(file))
     arrival, tokens_in, tokens_out, session = np.array(good, dtype=np.int64).reshape(-1, 4).T.copy()
-    table = RequestTable(arrival, tokens_in, tokens_out, session=session)
+    table = RequestTable(arrival, tokens_in, tokens_out, session=session, blocks=blocks or None)
     return Trace(file, table, tuple(bad))
 
 
@@ -177,6 +185,9 @@ class _RowParser:
     """Judges one row after the other; ValueError says what is wrong with one.
 
     Timestamps are counted from the first good row: 64 bits of picoseconds hold 106 days.
+
+    Attributes:
+        blocks: numbers of the prompt's blocks of the row that was parsed last.
     """
 
     def __init__(self, form: Form, columns: tuple[str, ...]):
@@ -187,6 +198,7 @@ class _RowParser:
         ]
         self._start_ps: int | None = None if form.absolute else 0
         self._last_ps = 0
+        self.blocks: tuple[int, ...] = ()
         self._sessions: dict[str, int] = {}
 
     def parse(self, cells: list[str]) -> tuple[int, int, int, int]:
@@ -205,6 +217,7 @@ class _RowParser:
         if arrival_ps > MAX_ARRIVAL_S * PS_PER_S:
             raise ValueError(f"time {time!r} is more than {MAX_ARRIVAL_S:.0f} s from the start")
         lengths = _tokens(tokens_in, form.input), _tokens(tokens_out, form.output)
+        self.blocks = self._blocks(cells, lengths[0])
         self._start_ps, self._last_ps = start_ps, arrival_ps
         return arrival_ps, *lengths, self._session(cells)
 
@@ -212,6 +225,27 @@ class _RowParser:
         """Sessions are numbered from 1 as they come; 0 is none."""
         name = cells[self._places[self._form.session]].strip() if self._form.session else ""
         return self._sessions.setdefault(name, len(self._sessions) + 1) if name else 0
+
+    def _blocks(self, cells: list[str], input_tokens: int) -> tuple[int, ...]:
+        """One number for each block of the prompt."""
+        name = self._form.blocks
+        if not name:
+            return ()
+        try:
+            numbers = parse_json(cells[self._places[name]], Place(name))
+        except InputError:
+            numbers = None
+        if not isinstance(numbers, list) or not all(
+            type(n) is int and 0 <= n < MAX_BLOCK for n in numbers
+        ):
+            raise ValueError(f"{name} is not a list of whole numbers from 0 to 2**62")
+        wanted = -(-input_tokens // BLOCK_TOKENS)
+        if len(numbers) != wanted:
+            raise ValueError(
+                f"{len(numbers)} {name}, must be {wanted} for {input_tokens} tokens in blocks "
+                f"of {BLOCK_TOKENS}"
+            )
+        return tuple(numbers)
 
 
 def _tokens(cell: str, name: str) -> int:

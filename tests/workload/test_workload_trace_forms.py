@@ -41,6 +41,7 @@ def test_mooncake_counts_milliseconds() -> None:
     table = read_trace(TRACES / "mooncake.jsonl").requests
     assert table.arrival_ps.tolist() == [0, 27_482_000_000_000]
     assert table.output_tokens.tolist() == [500, 16]
+    assert table.blocks == [(0, 1), (0, 5)]
 
 
 @pytest.mark.parametrize(
@@ -69,9 +70,33 @@ def test_columns_may_stand_in_any_order(tmp_path: Path) -> None:
     assert (table.arrival_ps[0], table.input_tokens[0], table.output_tokens[0]) == (S // 2, 100, 7)
 
 
+@pytest.mark.parametrize(
+    ("hashes", "why"),
+    [
+        ("[1]", "1 hash_ids, must be 2 for 600 tokens"),
+        ("[1, 2, 3]", "3 hash_ids, must be 2"),
+        ("[1, 2.5]", "whole numbers"),
+        ("[1, true]", "whole numbers"),
+        ("[1, -2]", "whole numbers"),
+        ('"12"', "whole numbers"),
+        ("7", "whole numbers"),
+    ],
+)
+def test_bad_block_numbers_are_named(tmp_path: Path, hashes: str, why: str) -> None:
+    path = tmp_path / "t.jsonl"
+    row = '{"timestamp": 0, "input_length": 600, "output_length": 2, "hash_ids": '
+    path.write_text(f"{row}[4, 5]}}\n{row}{hashes}}}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=rf"t\.jsonl:2: .*{why}"):
+        read_trace(path)
+    kept = read_trace(path, "skip")
+    assert kept.requests.blocks == [(4, 5)]
+    assert len(kept.bad_rows) == 1
+
+
 @pytest.mark.facts
 def test_the_published_mooncake_sample_reads_whole(facts: Path) -> None:
     trace = read_trace(facts / "traces" / "mooncake_conversation_trace.jsonl", "skip")
     assert len(trace.requests) > 10_000
     assert not trace.bad_rows
     assert np.all(np.diff(trace.requests.arrival_ps) >= 0)
+    assert sum(map(len, trace.requests.blocks or [])) == 288_500

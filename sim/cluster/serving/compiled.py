@@ -46,23 +46,6 @@ from sim.workload.requests import RequestTable
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-OUTER_CODES = {
-    "round-robin": at.ROUND_ROBIN,
-    "join-shortest-queue": at.SHORTEST,
-    "power-of-two": at.CHOICE,
-    "random": at.RANDOM,
-    "least-kv": at.LEAST_KV,
-    "session-sticky": at.STICKY,
-}
-ODE_CODES = {
-    "chunked-prefill": at.CHUNKED,
-    "prefill-priority": at.PREFILL_FIRST,
-    "decode-priority": at.DECODE_FIRST,
-}
-IRST_ROWS = 1024
-OG_ROWS = 65_536
-OST_BIN_S = 3600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Totals:
