@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.report import basis_tables, html, latency_figure, loop_figure, time_figure
+from sim.report import basis_tables, figure_html, html, latency_figure, loop_figure, time_figure
 from sim.report.series import Series, added, bin_extremes, bin_means, held_s
 
 MW = 1e6
@@ -123,6 +123,6 @@ def test_the_likelihood_bounds_what_dependent_limits_allow() -> None:
 
 
 def test_a_caption_from_a_file_is_escaped_in_the_alternative_text() -> None:
-    figure = html._figure("power", '<?xml?><svg width="1"></svg>', 'x" onload="<b>')
+    figure = figure_html.figure_html("power", '<?xml?><svg width="1"></svg>', 'x" onload="<b>')
     assert 'aria-label="Figure power. x&quot; onload=&quot;&lt;b&gt;"' in figure["svg"]
     assert figure["svg"].count('role="img"') == 1
