@@ -10,8 +10,9 @@ integrates to the energy of the steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,9 @@ from sim.cluster.serving.cells import CELL_REPLICAS
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.estimate import Distribution, Estimate
-from sim.cluster.serving.feed import Feed, recorded_feed
+from sim.cluster.serving.feed import Feed, Move, recorded_feed
 from sim.cluster.serving.fleet_result import FleetResult
+from sim.cluster.serving.inbox import Inbox, Piece, merged
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.source import DrawnSource, Staircase
 from sim.cluster.serving.state import Watch, histogram_quantile_s
@@ -38,6 +40,7 @@ from sim.workload.lengths import EmpiricalLengths, LengthDistribution
 from sim.workload.requests import RequestTable, draw_requests
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 Tables = Callable[[float | None], StepTables]
 """What a step costs under a power cap (W per GPU, None for none); segments are the same."""
 
@@ -120,6 +123,8 @@ class CompiledFleet:
         )
         self._feeds = _feeds(spec, sizes, seed, recorded)
         self._admit_frac = 1.0
+        self._inbox = Inbox(sizes, counter_key(seed, spec.name, "received"))
+        self._moves: tuple[Move, ...] = ()
         self._reached_ps = 0
         self._window_j = 0.0
         self.power_w = StepSignal(f"{spec.name}.chip_w", spec.replicas * self._idle_w)
@@ -134,7 +139,9 @@ class CompiledFleet:
             now_ps = int(self.env.now)
             edges = (now_ps // tick_ps * tick_ps + tick_ps, *marks_ps)
             end_ps = min(edge for edge in edges if edge > now_ps)
-            self.power_w.set(now_ps, self._simulate(end_ps))
+            own = [feed.take(end_ps, self._admit_frac, self._moves) for feed in self._feeds]
+            yield At(self.env, Phase.STEP_BEGIN)  # by then every fleet has handed over
+            self.power_w.set(now_ps, self._simulate(end_ps, own))
             yield self.env.timeout(end_ps - now_ps)
 
     def set_cap(self, time_ps: int, cap_w: float | None) -> None:
@@ -152,6 +159,42 @@ class CompiledFleet:
         if not 0 <= frac <= 1:
             raise InputError(f"admitted share {frac}, must be in [0, 1]", path="frac")
         self._at(time_ps, lambda: setattr(self, "_admit_frac", frac))
+
+    def set_moves(self, shares: Mapping[CompiledFleet, float], delay_s: float) -> None:
+        """Hand shares of the arrivals to other fleets, from the tick that begins next on.
+
+        A coin for each request decides, so each appears at one fleet, once. It arrives there
+        after the delay; where it would come into a tick that is simulated already, at its end.
+
+        Raises:
+            InputError: the shares sum to more than one.
+        """
+        if sum(shares.values()) > 1 + 1e-9 or min(shares.values(), default=0) < 0:
+            raise InputError(f"shares {list(shares.values())}, must sum to 1 at most")
+        delay_ps = to_ps(delay_s)
+        self._moves = tuple(
+            Move(share, partial(fleet.receive, delay_ps=delay_ps))
+            for fleet, share in shares.items()
+        )
+
+    def receive(self, rows: IntArray, draws: FloatArray, delay_ps: int) -> None:
+        """Take requests that another fleet hands over."""
+        self._inbox.put(rows, draws, delay_ps, self._reached_ps)
+
+    @property
+    def received(self) -> int:
+        """Requests that others handed over so far."""
+        return self._inbox.received
+
+    @property
+    def under_way(self) -> int:
+        """Of these, those that have not arrived yet."""
+        return self._inbox.under_way
+
+    def moved(self, time_ps: int) -> float:
+        """Requests handed over until a time."""
+        times = [piece for feed in self._feeds for piece in feed.moved_ps]
+        return float(sum(int((piece < time_ps).sum()) for piece in times))
 
     def check_laws(self) -> None:
         """Check the conservation laws and Little's law of each cell, at the tick's end."""
@@ -177,7 +220,7 @@ class CompiledFleet:
             simulated=self.spec.replicas,
             confidence=1.0,
             window_s=window_s,
-            requests=_exact(int(tally[at.W_ARRIVED]) + self._shed_before_router(start_ps, end_ps)),
+            requests=_exact(int(tally[at.W_ARRIVED]) + self._turned_away(start_ps, end_ps)),
             completed=_exact(int(tally[at.W_COMPLETED])),
             dropped=_exact(int(tally[at.W_DROPPED])),
             shed=_exact(shed),
@@ -191,12 +234,12 @@ class CompiledFleet:
             e2e_s=self._latency(2),
         )
 
-    def _simulate(self, until_ps: int) -> float:
-        """Bring all cells forward; the fleet's mean power until then."""
+    def _simulate(self, until_ps: int, own: list[list[Piece]]) -> float:
+        """Bring all cells forward with their arrivals; the fleet's mean power until then."""
         span_ps = until_ps - self._reached_ps
         energy_nj = busy_ps = 0
-        for cell, feed in zip(self.cells, self._feeds, strict=True):
-            for rows, draws in feed.take(until_ps, self._admit_frac):
+        for cell, mine, other in zip(self.cells, own, self._inbox.take(until_ps), strict=True):
+            for rows, draws in merged(mine, other):
                 cell.submit(rows, draws)
             cell.settle(until_ps)
             used_nj, used_ps = cell.take_energy(until_ps)
@@ -226,8 +269,12 @@ class CompiledFleet:
             change()
 
     def _shed_before_router(self, start_ps: int, end_ps: int) -> int:
-        times = [piece for feed in self._feeds for piece in feed.shed_ps]
-        return sum(int(((piece >= start_ps) & (piece < end_ps)).sum()) for piece in times)
+        return _within([p for feed in self._feeds for p in feed.shed_ps], start_ps, end_ps)
+
+    def _turned_away(self, start_ps: int, end_ps: int) -> int:
+        """Arrivals that never reached the router: shed, or handed to other fleets."""
+        moved = _within([p for feed in self._feeds for p in feed.moved_ps], start_ps, end_ps)
+        return moved + self._shed_before_router(start_ps, end_ps)
 
     def _latency(self, which: int) -> Distribution | None:
         counts = np.sum([cell.cell.histogram[which] for cell in self.cells], axis=0)
@@ -237,6 +284,10 @@ class CompiledFleet:
         sums = float(np.sum([cell.cell.sums[which] for cell in self.cells]))
         quantiles = [histogram_quantile_s(counts, level) or 0.0 for level in (0.5, 0.9, 0.99)]
         return Distribution(*map(_exact, (*quantiles, sums / total / PS_PER_S)))
+
+
+def _within(pieces: list[IntArray], start_ps: int, end_ps: int) -> int:
+    return sum(int(((piece >= start_ps) & (piece < end_ps)).sum()) for piece in pieces)
 
 
 def _exact(value: float) -> Estimate:
@@ -253,13 +304,13 @@ def _feeds(
     for cell, size in enumerate(sizes):
         part = spec.arrivals.thinned(size / spec.replicas)
         purpose = (spec.name, f"cell{cell}")
-        key = counter_key(seed, *purpose, "admission")
+        key, move_key = (counter_key(seed, *purpose, name) for name in ("admission", "move"))
         if isinstance(part, PoissonArrivals) and isinstance(spec.lengths, EmpiricalLengths):
             rates = Staircase(np.array([part.rate_per_s]), 3600.0)
-            feeds.append(Feed(DrawnSource(rates, spec.lengths, seed, *purpose), key))
+            feeds.append(Feed(DrawnSource(rates, spec.lengths, seed, *purpose), key, move_key))
         else:
             table = draw_requests(part, spec.lengths, spec.horizon_s, seed, ".".join(purpose))
-            feeds.append(recorded_feed(table, key, counter_key(seed, *purpose, "route")))
+            feeds.append(recorded_feed(table, key, counter_key(seed, *purpose, "route"), move_key))
     return tuple(feeds)
 
 
@@ -275,6 +326,6 @@ def _recorded_feeds(
         keep = inside & (cells == cell)
         purpose = (spec.name, f"cell{cell}")
         part = RequestTable(*(column[keep] for column in table.columns))
-        keys = [counter_key(seed, *purpose, name) for name in ("admission", "route")]
+        keys = [counter_key(seed, *purpose, name) for name in ("admission", "route", "move")]
         feeds.append(recorded_feed(part, *keys))
     return tuple(feeds)

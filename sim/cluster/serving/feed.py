@@ -1,6 +1,9 @@
-"""The requests of a cell up to a control time, with the share that admission lets through."""
+"""The requests of a cell up to a control time: which go to other fleets, which are admitted."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,16 @@ from sim.workload.requests import RequestTable
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+Numbers = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A share of the requests that goes to another fleet, which takes rows and draws."""
+
+    frac: float
+    receive: Callable[[IntArray, FloatArray], None]
 
 
 class Feed:
@@ -21,49 +34,78 @@ class Feed:
     Args:
         source: where they come from.
         key: of the admission coins; request i is admitted when coin i lies below the share.
+        move_key: of the coins that hand requests over; request i goes to the first fleet whose
+            share, added up, lies above coin i.
 
     Attributes:
-        shed_ps: arrival times of those turned away, in pieces.
+        shed_ps: arrival times of those turned away, in pieces. moved_ps: of those handed over.
     """
 
-    def __init__(self, source: Source, key: int):
+    def __init__(self, source: Source, key: int, move_key: int = 0):
         self.shed_ps: list[IntArray] = []
+        self.moved_ps: list[IntArray] = []
+        self._move_key = move_key
         self._source = source
         self._key = key
         self._rows, self._draws = source.block()
         self._at = 0
         self._index = 0
 
-    def take(self, until_ps: int, admit_frac: float) -> list[tuple[IntArray, FloatArray]]:
-        """The admitted requests that arrive before an instant, in pieces."""
+    def take(
+        self, until_ps: int, admit_frac: float, moves: Sequence[Move] = ()
+    ) -> list[tuple[IntArray, FloatArray]]:
+        """The admitted requests that arrive before an instant, in pieces.
+
+        Args:
+            moves: shares that are handed over before admission, and to whom.
+        """
         pieces: list[tuple[IntArray, FloatArray]] = []
         while len(self._rows):
             times = self._rows[self._at :, at.A_TIME]
             stop = self._at + int(np.searchsorted(times, until_ps))
             if stop > self._at:
-                pieces.append(self._admitted(stop, admit_frac))
+                pieces.append(self._admitted(stop, admit_frac, moves))
             if stop < len(self._rows):
                 break
             self._rows, self._draws = self._source.block()
             self._at = 0
         return pieces
 
-    def _admitted(self, stop: int, admit_frac: float) -> tuple[IntArray, FloatArray]:
-        rows, draws = self._rows[self._at : stop], self._draws[self._at : stop]
+    def _admitted(
+        self, stop: int, admit_frac: float, moves: Sequence[Move]
+    ) -> tuple[IntArray, FloatArray]:
+        # The source's arrays are reused: what leaves here is a copy.
+        rows, draws = self._rows[self._at : stop].copy(), self._draws[self._at : stop].copy()
+        numbers = np.arange(self._index, self._index + len(rows), dtype=np.uint64)
+        if moves:
+            stays = self._hand_over(rows, draws, numbers, moves)
+            rows, draws, numbers = rows[stays], draws[stays], numbers[stays]
         if admit_frac < 1:
-            numbers = np.arange(self._index, self._index + len(rows), dtype=np.uint64)
             kept = uniforms(self._key, numbers) < admit_frac
             self.shed_ps.append(rows[~kept, at.A_TIME])
             rows, draws = rows[kept], draws[kept]
-        else:
-            rows, draws = rows.copy(), draws.copy()  # the source's arrays are reused
         self._index += stop - self._at
         self._at = stop
         return rows, draws
 
+    def _hand_over(
+        self, rows: IntArray, draws: FloatArray, numbers: Numbers, moves: Sequence[Move]
+    ) -> BoolArray:
+        """Give each fleet its share; which requests stay."""
+        coins = uniforms(self._move_key, numbers)
+        edges = np.cumsum([0.0, *(move.frac for move in moves)])
+        for move, low, high in zip(moves, edges[:-1], edges[1:], strict=True):
+            chosen = (coins >= low) & (coins < high)
+            self.moved_ps.append(rows[chosen, at.A_TIME])
+            move.receive(rows[chosen], draws[chosen])
+        stays: BoolArray = coins >= edges[-1]
+        return stays
 
-def recorded_feed(table: RequestTable, key: int, route_key: int) -> Feed:
+
+def recorded_feed(table: RequestTable, key: int, route_key: int, move_key: int = 0) -> Feed:
     """A feed of given requests; their routing draws are numbers by counter."""
     numbers = np.arange(len(table), dtype=np.uint64)
     first, second = uniforms(route_key, 2 * numbers), uniforms(route_key, 2 * numbers + 1)
-    return Feed(RecordedSource(arrival_rows(table), np.stack([first, second], axis=1)), key)
+    return Feed(
+        RecordedSource(arrival_rows(table), np.stack([first, second], axis=1)), key, move_key
+    )
