@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 LIBRARY: Final = "vllm"
 """Whose kernels: PyTorch's matrix products (cuBLAS; DeepGEMM in fp8) and FlashAttention-3."""
+ATTENTION: Final = ("prefill_attention", "latent_prefill")
 ASSUMPTIONS: Final = "training/assumptions.yaml"
 
 
@@ -121,6 +122,7 @@ def micro_batch(setup: TrainingSetup, device: Device) -> MicroBatch:
         setup.sequence_tokens,
         setup.context_parallel,
         setup.precision,
+        setup.attention_speed_frac,
         device,
     )
 
@@ -133,6 +135,7 @@ def _micro_batch(
     tokens: int,
     context_ways: int,
     precision: TrainingPrecision,
+    attention_speed: float,
     device: Device,
 ) -> MicroBatch:
     program = compile_step(arch, FP8 if precision == "fp8" else BF16, "expanded")
@@ -140,6 +143,7 @@ def _micro_batch(
     values = program.evaluate(features)
     matmul = program.is_matmul
     forward = _forward(program, ways, features, context_ways, precision, device)
+    forward = forward.with_attention_at(attention_speed)
     ones = np.ones(len(forward.rows))
     kernel = attention_kernel(arch)
     backward = forward.scaled(_backward_factors(forward.rows, kernel), BACKWARD, device)
@@ -168,6 +172,11 @@ class _Forward:
     flops: Floats
     energy_flops: Floats
     hbm_bytes: Floats
+
+    def with_attention_at(self, speed_frac: float) -> _Forward:
+        """The same with attention kernels that compute at another speed."""
+        slower = np.where([row.family in ATTENTION for row in self.rows], 1 / speed_frac, 1.0)
+        return replace(self, compute_s=self.compute_s * slower)
 
     def only(self, chosen: Floats) -> _Forward:
         """The same with the other kernels left out; each launch taken as equally long."""
@@ -280,7 +289,7 @@ def _backward_factors(rows: list[Row], kernel: str) -> Floats:
     ratio = datum(ASSUMPTIONS, "attention.backward_speed_frac").value
     return np.array(
         [
-            backward_factor(_plain_name(row), kernel) / (ratio if "attention" in row.family else 1)
+            backward_factor(_plain_name(row), kernel) / (ratio if row.family in ATTENTION else 1)
             for row in rows
         ]
     )

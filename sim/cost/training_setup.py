@@ -32,6 +32,8 @@ class TrainingSetup:
         context_parallel: GPUs that share the tokens of a sequence; divides `layout.dp`.
         schedule: `1f1b`, interleaved by `layout.virtual_stages`; `zb1p`, zero-bubble with the
             memory of 1F1B; or `dualpipe`.
+        attention_speed_frac: speed of the attention kernel over FlashAttention-3's; see
+            `training/assumptions.yaml`, `attention`.
         routed_nodes: most nodes on which a token's experts may lie; None: any.
         fabric: the network between nodes. regions: sites that share the job; None: one.
     """
@@ -46,6 +48,7 @@ class TrainingSetup:
     precision: TrainingPrecision = "bf16"
     context_parallel: int = 1
     schedule: Schedule = "1f1b"
+    attention_speed_frac: float = 1.0
     routed_nodes: int | None = None
     fabric: Fabric = RAIL_FAT_TREE
     regions: Regions | None = None

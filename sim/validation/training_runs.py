@@ -19,9 +19,9 @@ from sim.arch.spec import LayerGroup
 from sim.cluster.training import Expected, JobPlan, expected_run
 from sim.cost.layout import Layout
 from sim.cost.plan_training import plan_training
-from sim.cost.training import TrainingStepCost, training_step
+from sim.cost.training import ASSUMPTIONS, TrainingStepCost, training_step
 from sim.cost.training_setup import TrainingSetup
-from sim.datum import Datum, read_yaml, to_datum
+from sim.datum import Datum, datum, read_yaml, to_datum
 from sim.facility.building import load_building
 from sim.facility.meter import SitePlant
 from sim.hardware.node import Node, load_node
@@ -176,13 +176,16 @@ def _with_layers(model: Architecture, extra: int) -> Architecture:
 def _setup(row: dict[str, Any], model: Architecture, node: Node) -> TrainingSetup:
     """The published layout; of what is not published, the planner's best."""
     sequence, batch = int(row["sequence_tokens"]), int(row["global_batch_tokens"])
+    attention = (
+        datum(ASSUMPTIONS, f"attention.{row['attention']}").value if "attention" in row else 1.0
+    )
     if "layout" not in row:
         found = plan_training(
             model, node, int(row["gpus"]), sequence_tokens=sequence, global_batch_tokens=batch
         )
         known = row.get("fixed", {})
         best = next(c.setup for c in found.best if _keeps(c.setup.layout, known))
-        return replace(best, cap_w=row.get("cap_w"))
+        return replace(best, cap_w=row.get("cap_w"), attention_speed_frac=attention)
     return TrainingSetup(
         arch=model,
         layout=LayoutSpec(**row["layout"]).to_layout(),
@@ -193,6 +196,7 @@ def _setup(row: dict[str, Any], model: Architecture, node: Node) -> TrainingSetu
         precision=row.get("precision", "bf16"),
         context_parallel=int(row.get("context_parallel", 1)),
         schedule=row.get("schedule", "1f1b"),
+        attention_speed_frac=attention,
         routed_nodes=row.get("routed_nodes"),
     )
 

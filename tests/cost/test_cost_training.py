@@ -113,6 +113,21 @@ def _redone_share(setup: TrainingSetup) -> float:
     return parts["recompute"] / parts["forward"]
 
 
+def test_a_slower_attention_kernel_slows_attention_only() -> None:
+    """Half the speed adds attention's own compute time again, forward and backward."""
+    fast, slow, slower = (
+        {
+            p.name: p.time_s
+            for p in training_step(replace(SETUP, attention_speed_frac=f), NODE).parts
+        }
+        for f in (1.0, 1 / 2, 1 / 3)
+    )
+    assert slow["forward"] > fast["forward"]
+    added = slow["backward"] - fast["backward"]
+    assert slower["backward"] - slow["backward"] == pytest.approx(added, rel=0.15)
+    assert slow["tensor parallel"] == fast["tensor parallel"]
+
+
 def test_the_slowest_of_more_gpus_is_slower() -> None:
     """Blom's formula: about 1.42, 2.4 and 4.0 deviations above the mean of 8, 64, 16,384."""
     assert slowest_frac(1) == 0
