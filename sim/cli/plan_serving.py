@@ -31,6 +31,14 @@ def add_verb(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("arch", metavar="ARCH", help="a zoo name, a Hugging Face id, or a file")
+    _add_demand(parser)
+    _add_choices(parser)
+    _add_answer(parser)
+    parser.set_defaults(handler=handle)
+
+
+def _add_demand(parser: argparse.ArgumentParser) -> None:
+    """What must be served, and how fast."""
     parser.add_argument(
         "--slo",
         default="",
@@ -39,6 +47,12 @@ def add_verb(verbs: Any) -> None:
         "(default: no limit)",
     )
     parser.add_argument("--rate", type=positive, metavar="R", help="requests per second")
+    parser.add_argument("--isl", type=whole(1), default=1024, help="prompt tokens (default 1024)")
+    parser.add_argument("--osl", type=whole(1), default=256, help="output tokens (default 256)")
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """What the fleet may be made of."""
     parser.add_argument("--gpus", type=whole(1), metavar="N", help="most GPUs of the fleet")
     parser.add_argument(
         "--gpu",
@@ -51,14 +65,6 @@ def add_verb(verbs: Any) -> None:
         metavar="NAME,...",
         help="of bf16, fp16, fp8, fp8-kv8, mxfp4 (default bf16,fp8; with mxfp4 for gpt-oss)",
     )
-    parser.add_argument(
-        "--objective",
-        choices=["gpus", "usd", "j-per-token"],
-        default="gpus",
-        help="what the table is sorted by (default gpus)",
-    )
-    parser.add_argument("--isl", type=whole(1), default=1024, help="prompt tokens (default 1024)")
-    parser.add_argument("--osl", type=whole(1), default=256, help="output tokens (default 256)")
     parser.add_argument("--engine", default="vllm", help="vllm (default), trtllm, sglang")
     parser.add_argument(
         "--max-batch", type=whole(1), default=1024, help="largest batch to try (default 1024)"
@@ -72,6 +78,16 @@ def add_verb(verbs: Any) -> None:
         action="store_true",
         help="also search prefill and decode in pools of their own (needs --rate)",
     )
+
+
+def _add_answer(parser: argparse.ArgumentParser) -> None:
+    """What is printed, and in which order."""
+    parser.add_argument(
+        "--objective",
+        choices=["gpus", "usd", "j-per-token"],
+        default="gpus",
+        help="what the table is sorted by (default gpus)",
+    )
     parser.add_argument("--top", type=whole(1), default=10, help="layouts to print (default 10)")
     parser.add_argument(
         "--figure",
@@ -80,7 +96,6 @@ def add_verb(verbs: Any) -> None:
         "(default outputs/plan-serving-ARCH.svg)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(handler=handle)
 
 
 def parse_slo(text: str) -> Slo:

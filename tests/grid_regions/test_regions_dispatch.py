@@ -163,6 +163,22 @@ def oracle_cost(system: System, asked: Window) -> float:
         bounds += [(0, x) for x in asked.load_mw[h]]
         bounds += [(0, u.power_mw) for u in system.storage] * 2
         bounds += [(-x.reverse_mw, x.forward_mw) for x in system.lines]
+    rows, limits = oracle_energy(system, asked, width)
+    found = linprog(
+        cost.ravel(),
+        A_eq=oracle_balance(system, hours, n, width),
+        b_eq=asked.load_mw.ravel(),
+        A_ub=np.array(rows) if rows else None,
+        b_ub=np.array(limits) if rows else None,
+        bounds=bounds,
+    )
+    assert found.status == 0
+    return float(found.fun)
+
+
+def oracle_balance(system: System, hours: int, n: int, width: int) -> np.ndarray:
+    """What each variable brings to each zone in each hour, shape (hours x n, hours x width)."""
+    b, s = len(system.blocks), len(system.storage)
     equal = np.zeros((hours * n, hours * width))
     for h in range(hours):
         for k, block in enumerate(system.blocks):
@@ -175,7 +191,17 @@ def oracle_cost(system: System, asked: Window) -> float:
         for k, line in enumerate(system.lines):
             equal[h * n + line.source, h * width + b + n + 2 * s + k] = -1
             equal[h * n + line.target, h * width + b + n + 2 * s + k] = 1
-    rows, limits = [], []
+    return equal
+
+
+def oracle_energy(
+    system: System, asked: Window, width: int
+) -> tuple[list[np.ndarray], list[float]]:
+    """Rows and limits of what is in store, and of budgets."""
+    hours, n = asked.load_mw.shape
+    b, s = len(system.blocks), len(system.storage)
+    rows: list[np.ndarray] = []
+    limits: list[float] = []
     for k, unit in enumerate(system.storage):
         for h in range(hours):
             level = np.zeros((hours, width))
@@ -192,16 +218,7 @@ def oracle_cost(system: System, asked: Window) -> float:
             rows.append(used.ravel())
             limits.append(asked.budget_mwh[at])
             at += 1
-    found = linprog(
-        cost.ravel(),
-        A_eq=equal,
-        b_eq=asked.load_mw.ravel(),
-        A_ub=np.array(rows) if rows else None,
-        b_ub=np.array(limits) if rows else None,
-        bounds=bounds,
-    )
-    assert found.status == 0
-    return float(found.fun)
+    return rows, limits
 
 
 @st.composite

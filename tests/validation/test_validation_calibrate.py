@@ -202,22 +202,18 @@ def installed(
 ) -> list[str]:
     """Put a torch and a pynvml into the module table; returns the log of their calls."""
     log: list[str] = []
-    spent = {"mj": 0.0}
+    monkeypatch.setitem(sys.modules, "torch", false_torch(log, gpu=gpu))
+    monkeypatch.setitem(sys.modules, "pynvml", false_nvml(instant=instant))
+    return log
 
-    def energy(_: object) -> float:
-        spent["mj"] += 500.0
-        return spent["mj"]
+
+def false_torch(log: list[str], *, gpu: bool) -> Any:
+    """A torch that writes down what it is asked to compute."""
 
     def attend(q: Tensor, k: Tensor, _: Tensor, *, is_causal: bool = False) -> None:
         log.append(f"attend {q.size} {k.size} {is_causal}")
 
-    def fields(_: object, wanted: list[int]) -> list[Any]:
-        if not instant:
-            raise nvml.NVMLError
-        assert wanted == [186]
-        return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=512_000))]
-
-    torch = SimpleNamespace(
+    return SimpleNamespace(
         __version__="9.9",
         bfloat16="bf16",
         float32="fp32",
@@ -233,7 +229,23 @@ def installed(
         sort=lambda x, dim: log.append(f"sort {x.size} {dim}"),
         nn=SimpleNamespace(functional=SimpleNamespace(scaled_dot_product_attention=attend)),
     )
-    nvml = SimpleNamespace(
+
+
+def false_nvml(*, instant: bool) -> Any:
+    """A pynvml whose counter rises by 0.5 J a reading; power at the instant, or not."""
+    spent = {"mj": 0.0}
+
+    def energy(_: object) -> float:
+        spent["mj"] += 500.0
+        return spent["mj"]
+
+    def fields(_: object, wanted: list[int]) -> list[Any]:
+        if not instant:
+            raise RuntimeError
+        assert wanted == [186]
+        return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=512_000))]
+
+    return SimpleNamespace(
         NVMLError=RuntimeError,
         NVML_CLOCK_SM=1,
         NVML_CLOCK_MEM=2,
@@ -246,9 +258,6 @@ def installed(
         nvmlDeviceGetTotalEnergyConsumption=energy,
         nvmlDeviceGetFieldValues=fields,
     )
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    return log
 
 
 def test_the_backend_runs_every_kind_of_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
