@@ -164,3 +164,13 @@ def _similar(file: str, suffixes: tuple[str, ...]) -> str:
         return f"there is no folder {str(path.parent)!r}"
     near = nearest(path.name, names)
     return f"did you mean {str(path.parent / near)!r}?" if near else "check the path"
+
+
+def is_file(name: str | Path) -> bool:
+    """True for a file; any text may be asked for (one too long for a name is none)."""
+    return os.path.isfile(name)  # noqa: PTH113 - unlike Path, takes any text
+
+
+def is_folder(name: str | Path) -> bool:
+    """True for a folder; any text may be asked for."""
+    return os.path.isdir(name)  # noqa: PTH112 - unlike Path, takes any text

@@ -65,6 +65,13 @@ def load_config(path: Path) -> object:
     return show(str(path), 1, 1, 0, "bf16")
 
 
+def load_device(path: Path) -> object:
+    """A node around the GPU of a device file."""
+    from sim.hardware.node import load_node
+
+    return load_node(str(path))
+
+
 def load_case(path: Path) -> object:
     """A MATPOWER case."""
     from sim.grid.nodal.cases import load_case
@@ -179,6 +186,8 @@ TARGETS: Final = {
         Target("config", (".json",), load_config, _configs),
         Target("case", (".m",), load_case, _cases),
         Target("trace", (".csv", ".jsonl"), load_trace, lambda: _files("tests/cases/traces/*.*")),
+        Target("device", (".yaml",), load_device,
+               lambda: _files("sim/data/hardware/[hb]*-sxm.yaml")),
         Target("scenario-form", (".yaml",), load_scenario, lambda: [b"\0" * 4000], "cases/valid",
                drawn("scenario_data", _as_yaml)),
         Target("sweep-form", (".yaml",), load_sweep, lambda: [b"\0" * 4000], "cases/sweeps",

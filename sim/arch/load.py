@@ -17,9 +17,9 @@ from sim.arch.blocks import MoE
 from sim.arch.fields import Fields
 from sim.arch.registry import find_reader
 from sim.arch.spec import Architecture, Layer, grouped
-from sim.datum import data_file, data_names, read_yaml, to_datum
+from sim.datum import data_names, read_yaml, to_datum
 from sim.errors import InputError, Place, UnknownNameError
-from sim.files import read_json
+from sim.files import is_file, is_folder, read_json
 
 ZOO = "zoo"
 INDEX = "arch/hugging_face_ids.yaml"
@@ -38,9 +38,9 @@ def load(name_or_path: str) -> Architecture:
         InputError: the file cannot be read, its family is unknown, or a field is missing.
     """
     path = Path(name_or_path)
-    if path.is_dir() and (path / "config.json").is_file():
+    if is_folder(path) and is_file(path / "config.json"):
         path = path / "config.json"
-    if path.suffix == ".json" or path.is_file():
+    if path.suffix == ".json" or is_file(path):
         return _load_file(path)
     name = _zoo_name(name_or_path)
     if name is None:
@@ -51,8 +51,7 @@ def load(name_or_path: str) -> Architecture:
 def _zoo_name(name: str) -> str | None:
     if "/" not in name and "--" not in name:
         candidate = name.lower()
-        is_known = not candidate.startswith(".") and data_file(f"{ZOO}/{candidate}.yaml").is_file()
-        return candidate if is_known else None
+        return candidate if candidate in names() else None
     ids: dict[str, str] = read_yaml(INDEX)
     return ids.get(name.replace("--", "/", 1).lower())
 

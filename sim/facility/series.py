@@ -13,7 +13,7 @@ import numpy as np
 from sim.datum import data_file, data_names
 from sim.errors import InputError, Place, UnknownNameError
 from sim.facility.profile import FloatArray
-from sim.files import csv_rows, read_text
+from sim.files import csv_rows, is_file, read_text
 from sim.units import H_PER_YEAR
 
 HOUR = timedelta(hours=1)
@@ -34,7 +34,7 @@ def read_hours(path: str | Path, column: str | None = None) -> tuple[datetime, F
             stands twice, or a time zone that changes (daylight saving).
     """
     file = Path(path)
-    if not file.is_file():
+    if not is_file(file):
         raise InputError(f"no such file {str(file)!r}", "give a CSV of hourly values")
     rows = csv_rows(read_text(file, "a CSV of hourly values"), str(file))
     if len(rows) < 3:

@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from sim.datum import Datum, data, read_yaml, to_datum
 from sim.errors import InputError, Place, UnknownNameError
+from sim.files import read_text
+from sim.units import MIB
 
 Figures = Mapping[str, Datum]
 HEAD: Final = "device"
@@ -88,12 +90,15 @@ def _tree(path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    text = read_text(path, "a device file", MIB)
     try:
-        tree = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the device file {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, YAMLError) as error:
-        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+        reader = YAML(typ="safe", pure=True)
+        if any(type(event).__name__ == "AliasEvent" for event in reader.parse(text)):
+            raise InputError("has aliases", "write them out", place=Place(str(path)))
+        tree = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, OverflowError, RecursionError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise InputError(f"{path} is not YAML: {why}") from error
     if not isinstance(tree, dict) or not tree:
         raise InputError(
             f"{path} holds no figures", "`flopgrid calibrate --template` prints a file to fill"

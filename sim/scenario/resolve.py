@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sim import arch
 from sim.errors import InputError
+from sim.files import is_file
 from sim.hardware.node import load_node
 from sim.scenario.places import resolve_place, with_copies
 from sim.scenario.schema import (
@@ -139,7 +139,7 @@ def _wanted_gpus(workload: Workload) -> int | None:
 def _resolve_workload(workload: Workload, gpus: int) -> Workload:
     with within("arch"):
         model = arch.load(workload.arch)
-    if not Path(workload.arch).is_file():
+    if not is_file(workload.arch):
         workload = workload.model_copy(update={"arch": model.name})
     layout = workload.layout
     if isinstance(workload, ServingSpec):

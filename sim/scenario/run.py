@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sim import __version__, arch
 from sim.datum import data, data_file, data_hash, data_names
 from sim.errors import InputError, Place
+from sim.files import is_file, is_folder
 from sim.grid.hosting import Hosting
 from sim.grid.nodal.cases import case_hashes
 from sim.grid.verdict import GridVerdict
@@ -115,7 +116,7 @@ def _with_case_path(document: Document, scenario: Scenario) -> Scenario:
     named_in = Path(document.place(["grid", "case"]).file)
     file, at, snapshot = scenario.grid.case.partition("@")
     found = Path(os.path.normpath(named_in.parent / file))
-    if not named_in.is_file() or not found.exists() or found == Path(file):
+    if not is_file(named_in) or not (is_file(found) or is_folder(found)) or found == Path(file):
         return scenario
     grid = scenario.grid.model_copy(update={"case": f"{found}{at}{snapshot}"})
     return scenario.model_copy(update={"grid": grid})
@@ -129,9 +130,9 @@ def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
         for w, workload in enumerate(site.workloads):
             if isinstance(workload, ServingSpec) and isinstance(workload.requests, FileRequests):
                 named_in = document.place(["sites", s, "workloads", w, "requests", "file"]).file
-                folder = Path(named_in).parent if Path(named_in).is_file() else Path()
+                folder = Path(named_in).parent if is_file(named_in) else Path()
                 file = os.path.normpath(folder / workload.requests.file)
-                if not Path(file).is_file():
+                if not is_file(file):
                     raise InputError(
                         f"no such trace file {file!r}",
                         "give a CSV or Parquet file, relative to the file that names it",
@@ -150,7 +151,7 @@ def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
 def _folder(document: Document, base: Sequence[Step], steps: Sequence[Step]) -> Path:
     """Folder of the file that says a value; the working folder for an option."""
     named_in = document.place([*base, *steps]).file
-    return Path(named_in).parent if Path(named_in).is_file() else Path()
+    return Path(named_in).parent if is_file(named_in) else Path()
 
 
 def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> RunResult:
@@ -247,12 +248,12 @@ def data_used(scenario: Scenario) -> dict[str, str]:
     }
     hashes = _case_hash(scenario)
     for site in scenario.sites:
-        if Path(site.cluster.node).is_file():
+        if is_file(site.cluster.node):
             hashes[site.cluster.node] = _file_hash(site.cluster.node)
         for workload in site.workloads:
-            if data_file(f"zoo/{workload.arch}.yaml").is_file():
+            if workload.arch in arch.names():
                 names.add(f"zoo/{workload.arch}.yaml")
-            elif Path(workload.arch).is_file():
+            elif is_file(workload.arch):
                 hashes[workload.arch] = _file_hash(workload.arch)
             if not isinstance(workload, ServingSpec):
                 continue

@@ -143,7 +143,7 @@ def test_a_price_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (("llama-3.1-8b", "--gpu", "h100"), "did you mean 'h100-sxm'"),
-        (("llama-3.1-8b", "--gpu", "none.yaml"), "cannot read the device file none.yaml"),
+        (("llama-3.1-8b", "--gpu", "none.yaml"), "none.yaml: no such file"),
         (("llama-3.1-8", ), "did you mean 'llama-3.1-8b'"),
         (("llama-3.1-8b", "--tp", "3"), "does not divide the 32 attention heads"),
         (("llama-3.1-70b",), "GiB ("),

@@ -155,7 +155,7 @@ def test_a_data_sheet_with_gaps_names_them(tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_there_or_empty(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the device file"):
+    with pytest.raises(InputError, match="no such file"):
         load_device(str(tmp_path / "none.yaml"))
     with pytest.raises(InputError, match="holds no figures"):
         load_device(written(tmp_path, ""))

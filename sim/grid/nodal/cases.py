@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.errors import InputError, UnknownNameError
-from sim.files import read_bytes
+from sim.files import is_file, is_folder, read_bytes
 from sim.grid.nodal.build import build
 from sim.grid.nodal.matpower import parse
 from sim.grid.nodal.tables import Network
@@ -76,8 +76,8 @@ def load_case(name: str, *, accept_negative_x: bool = False) -> Network:
         raise InputError(
             f"case {name!r} needs the optional extra 'cases'", "pip install 'flopgrid[cases]'"
         )
-    file = folder / _FILES.get(name.lower(), f"{name}.m")
-    if not file.is_file():
+    file = _package_file(folder, name)
+    if file is None:
         raise UnknownNameError("case", name, case_names())
     text = file.read_bytes().decode("latin-1")
     source = _SYNTHETIC if "ACTIVSg" in file.name or "SyntheticUSA" in file.name else ""
@@ -89,14 +89,13 @@ def case_hashes(name: str) -> dict[str, str]:
     if name.lower() in (TEXAS, "case_activsg2000"):
         return {}
     path = Path(name.partition("@")[0])
-    if path.is_dir():
+    if is_folder(path):
         return {str(file): _sha256(file.read_bytes()) for file in sorted(path.glob("*.csv"))}
-    if path.is_file():
+    if is_file(path):
         return {str(path): _sha256(path.read_bytes())}
-    folder, file = _package_folder(), _FILES.get(name.lower(), f"{name}.m")
-    if folder is None or not (folder / file).is_file():
-        return {}
-    return {f"matpower/{file}": _sha256((folder / file).read_bytes())}
+    folder = _package_folder()
+    file = _package_file(folder, name) if folder else None
+    return {f"matpower/{file.name}": _sha256(file.read_bytes())} if file else {}
 
 
 def _sha256(data: bytes) -> str:
@@ -111,7 +110,7 @@ def _imported(name: str) -> Network | None:
         from sim.grid.nodal.imports.pandapower import read_pandapower
 
         return read_pandapower(path)
-    if path.suffix == ".nc" or (path.is_dir() and (path / "buses.csv").is_file()):
+    if path.suffix == ".nc" or (is_folder(path) and is_file(path / "buses.csv")):
         from sim.grid.nodal.imports.pypsa import read_pypsa
 
         return read_pypsa(path, snapshot or None)
@@ -122,6 +121,12 @@ def _from_path(path: Path, accept_negative_x: bool) -> Network:
     text = read_bytes(path, "a MATPOWER file").decode("latin-1")
     raw = parse(text, str(path))
     return build(raw, source=str(path), accept_negative_x=accept_negative_x)
+
+
+def _package_file(folder: Traversable, name: str) -> Traversable | None:
+    """The case of the package with that name; a name is compared, never made part of a path."""
+    wanted = _FILES.get(name.lower(), f"{name}.m")
+    return next((entry for entry in folder.iterdir() if entry.name == wanted), None)
 
 
 def _package_folder() -> Traversable | None:
