@@ -61,7 +61,10 @@ class SiteOrders:
 
 
 def combine(proposals: Iterable[Proposal]) -> Proposal:
-    """The tightest limit, everything that any rule suspends, the largest shift to each place."""
+    """The tightest limit, everything that any rule suspends, the largest shift to each place.
+
+    Shifts of several rules that come to more than all requests are cut in proportion.
+    """
     limits: list[float] = []
     suspended: set[str] = set()
     shifts: dict[str, float] = {}
@@ -71,6 +74,8 @@ def combine(proposals: Iterable[Proposal]) -> Proposal:
         suspended |= proposal.suspend
         for place, frac in proposal.shift_frac.items():
             shifts[place] = max(frac, shifts.get(place, 0.0))
+    whole = max(1.0, sum(shifts.values()))
+    shifts = {place: frac / whole for place, frac in shifts.items()} if whole > 1 else shifts
     return Proposal(min(limits) if limits else None, frozenset(suspended), shifts)
 
 

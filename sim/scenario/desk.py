@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.fluid import FluidFleet
 from sim.cluster.serving.observe import Integral
 from sim.cluster.training import TrainingJob
@@ -21,6 +22,7 @@ from sim.scenario.fleets import Fleet
 from sim.scenario.schema.control import IntervalCoupling
 from sim.units import J_PER_MWH, MEGA, S_PER_H, to_s
 
+OpenFleet = FluidFleet | CompiledFleet
 LADDER_W = 50.0
 """Step between two caps that a run-time rule may choose."""
 MILLION = 1e6
@@ -96,8 +98,22 @@ class SiteDesk:
 
     def fluid_fleets(self) -> dict[str, FluidFleet]:
         """Its fleets that are fluids, by workload."""
-        fleets = {name: fleet.fleet for name, fleet in self.site.fleets.items()}
-        return {name: fleet for name, fleet in fleets.items() if isinstance(fleet, FluidFleet)}
+        found = self.open_fleets().items()
+        return {name: fleet for name, fleet in found if isinstance(fleet, FluidFleet)}
+
+    def whole_fleets(self) -> dict[str, CompiledFleet]:
+        """Its fleets of which every request is simulated, by workload."""
+        found = self.open_fleets().items()
+        return {name: fleet for name, fleet in found if isinstance(fleet, CompiledFleet)}
+
+    def open_fleets(self) -> dict[str, OpenFleet]:
+        """Its fleets that can hand requests over, by workload."""
+        return open_fleets(self.site)
+
+    @property
+    def delay_s(self) -> float:
+        """What the way to another site adds."""
+        return max((r.latency_s for r in self.rules if isinstance(r, ShiftRequests)), default=0.0)
 
     def take_largest_rise_w(self) -> float:
         """Largest rise of the meter from one moment to the next since the last call."""
@@ -187,7 +203,7 @@ class SiteDesk:
 
     def _book_moved(self) -> None:
         """What the requests that were handed over since the last tick cost on their way."""
-        total = sum(fleet.moved(self._since_ps) for fleet in self.fluid_fleets().values())
+        total = sum(fleet.moved(self._since_ps) for fleet in self.open_fleets().values())
         moved, self.book.moved = total - self.book.moved, total
         for rule in self.rules:
             if isinstance(rule, ShiftRequests):
@@ -213,6 +229,12 @@ class SiteDesk:
                 fleet.fleet.set_cap(now_ps, orders.caps_w.get(name))
             if orders.admit_frac.get(name, 1.0) != before.admit_frac.get(name, 1.0):
                 fleet.fleet.set_admission(now_ps, orders.admit_frac.get(name, 1.0))
+
+
+def open_fleets(site: SiteRun) -> dict[str, OpenFleet]:
+    """Fleets of a site that can hand requests over: fluids, and those simulated whole."""
+    fleets = {name: fleet.fleet for name, fleet in site.fleets.items()}
+    return {n: f for n, f in fleets.items() if isinstance(f, FluidFleet | CompiledFleet)}
 
 
 def full_power_w(site: SiteRun) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Generator
 
 import simpy
 
+from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.fluid import FluidFleet
 from sim.control.allocate import SiteOrders, allocate, combine
 from sim.control.rule import Rule
@@ -23,7 +24,7 @@ from sim.errors import InputError
 from sim.randomness import stream
 from sim.scenario.build import SiteRun
 from sim.scenario.coupling import Draw, GridSide
-from sim.scenario.desk import SiteDesk
+from sim.scenario.desk import SiteDesk, open_fleets
 from sim.scenario.schema.control import IntervalCoupling
 from sim.signals import StepSignal
 from sim.units import to_ps, to_s
@@ -132,17 +133,23 @@ class ControlLoop:
     def _exchange_requests(self) -> None:
         """What one site hands over, another gets in the same moment."""
         received: dict[FluidFleet, float] = {}
-        fleets = {d.name: d.fluid_fleets() for d in self.desks}
+        fleets = {d.name: d.open_fleets() for d in self.desks}
         for desk in self.desks:
-            shares = desk.orders.shift_frac
             for name, fleet in fleets[desk.name].items():
+                shares = {fleets[p][name]: f for p, f in desk.orders.shift_frac.items()}
+                if isinstance(fleet, CompiledFleet):
+                    whole = {t: f for t, f in shares.items() if isinstance(t, CompiledFleet)}
+                    fleet.set_moves(whole, desk.delay_s)
+                    continue
                 fleet.set_moved(self.now_ps, sum(shares.values()))
-                for place, share in shares.items():
-                    there = fleets[place][name]
-                    received[there] = received.get(there, 0.0) + share * fleet.offered_per_s()
+                for there, share in shares.items():
+                    if isinstance(there, FluidFleet):
+                        rate = share * fleet.offered_per_s()
+                        received[there] = received.get(there, 0.0) + rate
         for group in fleets.values():
             for fleet in group.values():
-                fleet.set_received(self.now_ps, received.get(fleet, 0.0))
+                if isinstance(fleet, FluidFleet):
+                    fleet.set_received(self.now_ps, received.get(fleet, 0.0))
 
 
 def _draw(desk: SiteDesk, view: SiteView) -> Draw:
@@ -156,9 +163,14 @@ def _mine(rules: tuple[RuleAt, ...], site: SiteRun) -> tuple[Rule, ...]:
 
 
 def _peers(desk: SiteDesk, desks: tuple[SiteDesk, ...]) -> tuple[str, ...]:
-    """Other sites that have all the fluid fleets of this one, by name."""
-    own = desk.fluid_fleets().keys()
-    return tuple(d.name for d in desks if d is not desk and own and own <= d.fluid_fleets().keys())
+    """Other sites that have all the fleets of this one that can hand requests over, by name."""
+    own = _open(desk.site)
+    return tuple(d.name for d in desks if d is not desk and own and own <= _open(d.site))
+
+
+def _open(site: SiteRun) -> set[tuple[str, type]]:
+    """Fleets that can hand requests over: name and kind, for like goes to like."""
+    return {(name, type(fleet)) for name, fleet in open_fleets(site).items()}
 
 
 def _check_places(rules: tuple[RuleAt, ...], sites: tuple[SiteRun, ...]) -> None:
@@ -175,9 +187,10 @@ def _check_places(rules: tuple[RuleAt, ...], sites: tuple[SiteRun, ...]) -> None
             )
         if isinstance(rule, ShiftRequests) and not _can_shift(chosen or set(names), sites):
             raise InputError(
-                "no two sites have the same serving workload with fidelity: fluid, so no "
-                "request can be handed over",
-                "give the workload at both sites the same name and fidelity: fluid",
+                "no two sites have the same serving workload with the same fidelity, fluid or "
+                "request, so no request can be handed over (sampled replicas speak for all the "
+                "others: their requests are no whole stream)",
+                "give the workload at both sites the same name, and fidelity: fluid or request",
                 path=path,
             )
 
@@ -200,8 +213,5 @@ def _check_needs(rules: tuple[RuleAt, ...], grid: GridSide) -> None:
 
 
 def _can_shift(chosen: frozenset[str] | set[str], sites: tuple[SiteRun, ...]) -> bool:
-    fleets = {
-        s.spec.name: {n for n, f in s.fleets.items() if isinstance(f.fleet, FluidFleet)}
-        for s in sites
-    }
+    fleets = {site.spec.name: _open(site) for site in sites}
     return any(fleets[a] and fleets[a] <= fleets[b] for a in chosen for b in fleets if a != b)

@@ -21,12 +21,13 @@ def loop_json(loop: ControlLoop) -> Json:
 
 def desk_json(desk: SiteDesk) -> Json:
     """What a site held back, missed and paid."""
-    fluids = desk.fluid_fleets().values()
+    fluids, whole = desk.fluid_fleets().values(), desk.whole_fleets().values()
     found = asdict(desk.book)
     return found | {
         "requests_moved_away": found.pop("moved"),
-        "requests_received": sum(f.ledger.received for f in fluids),
-        "requests_waiting": sum(f.backlog for f in fluids),
+        "requests_received": sum(f.ledger.received for f in fluids)
+        + sum(f.received for f in whole),
+        "requests_waiting": sum(f.backlog for f in fluids) + sum(f.under_way for f in whole),
     }
 
 
