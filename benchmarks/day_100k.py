@@ -112,8 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(argv)
     fleet = plan(options)
-    print("compiling, if the store has no kernels yet", file=sys.stderr)
-    print(f"kernels ready after {warm_up():.1f} s", file=sys.stderr)
+    ready_s = warm_up(lambda line: print(line, file=sys.stderr))
+    print(f"kernels ready after {ready_s:.1f} s", file=sys.stderr)
     began_s = time.perf_counter()
 
     def tell(done: int, cells: int) -> None:

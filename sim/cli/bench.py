@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 
@@ -22,7 +23,7 @@ def handle(args: argparse.Namespace) -> int:
     from sim.cli.text import table, to_json
     from sim.validation.bench_serving import bench_serving
 
-    result = bench_serving(args.requests, args.rate, args.replicas)
+    result = bench_serving(args.requests, args.rate, args.replicas, _tell)
     if args.json:
         print(to_json(result))
         return 0
@@ -30,6 +31,10 @@ def handle(args: argparse.Namespace) -> int:
     rows = [[key, *(_cell(result[name][key]) for name in result)] for key in keys]
     print(table(["", *result], rows))
     return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _cell(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,9 @@ class Spent:
     turns: int
 
 
-def bench_serving(requests: int, rate: float, replicas: int) -> dict[str, dict[str, object]]:
+def bench_serving(
+    requests: int, rate: float, replicas: int, tell: Callable[[str], None] | None = None
+) -> dict[str, dict[str, object]]:
     """Serve requests with both engines.
 
     The compiled engine serves more than 125 replicas in cells, each with its own router.
@@ -57,6 +60,7 @@ def bench_serving(requests: int, rate: float, replicas: int) -> dict[str, dict[s
             the replicas of one cell.
         rate: requests per second at all replicas.
         replicas: of the fleet.
+        tell: called with a line of progress before kernels are compiled.
 
     Returns:
         The keys of DESIGN.md section 10, for `reference` and `compiled`. Times are of this
@@ -72,7 +76,7 @@ def bench_serving(requests: int, rate: float, replicas: int) -> dict[str, dict[s
     plan = fleet_plan(requests, rate, replicas)
     from sim.cluster.serving.compiled import warm_up
 
-    compile_s = warm_up()
+    compile_s = warm_up(tell)
     fast = serve_compiled(plan, requests)
     fast_peak = _peak_rss_bytes()
     slow = _reference(plan, min(requests, REFERENCE_REQUESTS))

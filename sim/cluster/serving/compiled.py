@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.availability import Availability
+from sim.cluster.serving.jit import is_stored
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.kernels.bring import bring
 from sim.cluster.serving.kernels.power import cut, flush
@@ -336,12 +338,26 @@ class CompiledReplicas:
         self.cell = cell._replace(pool=rows, extra=extra)
 
 
-def warm_up() -> float:
+COMPILING = "compiling the serving engine, once: about half a minute of processor time"
+
+
+def announce(tell: Callable[[str], None]) -> None:
+    """Say that the kernels will be compiled, if they are not stored."""
+    if not is_stored(bring):
+        tell(COMPILING)
+
+
+def warm_up(tell: Callable[[str], None] | None = None) -> float:
     """Compile the kernels, or load them from the store; returns the seconds it took.
 
     A fleet of parallel processes calls it once before they start, so that one compiles and
     the others load.
+
+    Args:
+        tell: called with a line of progress before compiling.
     """
+    if tell:
+        announce(tell)
     began_s = time.perf_counter()
     one = np.ones((6, 2, 1), dtype=np.int64)
     flat, edge = np.ones(6, dtype=np.int64), np.zeros(1, dtype=np.int64)

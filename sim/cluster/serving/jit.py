@@ -43,6 +43,12 @@ def inlined(function: Function) -> Function:
     return cast("Function", build(inline="always", error_model="numpy", _nrt=False)(function))
 
 
+def is_stored(function: Callable[..., Any]) -> bool:
+    """Whether machine code of this source is loaded or on disk, so that a call need not compile."""
+    kernel = cast("Any", function)
+    return bool(kernel.signatures or kernel._cache._cache_file._load_index())  # noqa: SLF001
+
+
 @cache
 def source_stamp() -> tuple[str]:
     """A hash of all kernel files."""
