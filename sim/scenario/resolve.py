@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sim import arch
-from sim.errors import InputError
+from sim.datum import data_names
+from sim.errors import InputError, UnknownNameError
 from sim.files import is_file
 from sim.hardware.node import load_node
 from sim.scenario.places import resolve_place, with_copies
 from sim.scenario.schema import (
     Cluster,
+    EmpiricalLengthsSpec,
     LayoutSpec,
+    Requests,
     Scenario,
     ServingSpec,
     Site,
@@ -24,6 +27,7 @@ from sim.scenario.schema import (
 )
 from sim.scenario.sizing import sized_gpus
 from sim.scenario.zone_weather import with_zone_weather
+from sim.workload.lengths import TRACE_FOLDER
 
 
 @contextmanager
@@ -143,6 +147,8 @@ def _resolve_workload(workload: Workload, gpus: int) -> Workload:
         workload = workload.model_copy(update={"arch": model.name})
     layout = workload.layout
     if isinstance(workload, ServingSpec):
+        with within("requests"):
+            _check_lengths(workload.requests)
         replica_gpus = layout.tp * layout.pp * (layout.dp or 1)
         replicas = gpus // replica_gpus
         if replicas < _simulated(workload):
@@ -162,6 +168,13 @@ def _resolve_workload(workload: Workload, gpus: int) -> Workload:
             path="layout",
         )
     return workload.model_copy(update={"gpus": gpus, "layout": _filled(layout, dp)})
+
+
+def _check_lengths(requests: Requests) -> None:
+    """Refuse lengths that are those of no shipped trace."""
+    lengths, known = getattr(requests, "lengths", None), data_names(TRACE_FOLDER, ".csv")
+    if isinstance(lengths, EmpiricalLengthsSpec) and lengths.name not in known:
+        raise UnknownNameError("trace", lengths.name, known, path="lengths.name")
 
 
 def _simulated(workload: ServingSpec) -> int:

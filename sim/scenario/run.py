@@ -29,7 +29,7 @@ from sim.scenario.laws import check_outcome
 from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.override import Step
 from sim.scenario.requests_table import requests_table
-from sim.scenario.resolve import resolve
+from sim.scenario.resolve import resolve, within
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
     FileRequests,
@@ -143,7 +143,8 @@ def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
             else:
                 workloads.append(workload)
         here = partial(_folder, document, ("sites", s, "facility"))
-        facility = with_file_paths(site.facility, here)
+        with within(f"sites[{s}].facility"):
+            facility = with_file_paths(site.facility, here)
         sites.append(site.model_copy(update={"workloads": workloads, "facility": facility}))
     return scenario.model_copy(update={"sites": sites})
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import simpy
 
-from sim.facility.building import (
-    Building,
-)
+from sim.errors import UnknownNameError
+from sim.facility.building import Building
 from sim.facility.meter import SiteMeter, SitePlant
 from sim.facility.profile import Profile
 from sim.facility.series import market_prices
 from sim.facility.swing import filtered_swing_w, smooth_swing
+from sim.facility.weather import climates
 from sim.scenario.schema.facility import Facility
 from sim.scenario.site_building import hour_of_year, is_file_name, weather_names
+from sim.scenario.zone_weather import BY_ZONE
 from sim.units import MEGA, PS_PER_H, to_ps, to_s
 
 
@@ -99,7 +100,11 @@ def with_file_paths(facility: Facility, folder: Folder) -> Facility:
 
     Args:
         folder: folder of the file that says the value at a path within the facility.
+
+    Raises:
+        UnknownNameError: a weather is no file and no shipped climate.
     """
+    _check_climates(facility)
     changes: dict[str, object] = {}
     for part in ("cooling", "pv", "wind"):
         spec = getattr(facility, part)
@@ -118,6 +123,20 @@ def with_file_paths(facility: Facility, folder: Folder) -> Facility:
         names = [os.path.normpath(base / n) if is_file_name(n) else n for n in study.climates]
         changes["study"] = study.model_copy(update={"climates": names})
     return facility.model_copy(update=changes) if changes else facility
+
+
+def _check_climates(facility: Facility) -> None:
+    """Every name of a weather that is no file is that of a shipped climate."""
+    named = {
+        f"{part}.weather": spec.weather
+        for part in ("cooling", "pv", "wind")
+        if (spec := getattr(facility, part)) is not None
+    }
+    if facility.study is not None and facility.study.kind != "year":
+        named |= {f"study.climates[{n}]": name for n, name in enumerate(facility.study.climates)}
+    for path, name in named.items():
+        if name and name != BY_ZONE and not is_file_name(name) and name not in climates():
+            raise UnknownNameError("climate", name, climates(), path=path)
 
 
 def job_swing_w(facility: Facility, phases: Sequence[tuple[float, float]], gpus: int) -> float:
