@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from sim.report.battery_figure import draw_battery
+from sim.report.cause_figure import draw_causes
 from sim.report.facility_figure import draw_facility
 from sim.report.frequency_figure import draw_frequency
 from sim.report.hosting_figure import draw_hosting
@@ -44,12 +46,14 @@ def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
         draw_nodal(summary["grid"], folder)
     draw_facility(summary.get("facility", {}), figures)
     draw_training(summary.get("training", {}), figures)
-    _draw_tables(summary["horizon_s"], folder, figures)
+    _draw_tables(summary, folder, figures)
 
 
-def _draw_tables(horizon_s: float, folder: Path, figures: Path) -> None:
+def _draw_tables(summary: Mapping[str, Any], folder: Path, figures: Path) -> None:
     """Figures over time and over requests, of what the run recorded."""
-    series = read_series(folder)
+    series, horizon_s = read_series(folder), summary["horizon_s"]
+    draw_causes(summary, series, horizon_s, figures / "power_causes.svg")
+    draw_battery(series, horizon_s, figures / "battery.svg")
     draw_power_time(series, horizon_s, figures / "power_time.svg")
     draw_load_duration(series, horizon_s, figures / "load_duration.svg")
     draw_loop(series, horizon_s, figures / "loop.svg")
@@ -68,7 +72,9 @@ def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
 FIGURES = (
     "power",
     "power_time",
+    "power_causes",
     "load_duration",
+    "battery",
     "loop",
     "latency",
     "training",

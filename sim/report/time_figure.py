@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BOUNDARIES: Final = ("chip", "it", "facility")
+METER: Final = ".facility_w"
 LAYERS: Final = (
     ("GPUs (chip boundary)", CAUSE_COLOURS["chip"]),
     ("the rest of IT: host, fans, PSU, network, storage", CAUSE_COLOURS["network"]),
@@ -35,12 +36,13 @@ CURVE_POINTS: Final = 200
 
 def at_boundaries(series: Mapping[str, Series]) -> dict[str, Series]:
     """Power of all sites at each boundary [W]; empty if a boundary was not recorded."""
+    sites = [n.removesuffix(METER) for n in series if n.endswith(METER)]  # workloads have none
     found = {}
     for boundary in BOUNDARIES:
-        parts = {name: s for name, s in series.items() if name.endswith(f".{boundary}_w")}
-        if not parts:
+        names = [f"{site}.{boundary}_w" for site in sites]
+        if not names or any(name not in series for name in names):
             return {}
-        found[boundary] = added(parts)
+        found[boundary] = added({name: series[name] for name in names})
     return found
 
 

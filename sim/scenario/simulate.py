@@ -193,9 +193,11 @@ def _recorded(site: SiteRun, simulation: Simulation) -> tuple[str, ...]:
 
 
 def _beside(simulation: Simulation, loop: ControlLoop | None) -> Iterator[StepSignal]:
-    """Signals that are recorded beside the powers: of the loop, and of batteries."""
+    """Signals that are recorded beside the powers: of the loop, workloads and batteries."""
     yield from loop.signals if loop else ()
     for site in simulation.sites:
+        yield from (job.chip_w for job in site.jobs.values())
+        yield from (fleet.chip_w for fleet in site.fleets.values())
         if site.meter.supply.plant.battery.energy_j > 0:
             yield from (site.meter.battery_w, site.meter.stored_j)
 
