@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import simpy
 
+from sim.cluster.serving.cell_fleet import build_cell_fleet
 from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec
 from sim.cluster.serving.fidelity import fidelity_errors
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
@@ -118,8 +119,9 @@ def build_fleet(
         return Fleet(
             FluidFleet(env, fluid, costs.curve), costs, found.arrivals.rate_per_s, found.bad_rows
         )
-    if spec.fidelity == "request":
-        whole = CompiledFleet(
+    if spec.fidelity in ("request", "cells"):
+        build = CompiledFleet if spec.fidelity == "request" else build_cell_fleet
+        whole = build(
             env,
             _whole_spec(name, spec, costs, found, horizon_s),
             costs.tables,

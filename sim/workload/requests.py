@@ -83,6 +83,17 @@ class RequestTable:
         rest = (none if column is None else column for column in (self.priority, self.session))
         return (self.arrival_ps, self.input_tokens, self.output_tokens, *rest)
 
+    def rows(self, keep: NDArray[np.bool_]) -> RequestTable:
+        """Some of the rows, in order, with their blocks.
+
+        Args:
+            keep: shape (n,).
+        """
+        arrival, tokens_in, tokens_out, priority, session = (c[keep] for c in self.columns)
+        kept = np.flatnonzero(keep)
+        blocks = None if self.blocks is None else [self.blocks[row] for row in kept]
+        return RequestTable(arrival, tokens_in, tokens_out, priority, session, blocks)
+
     def __iter__(self) -> Iterator[Request]:
         rows = zip(*(column.tolist() for column in self.columns), strict=True)
         for number, (time_ps, tokens_in, tokens_out, priority, session) in enumerate(rows):
@@ -105,10 +116,7 @@ def thin_requests(
         raise InputError(f"keep_frac = {keep_frac}, must be in [0, 1]", path="keep_frac")
     keep = rng.random(len(table)) < keep_frac
     keep &= table.arrival_ps < round(horizon_s * PS_PER_S)
-    arrival, tokens_in, tokens_out, priority, session = (c[keep] for c in table.columns)
-    rows = np.flatnonzero(keep)
-    blocks = None if table.blocks is None else [table.blocks[row] for row in rows]
-    return RequestTable(arrival, tokens_in, tokens_out, priority, session, blocks)
+    return table.rows(keep)
 
 
 def draw_requests(

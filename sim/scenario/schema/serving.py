@@ -137,16 +137,17 @@ class ServingSpec(Strict):
     )
     max_num_seqs: Whole = Field(256, ge=1, le=65_536)
     max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
-    fidelity: Literal["request", "sampled", "fluid"] = Field(
+    fidelity: Literal["request", "cells", "sampled", "fluid"] = Field(
         "sampled",
-        description="request: all replicas request by request; sampled: some, scaled; "
+        description="request: all replicas request by request; cells: two whole routing cells of "
+        "up to 125 replicas, scaled; sampled: some replicas, scaled; "
         "fluid: mean rates only",
     )
     tick_s: float = Field(
         1.0,
         gt=0,
         le=3600,
-        description="fidelity request: resolution of the power and of changes by control",
+        description="fidelity request or cells: resolution of the power and of changes by control",
     )
     representative_replicas: Whole = Field(
         4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"

@@ -1,0 +1,198 @@
+"""A large fleet of which a few whole routing cells are simulated and speak for all.
+
+A fleet in cells (see `cells`) sends each request to a random cell, so its cells are alike and
+independent, and a cell is simulated with all its replicas behind its router. That is what a few
+replicas alone cannot tell: behind a router that looks at the load, fewer replicas pool worse,
+and near saturation their first tokens come later. What the simulated cells do is scaled to the
+fleet, with an interval across cells. A fleet of so few cells is simulated whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment
+
+from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec, Tables
+from sim.cluster.serving.estimate import Distribution, Estimate, Sample
+from sim.cluster.serving.fleet_result import FleetResult
+from sim.cluster.serving.state import histogram_quantile_s
+from sim.signals import StepSignal
+from sim.units import to_ps
+from sim.workload.counter import counter_key, uniforms
+from sim.workload.requests import RequestTable
+
+FloatArray = NDArray[np.float64]
+
+LEAST_CELLS = 2
+"""Cells that are simulated at least: with one there is no interval."""
+CONFIDENCE = 0.95
+
+
+class CellFleet:
+    """Some cells of a fleet, request by request, scaled (see `protocol.PowerFleet`).
+
+    Args:
+        env: the simulation, at time zero.
+        spec: the whole fleet.
+        tables: what a step costs under a cap.
+        seed: the run's seed.
+        recorded: a trace of the whole fleet's requests, each row in a random cell.
+        least_replicas: to simulate at least; cells are whole and two at least.
+
+    Attributes:
+        power_w: signal, chip boundary of the whole fleet (scaled).
+        parts: the simulated cells, each a fleet.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        spec: CompiledFleetSpec,
+        tables: Tables,
+        seed: int,
+        recorded: RequestTable | None = None,
+        least_replicas: int = 1,
+    ):
+        self.env = env
+        self.spec = spec
+        size = spec.replicas / spec.cells
+        count = min(spec.cells, max(LEAST_CELLS, int(np.ceil(least_replicas / size))))
+        self.gpus = spec.replicas * tables(None).gpus
+        self.parts = tuple(
+            CompiledFleet(env, part, tables, seed, rows)
+            for part, rows in _parts(spec, count, seed, recorded)
+        )
+        idle_w = sum(part.power_w.value for part in self.parts)
+        self.power_w = StepSignal(f"{spec.name}.chip_w", self.scale * idle_w)
+        for part in self.parts:
+            part.power_w.subscribe(self._publish_power)
+
+    @property
+    def simulated(self) -> int:
+        """Replicas simulated."""
+        return sum(part.spec.replicas for part in self.parts)
+
+    @property
+    def scale(self) -> float:
+        """Replicas of the fleet per simulated one."""
+        return self.spec.replicas / self.simulated
+
+    def _publish_power(self, time_ps: int, _: float) -> None:
+        total_w = sum(part.power_w.value for part in self.parts)
+        self.power_w.set(time_ps, self.scale * total_w)
+
+    def set_cap(self, time_ps: int, cap_w: float | None) -> None:
+        """Limit the power of each GPU from the tick at `time_ps` on (see `protocol`)."""
+        for part in self.parts:
+            part.set_cap(time_ps, cap_w)
+
+    def set_admission(self, time_ps: int, frac: float) -> None:
+        """Admit a share of the arrivals from the tick at `time_ps` on (see `protocol`)."""
+        for part in self.parts:
+            part.set_admission(time_ps, frac)
+
+    def check_laws(self) -> None:
+        """Check the conservation laws and Little's law of each cell."""
+        for part in self.parts:
+            part.check_laws()
+
+    def result(self) -> FleetResult:
+        """The fleet's figures over the window, scaled, with an interval across cells.
+
+        Raises:
+            InputError: the simulation has not reached the window.
+        """
+        results = [part.result() for part in self.parts]
+        sample = Sample(self.spec.cells, len(self.parts), CONFIDENCE)
+
+        def each(value: Callable[[FleetResult], Estimate]) -> FloatArray:
+            """As if each cell had the mean size of the fleet's."""
+            mean = self.spec.replicas / self.spec.cells
+            return np.array([value(r).value * mean / r.fleet for r in results])
+
+        energy, tokens = each(lambda r: r.energy_j), each(lambda r: r.tokens_out)
+        return FleetResult(
+            fleet=self.spec.replicas,
+            simulated=self.simulated,
+            confidence=CONFIDENCE,
+            window_s=results[0].window_s,
+            requests=sample.total(each(lambda r: r.requests)),
+            completed=sample.total(each(lambda r: r.completed)),
+            dropped=sample.total(each(lambda r: r.dropped)),
+            shed=sample.total(each(lambda r: r.shed)),
+            tokens_in=sample.total(each(lambda r: r.tokens_in)),
+            tokens_out=sample.total(tokens),
+            energy_j=sample.total(energy),
+            mean_power_w=sample.total(each(lambda r: r.mean_power_w)),
+            energy_j_per_output_token=sample.ratio(energy, tokens),
+            ttft_s=self._latency(0, [r.ttft_s for r in results], sample),
+            tpot_s=self._latency(1, [r.tpot_s for r in results], sample),
+            e2e_s=self._latency(2, [r.e2e_s for r in results], sample),
+        )
+
+    def _latency(
+        self, which: int, each: list[Distribution | None], sample: Sample
+    ) -> Distribution | None:
+        """Of all requests of the simulated cells; the intervals from the same figure by cell."""
+        filled = [one for one in each if one is not None]
+        if not filled:
+            return None
+        cells = [cell.cell for part in self.parts for cell in part.cells]
+        counts = np.sum([cell.histogram[which] for cell in cells], axis=0)
+        mean_s = float(np.sum([cell.sums[which] for cell in cells])) / float(counts.sum()) / 1e12
+
+        def estimate(name: str, pooled: float) -> Estimate:
+            return sample.statistic(pooled, np.array([getattr(d, name).value for d in filled]))
+
+        p50, p90, p99 = (
+            estimate(name, histogram_quantile_s(counts, level) or 0.0)
+            for name, level in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+        )
+        return Distribution(p50, p90, p99, estimate("mean", mean_s))
+
+
+def build_cell_fleet(
+    env: Environment,
+    spec: CompiledFleetSpec,
+    tables: Tables,
+    seed: int,
+    recorded: RequestTable | None = None,
+    least_replicas: int = 1,
+) -> CompiledFleet | CellFleet:
+    """A few cells of a fleet; the whole fleet, the same as `request`, if it has no more."""
+    if spec.cells <= LEAST_CELLS or least_replicas >= spec.replicas:
+        return CompiledFleet(env, spec, tables, seed, recorded)
+    return CellFleet(env, spec, tables, seed, recorded, least_replicas)
+
+
+def _parts(
+    spec: CompiledFleetSpec, count: int, seed: int, recorded: RequestTable | None
+) -> list[tuple[CompiledFleetSpec, RequestTable | None]]:
+    """The first cells, each a fleet of its own with its part of the arrivals."""
+    parts = []
+    coins = None
+    if recorded is not None:
+        numbers = np.arange(len(recorded), dtype=np.uint64)
+        coins = uniforms(counter_key(seed, spec.name, "cells"), numbers)
+        coins = np.where(recorded.arrival_ps < to_ps(spec.horizon_s), coins, 2.0)
+    begin = 0
+    for cell in range(count):
+        size = spec.size(cell)
+        own = replace(
+            spec,
+            name=f"{spec.name}.cell{cell}",
+            replicas=size,
+            cell_replicas=size,
+            arrivals=spec.arrivals.thinned(size / spec.replicas),
+        )
+        rows = None
+        if recorded is not None and coins is not None:
+            low, high = begin / spec.replicas, (begin + size) / spec.replicas
+            rows = recorded.rows((coins >= low) & (coins < high))
+        parts.append((own, rows))
+        begin += size
+    return parts
