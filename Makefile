@@ -47,7 +47,6 @@ coverage: $(VENV)/.dev
 
 mutation: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mutmut>=3.8,<4'
-	$(BIN)/mutmut run
 	$(BIN)/python tools/mutation_score.py
 
 audit: | $(VENV)/bin/python
