@@ -39,4 +39,22 @@ def draw_compare(found: Mapping[str, Any], path: Path) -> None:
         axes.set_xlabel("context [token]")
         axes.set_ylabel(label)
     figure.axes[0].legend(fontsize=7.5)
-    save(figure, path, found["points"])
+    save(figure, path, found["points"], _finding(found))
+
+
+def _finding(found: Mapping[str, Any]) -> str:
+    """Where lines cross first, or which stays lowest."""
+    crossings = [c for c in found["crossovers"] if c["quantity"] in PANELS]
+    if not crossings:
+        last = max(point["context_tokens"] for point in found["points"])
+        ends = [p for p in found["points"] if p["context_tokens"] == last]
+        least = min(ends, key=lambda p: p["flops_per_token"])
+        return (
+            f"No two lines cross; at {last:,.0f} tokens {least['name']} needs the fewest FLOPs, "
+            f"{least['flops_per_token']:.3g} a token."
+        )
+    first = min(crossings, key=lambda c: c["context_tokens"])
+    return (
+        f"{len(crossings)} crossovers; the first at {first['context_tokens']:,.0f} tokens, in "
+        f"{PANELS[first['quantity']]}."
+    )

@@ -79,7 +79,20 @@ def draw_year(years: Mapping[str, Json], path: Path) -> None:
             _draw_map(figure, axes, np.array(table), MAPS[key])
             axes.set_title(site if len(years) > 1 else "")
             rows += _map_rows(site, key, table)
-    save(figure, path, rows)
+    save(figure, path, rows, _extremes(rows))
+
+
+def _extremes(rows: Sequence[Json]) -> str:
+    """When the first quantity is highest and lowest."""
+    first = [
+        r for r in rows if r["quantity"] == rows[0]["quantity"] and r["site"] == rows[0]["site"]
+    ]
+    high, low = (pick(first, key=lambda r: r["value"]) for pick in (max, min))
+    return (
+        f"{rows[0]['site']}: {MAPS[rows[0]['quantity']]} is highest in {high['month']} at "
+        f"{high['hour']} h, {high['value']:.3g}, and lowest in {low['month']} at {low['hour']} h, "
+        f"{low['value']:.3g} (means of a month and hour)."
+    )
 
 
 def _draw_map(figure: Figure, axes: Axes, table: np.ndarray[Any, Any], label: str) -> None:
@@ -114,7 +127,12 @@ def draw_climates(rows: Sequence[Json], path: Path) -> None:
     _draw_water(figure.add_subplot(grid[1, 1]), full, climates, kinds)
     keys = ("cooling", "climate", "load_frac", "pue_mean", "pue_min", "pue_max")
     more = ("water_l_per_kwh_it", "peak_mw", "energy_gwh")
-    save(figure, path, [{key: row[key] for key in (*keys, *more)} for row in rows])
+    low, high = (pick(full, key=lambda r: r["pue_mean"]) for pick in (min, max))
+    told = (
+        f"Mean PUE from {low['pue_mean']:.3f} ({low['cooling']}, {low['climate']}) to "
+        f"{high['pue_mean']:.3f} ({high['cooling']}, {high['climate']}) at full load."
+    )
+    save(figure, path, [{key: row[key] for key in (*keys, *more)} for row in rows], told)
 
 
 def _draw_ranges(
@@ -186,7 +204,15 @@ def draw_self_supply(rows: Sequence[Json], path: Path) -> None:
     keys = ("climate", "target_frac", "reached", "load_mw", "pv_mw", "battery_mwh", "battery_mw")
     more = ("self_supply_frac", "curtailed_frac", "usd_per_mwh", "capital_usd", "land_ha")
     rest = ("grid_peak_mw", "grid_hours", "pv_capacity_factor")
-    save(figure, path, [{key: row[key] for key in (*keys, *more, *rest)} for row in rows])
+    most = [row for row in rows if row["target_frac"] == max(targets)]
+    low, high = (pick(most, key=lambda r: r["usd_per_mwh"]) for pick in (min, max))
+    told = (
+        f"{max(targets):.0%} of the year's energy from the site's own sun and battery costs "
+        f"{low['usd_per_mwh']:,.0f} USD/MWh in {low['climate']}, {high['usd_per_mwh']:,.0f} in "
+        f"{high['climate']}; the grid still sees a highest hour of {low['grid_peak_mw']:,.0f} MW "
+        f"for a load of {low['load_mw']:,.0f} MW."
+    )
+    save(figure, path, [{key: row[key] for key in (*keys, *more, *rest)} for row in rows], told)
 
 
 def _draw_bars(
@@ -226,4 +252,9 @@ def draw_chain(chains: Mapping[str, Json], path: Path) -> None:
         axes.invert_yaxis()
         axes.set_title(site if len(chains) > 1 else "")
         rows += [{"site": site, **level} for level in levels]
-    save(figure, path, rows)
+    full = max(rows, key=lambda row: row["used_frac"])
+    told = (
+        f"The fullest level is {full['name']} at {full['site']}: {full['used_frac']:.0%} of its "
+        "rating at the run's highest power."
+    )
+    save(figure, path, rows, told)

@@ -132,7 +132,9 @@ def caption(name: str, summary: Mapping[str, Any]) -> str:
             f"Of {mw_text(facility)} MW at the meter, {mw_text(chip)} MW ({chip / facility:.0%}) "
             f"reach the GPUs."
         )
-    return f"{where_it_binds(summary)}. Framed: the places of this scenario."
+    if name == "hosting":
+        return f"{where_it_binds(summary)}. Framed: the places of this scenario."
+    return f"{name.replace('_', ' ').capitalize()}."
 
 
 def key_figures(summary: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -81,7 +81,20 @@ def draw_progress(training: Mapping[str, Any], path: Path) -> None:
         rows += progress_rows(name, job)
         _progress(figure.add_subplot(grid[2 * number]), name, job)
         _shares(figure.add_subplot(grid[2 * number + 1]), job)
-    save(figure, path, rows)
+    save(figure, path, rows, _progress_finding(jobs))
+
+
+def _progress_finding(jobs: Mapping[str, Any]) -> str:
+    """What the first job kept, and what cost it most."""
+    name, job = next(iter(jobs.items()))
+    text = f"{name} keeps {job['steps']:,} steps, a goodput of {job['goodput_frac']:.1%}"
+    lost = {use: share for use, share in job["time_frac"].items() if use != "steps" and share > 0}
+    shown = sum(event["what"] not in HIDDEN for event in job["events"])
+    times = f"{shown:,} interruption{'s' if shown != 1 else ''}"
+    if not lost:
+        return f"{text}; {times}."
+    most = max(lost, key=lambda use: lost[use])
+    return f"{text}; {times}; most of the rest goes to {most}, {lost[most]:.2%}."
 
 
 def _progress(axes: Axes, name: str, job: Mapping[str, Any]) -> None:
@@ -169,7 +182,18 @@ def draw_swing(training: Mapping[str, Any], path: Path) -> None:
             {"job": name, "kind": "harmonic", "name": "", "x": h["hz"], "mw": h["amplitude_mw"]}
             for h in job["swing"]["spectrum"]
         ]
-    save(figure, path, rows)
+    save(figure, path, rows, _swing_finding(jobs))
+
+
+def _swing_finding(jobs: Mapping[str, Any]) -> str:
+    """How far the first job swings, and at which frequency."""
+    name, job = next(iter(jobs.items()))
+    swing = job["swing"]
+    text = f"{name} swings by {swing['peak_to_peak_mw']:.3g} MW within a step"
+    if not swing["spectrum"]:
+        return f"{text}."
+    top = max(swing["spectrum"], key=lambda h: h["amplitude_mw"])
+    return f"{text}; strongest at {top['hz']:.3g} Hz with {top['amplitude_mw']:.3g} MW."
 
 
 def _wave(axes: Axes, name: str, swing: Mapping[str, Any]) -> None:

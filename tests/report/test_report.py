@@ -132,3 +132,18 @@ def test_every_figure_has_an_alternative_text_and_every_table_a_caption(run_fold
     assert len(page.encode()) < 1_000_000
     assert "How the MW is made up" in page
     assert "How far the models were off" in page
+
+
+def test_every_caption_says_what_its_figure_shows(run_folder: Path) -> None:
+    from sim.report.figure_html import finding
+    from sim.report.html import caption
+    from sim.report.run_figures import figure_texts
+
+    summary = json.loads((run_folder / "summary.json").read_text())
+    texts = figure_texts(run_folder)
+    told = {name: finding(svg) or caption(name, summary) for name, svg in texts.items()}
+    assert {"power", "power_causes", "training", "training_power", "hosting"} <= told.keys()
+    for name, text in told.items():
+        assert len(text) > 30, name
+        assert text.endswith("."), name
+    assert len(set(told.values())) == len(told)
