@@ -2,9 +2,9 @@
 
     python benchmarks/serving_fidelity.py [--write]
 
-One fleet (500 replicas of Llama-3-70B on 4 H100, Azure conversation lengths, Poisson
+One fleet (2,500 replicas of Llama-3-70B on 4 H100, Azure conversation lengths, Poisson
 arrivals) at 30, 60 and 90 % of its saturation, four minutes after one of warm-up: `request`
-(all replicas, compiled), `cells` (two of its four routing cells, compiled), `sampled` (4
+(all replicas, compiled), `cells` (four of its twenty routing cells, compiled), `sampled` (4
 replicas, the reference) and `fluid`. The figures of `cells` and `sampled` hold their sampling
 error, with one seed. Those of `sampled` differ for two more reasons: four replicas behind a
 router pool worse than 125, and the reference asks the cost model itself where the compiled
@@ -32,14 +32,14 @@ from sim.units import PS_PER_S
 LOADS = (0.3, 0.6, 0.9)
 SATURATION_PER_S = 6.9
 """Of one replica, as `benchmarks/serving_engine.py` measures it."""
-REPLICAS = 500
+REPLICAS = 2500
 HORIZON_S, WARMUP_S = 300.0, 60.0
 OUT = Path(__file__).resolve().parents[1] / "sim" / "data" / TABLE
 HEADER = """\
 # Errors of the cheaper fidelities of a serving fleet against the simulation of every replica.
 # source: made by benchmarks/serving_fidelity.py; as_of: {date}
-# 500 replicas of llama-3-70b on 4 H100 (tp 4), 512-token chunks, Azure conversation lengths,
-# Poisson arrivals, 240 s after 60 s of warm-up, seed 1; cells: 2 of 4 cells of 125 replicas;
+# 2,500 replicas of llama-3-70b on 4 H100 (tp 4), 512-token chunks, Azure conversation lengths,
+# Poisson arrivals, 240 s after 60 s of warm-up, seed 1; cells: 4 of 20 cells of 125 replicas;
 # sampled: 4 replicas.
 """
 

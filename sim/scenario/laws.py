@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sim.cluster.serving.cell_fleet import CellFleet
 from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cluster.serving.fluid import FluidFleet
@@ -136,6 +137,8 @@ def fleet_energy_j(fleet: PowerFleet, end_ps: int) -> float:
         return fleet.scale * math.fsum(fleet.energy_split_j().values())
     if isinstance(fleet, CompiledFleet):
         return math.fsum(cell.totals(end_ps).energy_j for cell in fleet.cells)
+    if isinstance(fleet, CellFleet):
+        return fleet.scale * math.fsum(fleet_energy_j(part, end_ps) for part in fleet.parts)
     if isinstance(fleet, FluidFleet):
         return fleet.ledger.energy_j
     raise TypeError(f"no book of energy is known for a {type(fleet).__name__}")

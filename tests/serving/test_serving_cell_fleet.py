@@ -68,26 +68,26 @@ def test_the_interval_holds_the_whole_fleet() -> None:
 def test_cells_that_differ_in_size_are_weighed() -> None:
     spec = replace(LARGE, replicas=58)
     fleet, energy_j = cells(spec, 5)
-    assert [part.spec.replicas for part in fleet.parts] == [4, 5]
+    assert [part.spec.replicas for part in fleet.parts] == [4, 5, 5, 5]
     assert fleet.scale * fleet.simulated == pytest.approx(58)
     assert fleet.result().energy_j.value == pytest.approx(energy_j, rel=0.02)
 
 
 def test_a_small_fleet_is_simulated_whole() -> None:
     env = simpy.Environment()
-    small = replace(LARGE, replicas=10)
+    small = replace(LARGE, replicas=20)
     assert isinstance(build_cell_fleet(env, small, tables, 1), CompiledFleet)
     assert isinstance(build_cell_fleet(env, LARGE, tables, 1, None, 60), CompiledFleet)
     assert isinstance(build_cell_fleet(env, LARGE, tables, 1), CellFleet)
-    assert len(build_cell_fleet(env, LARGE, tables, 1, None, 11).parts) == 3  # type: ignore[union-attr]
+    assert len(build_cell_fleet(env, LARGE, tables, 1, None, 21).parts) == 5  # type: ignore[union-attr]
 
 
 def test_rows_of_a_trace_are_dealt_to_all_cells_once() -> None:
     table = draw_requests(LARGE.arrivals, LARGE.lengths, LARGE.horizon_s, 3, "same")
     spec = replace(LARGE, replicas=10, cell_replicas=5, warmup_s=0.0)
-    two, _ = cells(spec, 10, table)
-    assert two.scale == 1.0
-    assert two.result().requests.value == len(table)
+    both, _ = cells(spec, 10, table)
+    assert both.scale == 1.0
+    assert both.result().requests.value == len(table)
 
 
 def test_rules_at_run_time_reach_every_cell() -> None:

@@ -27,8 +27,8 @@ from sim.workload.requests import RequestTable
 
 FloatArray = NDArray[np.float64]
 
-LEAST_CELLS = 2
-"""Cells that are simulated at least: with one there is no interval."""
+LEAST_CELLS = 4
+"""Cells that are simulated at least: with two, Student's t makes an interval of no use."""
 CONFIDENCE = 0.95
 
 
@@ -41,7 +41,7 @@ class CellFleet:
         tables: what a step costs under a cap.
         seed: the run's seed.
         recorded: a trace of the whole fleet's requests, each row in a random cell.
-        least_replicas: to simulate at least; cells are whole and two at least.
+        least_replicas: to simulate at least; cells are whole and four at least.
 
     Attributes:
         power_w: signal, chip boundary of the whole fleet (scaled).

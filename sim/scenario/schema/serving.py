@@ -139,7 +139,7 @@ class ServingSpec(Strict):
     max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
     fidelity: Literal["request", "cells", "sampled", "fluid"] = Field(
         "sampled",
-        description="request: all replicas request by request; cells: two whole routing cells of "
+        description="request: all replicas request by request; cells: four whole routing cells of "
         "up to 125 replicas, scaled; sampled: some replicas, scaled; "
         "fluid: mean rates only",
     )
