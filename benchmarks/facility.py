@@ -5,12 +5,12 @@ NAMES: year sites optimal sizing step. Wall and processor seconds of this proces
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from measured import run_named
 
 from sim.facility.battery import Battery
 from sim.facility.chain import ChainPlan, PowerChain, build_chain
@@ -100,21 +100,9 @@ ALL: dict[str, Callable[[], str]] = {
 
 def main(arguments: list[str]) -> None:
     """Run the named benchmarks, all without names. Weather is read before the clock starts."""
-    as_json = "--json" in arguments
     for weather in _weathers(len(climates())):
         pv_profile(weather)
-    for name in [n for n in arguments if n in ALL] or list(ALL):
-        wall, cpu = time.perf_counter(), time.process_time()
-        note = ALL[name]()
-        row = {
-            "name": name,
-            "wall_s": round(time.perf_counter() - wall, 3),
-            "cpu_s": round(time.process_time() - cpu, 3),
-            "note": note,
-        }
-        print(
-            json.dumps(row) if as_json else f"{name:9} {row['wall_s']:8} {row['cpu_s']:8}  {note}"
-        )
+    run_named(ALL, arguments)
 
 
 if __name__ == "__main__":

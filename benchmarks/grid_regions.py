@@ -6,12 +6,12 @@ of this process; the dispatch works on two threads.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from measured import run_named
 
 
 def states() -> str:
@@ -104,23 +104,5 @@ ALL: dict[str, Callable[[], str]] = {
 }
 
 
-def main(arguments: list[str]) -> None:
-    """Run the named benchmarks, all without names."""
-    as_json = "--json" in arguments
-    names = [name for name in arguments if name in ALL] or list(ALL)
-    for name in names:
-        wall, cpu = time.perf_counter(), time.process_time()
-        note = ALL[name]()
-        row = {
-            "name": name,
-            "wall_s": round(time.perf_counter() - wall, 3),
-            "cpu_s": round(time.process_time() - cpu, 3),
-            "note": note,
-        }
-        print(
-            json.dumps(row) if as_json else f"{name:12} {row['wall_s']:8} {row['cpu_s']:8}  {note}"
-        )
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_named(ALL, sys.argv[1:])

@@ -24,7 +24,9 @@ def test_there_is_a_tutorial_and_five_how_to_pages():
 def test_the_code_of_a_page_runs(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     code = "\n".join(BLOCK.findall(page.read_text("utf-8")))
-    exec(compile(code, str(page), "exec"), {"__name__": "docs"})  # noqa: S102
+    names: dict[str, object] = {"__name__": "docs"}
+    exec(compile(code, str(page), "exec"), names)  # noqa: S102
+    assert names.keys() > {"__name__", "__builtins__"}, f"{page.name}: no code that leaves anything"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

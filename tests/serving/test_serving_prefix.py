@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving_helpers import MS, requests, rules, world
-from test_serving_engine import bent, table_of, told
+from test_serving_engine import bent, table_of, told, told_by_reference
 from test_serving_properties import batch_rules, workloads
 
 from sim.cluster.serving.compiled import CompiledReplicas
@@ -68,18 +68,7 @@ def test_both_engines_tell_the_same(
     end_ps = stream_of[-1].arrival_ps + 50_000 * MS
     fast.bring(table(stream_of), stream(7, "router").random((len(stream_of), 2)), end_ps)
     fast.check_laws(end_ps)
-    assert told(fast) == [
-        (
-            r.request.request_id,
-            r.replica,
-            r.start_ps,
-            r.first_token_ps,
-            r.end_ps,
-            r.preemptions,
-            r.recomputed_tokens,
-        )
-        for r in sorted(slow.log.completed, key=lambda r: r.request.request_id)
-    ]
+    assert told(fast) == told_by_reference(slow)
     given_tokens = sum(record.given_tokens for record in slow.log.completed)
     assert fast.totals(end_ps).prefix_tokens == given_tokens
     assert fast.totals(end_ps).steps == slow.counter.steps
