@@ -10,11 +10,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sim.errors import InputError
 from sim.policy.building import billed, has_bill
 from sim.policy.figures import figures
 from sim.policy.patch import coupled
 from sim.policy.registry import Policy, apply_all
 from sim.policy.why import why_nothing
+from sim.scenario.loop_checks import check_rules
 from sim.scenario.resolve import resolve
 from sim.scenario.run import run_scenario
 from sim.scenario.schema import Scenario
@@ -69,7 +71,18 @@ def twins(
         scenario, patched = resolve(coupled(scenario)), [coupled(p) for p in patched]
     if any(has_bill(p) for p in patched):
         scenario, patched = resolve(billed(scenario)), [billed(p) for p in patched]
+    for chosen, changed in zip(combinations, patched, strict=True):
+        _check(chosen, changed)
     return scenario, patched
+
+
+def _check(chosen: Combination, changed: Scenario) -> None:
+    """What is wrong with the rules that policies add is told before the baseline runs."""
+    try:
+        check_rules(changed)
+    except InputError as error:
+        error.path = f"--policy {' ; '.join(p.label for p in chosen)}"
+        raise
 
 
 def _run(scenario: Scenario, seed: int, tell: Tell | None, label: str) -> tuple[Json, Json]:

@@ -108,8 +108,7 @@ class CoupledWires:
     @property
     def publishes(self) -> frozenset[str]:
         """Prices with a redispatch; the rank of the load with a zone to follow; no carbon."""
-        said = {"price"} if self.grid.redispatch != "none" else set[str]()
-        return frozenset(said | ({"load-rank"} if self.load_zone else set()))
+        return published_by(self.grid, self.load_zone)
 
     def tick(
         self, time_s: float, interval_s: float, draws: Mapping[str, Draw]
@@ -195,6 +194,12 @@ class CoupledWires:
                 f"{UNSERVED_USD_PER_MWH:g}: who goes first, not what it is worth"
             )
         return tuple(said)
+
+
+def published_by(grid: NodalGrid, load_zone: str) -> frozenset[str]:
+    """Prices with a redispatch; the rank of the load with a zone to follow; no carbon."""
+    said = {"price"} if grid.redispatch != "none" else set[str]()
+    return frozenset(said | ({"load-rank"} if load_zone else set()))
 
 
 def _price(found: WiresAnswer, site: int) -> float:

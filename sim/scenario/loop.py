@@ -18,9 +18,7 @@ from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.fluid import FluidFleet
 from sim.control.allocate import SiteOrders, allocate, combine
 from sim.control.rule import Rule
-from sim.control.rules.shift import ShiftRequests
 from sim.control.view import GridSignals, SiteView
-from sim.errors import InputError
 from sim.randomness import stream
 from sim.scenario.build import SiteRun
 from sim.scenario.coupling import Draw, GridSide
@@ -36,11 +34,7 @@ RuleAt = tuple[Rule, frozenset[str]]
 
 
 class ControlLoop:
-    """The process that closes the loop.
-
-    Raises:
-        InputError: a rule names a site that there is not, hands requests to nowhere, or needs
-            what the grid does not publish.
+    """The process that closes the loop; its rules are those that `loop_checks` has passed.
 
     Attributes:
         desks: the sites with their rules and books.
@@ -59,8 +53,6 @@ class ControlLoop:
         self.env = env
         self.spec = spec
         self.grid = grid
-        _check_places(rules, sites)
-        _check_needs(rules, grid)
         self.desks = tuple(SiteDesk(site, _mine(rules, site), spec) for site in sites)
         self._peers = {d.name: _peers(d, self.desks) for d in self.desks}
         self._coins = {d.name: stream(seed, "compliance", d.name) for d in self.desks}
@@ -171,47 +163,3 @@ def _peers(desk: SiteDesk, desks: tuple[SiteDesk, ...]) -> tuple[str, ...]:
 def _open(site: SiteRun) -> set[tuple[str, type]]:
     """Fleets that can hand requests over: name and kind, for like goes to like."""
     return {(name, type(fleet)) for name, fleet in open_fleets(site).items()}
-
-
-def _check_places(rules: tuple[RuleAt, ...], sites: tuple[SiteRun, ...]) -> None:
-    """Every named site exists, and requests that are handed over have somewhere to go."""
-    names = [site.spec.name for site in sites]
-    for number, (rule, chosen) in enumerate(rules):
-        path = f"control.rules[{number}]"
-        unknown = sorted(chosen - set(names))
-        if unknown:
-            raise InputError(
-                f"there is no site {unknown[0]!r}",
-                f"choose of {', '.join(names)}",
-                path=f"{path}.sites",
-            )
-        if isinstance(rule, ShiftRequests) and not _can_shift(chosen or set(names), sites):
-            raise InputError(
-                "no two sites have the same serving workload with the same fidelity, fluid or "
-                "request, so no request can be handed over (sampled replicas speak for all the "
-                "others: their requests are no whole stream)",
-                "give the workload at both sites the same name, and fidelity: fluid or request",
-                path=path,
-            )
-
-
-def _check_needs(rules: tuple[RuleAt, ...], grid: GridSide) -> None:
-    """Refuse a rule that waits for what this grid does not publish."""
-    todo = {
-        "price": "give grid.redispatch: dc-opf or n1-secure, or a zonal grid",
-        "carbon": "give a zonal grid",
-        "load-rank": "give coupling.load_zone, or a zonal grid",
-    }
-    for number, (rule, _) in enumerate(rules):
-        missing = sorted(rule.needs - grid.publishes)
-        if missing:
-            raise InputError(
-                f"rule {rule.kind} needs the grid's {missing[0]}, which this grid does not publish",
-                todo[missing[0]],
-                path=f"control.rules[{number}]",
-            )
-
-
-def _can_shift(chosen: frozenset[str] | set[str], sites: tuple[SiteRun, ...]) -> bool:
-    fleets = {site.spec.name: _open(site) for site in sites}
-    return any(fleets[a] and fleets[a] <= fleets[b] for a in chosen for b in fleets if a != b)

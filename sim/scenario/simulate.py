@@ -15,6 +15,7 @@ from sim.record.timeline import Timeline
 from sim.scenario.build import Simulation, SiteRun, build
 from sim.scenario.couple import couple
 from sim.scenario.loop import ControlLoop
+from sim.scenario.loop_checks import check_rules
 from sim.scenario.schema import Scenario
 from sim.scenario.schema.control import IntervalCoupling
 from sim.scenario.sites import job_swing_w
@@ -167,6 +168,7 @@ def close_loop(simulation: Simulation) -> ControlLoop | None:
     control = simulation.scenario.control
     if not isinstance(control.coupling, IntervalCoupling):
         return None
+    check_rules(simulation.scenario)
     grid = couple(simulation, control.coupling)
     rules = tuple((spec.to_rule(), frozenset(spec.sites)) for spec in control.rules)
     return ControlLoop(

@@ -166,3 +166,12 @@ def test_figures_are_not_drawn_without_their_numbers(tmp_path):
     bare = ROWS | {"baseline": {"training_tokens": 10.0}}
     assert not draw_frontier(bare, tmp_path / "f.svg")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["shift-requests", "demand-response;shift-requests:most_frac=0.2"])
+def test_what_cannot_be_is_told_before_the_baseline_runs(text):
+    told: list[str] = []
+    with pytest.raises(InputError, match="no two sites") as caught:
+        compare(fleet(), [parse_policies(text)], 1, told.append)
+    assert told == []
+    assert str(caught.value).startswith("--policy ")

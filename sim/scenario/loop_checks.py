@@ -1,0 +1,73 @@
+"""What is wrong with the rules of a scenario, found before anything is built or run."""
+
+from __future__ import annotations
+
+from sim.control.rules.shift import ShiftRequests
+from sim.errors import InputError
+from sim.scenario.coupling import EVERYTHING
+from sim.scenario.coupling_nodal import published_by
+from sim.scenario.schema import Scenario, ServingSpec, Site
+from sim.scenario.schema.nodal import NodalGrid
+
+MOVABLE = ("fluid", "request")
+"""Fidelities of fleets that can hand requests over: like goes to like."""
+TODO = {
+    "price": "give grid.redispatch: dc-opf or n1-secure, or a zonal grid",
+    "carbon": "give a zonal grid",
+    "load-rank": "give coupling.load_zone, or a zonal grid",
+}
+
+
+def check_rules(scenario: Scenario) -> None:
+    """Every rule holds at sites that there are, and hears and reaches what it needs.
+
+    Raises:
+        InputError: a rule names a site that there is not, hands requests to nowhere, or needs
+            what the grid does not publish.
+    """
+    names = [site.name for site in scenario.sites]
+    for number, spec in enumerate(scenario.control.rules):
+        path = f"control.rules[{number}]"
+        rule = spec.to_rule()
+        if unknown := sorted(set(spec.sites) - set(names)):
+            raise InputError(
+                f"there is no site {unknown[0]!r}",
+                f"choose of {', '.join(names)}",
+                path=f"{path}.sites",
+            )
+        if missing := sorted(rule.needs - published(scenario)):
+            raise InputError(
+                f"rule {spec.kind} needs the grid's {missing[0]}, which this grid does not publish",
+                TODO[missing[0]],
+                path=path,
+            )
+        if isinstance(rule, ShiftRequests) and not _can_shift(scenario, spec.sites or names):
+            raise InputError(
+                "no two sites have the same serving workload with the same fidelity, fluid or "
+                "request, so no request can be handed over (sampled replicas speak for all the "
+                "others: their requests are no whole stream)",
+                "give the workload at both sites the same name, and fidelity: fluid or request",
+                path=path,
+            )
+
+
+def published(scenario: Scenario) -> frozenset[str]:
+    """What the coupled grid of a scenario tells its sites beside what they must cut."""
+    grid, coupling = scenario.grid, scenario.control.coupling
+    if not isinstance(grid, NodalGrid):
+        return EVERYTHING
+    return published_by(grid, coupling.load_zone if coupling.kind == "interval" else "")
+
+
+def _can_shift(scenario: Scenario, chosen: list[str]) -> bool:
+    fleets = {site.name: _movable(site) for site in scenario.sites}
+    return any(fleets[a] and fleets[a] <= fleets[b] for a in chosen for b in fleets if a != b)
+
+
+def _movable(site: Site) -> set[tuple[str, str]]:
+    """Name and fidelity of the fleets that can hand requests over."""
+    return {
+        (w.name, w.fidelity)
+        for w in site.workloads
+        if isinstance(w, ServingSpec) and w.fidelity in MOVABLE
+    }
