@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from sim.report.style import new_figure, save
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def draw_cost(found: Mapping[str, Any], path: Path) -> None:
         axes = figure.add_subplot()
         _roofline(axes, found)
         _legend(axes, "limit", {op["limit"] for op in found["operations"]})
-        save(figure, path, operations)
+        save(figure, path, operations, _step_finding(found))
         return
     figure = new_figure(10.4, 7.2)
     grid = figure.subplots(2, 2)
@@ -70,8 +70,31 @@ def draw_cost(found: Mapping[str, Any], path: Path) -> None:
     _legend(grid.flat[0], "largest part of the time", shown)
     _roofline(grid.flat[3], found)
     _whole_steps(grid.flat[3], found)
-    save(figure, path, points)
+    save(figure, path, points, f"{_sweep_finding(over, points)} {_step_finding(found)}")
     _write(path.with_name(f"{path.stem}-operations.csv"), operations)
+
+
+def _sweep_finding(over: str, points: Sequence[Mapping[str, Any]]) -> str:
+    """What energy per token and throughput do from one end of the sweep to the other."""
+    first, last = points[0], points[-1]
+    return (
+        f"From {over} {first[over]:g} to {last[over]:g}, energy of the GPUs per token goes from "
+        f"{first['energy_j_per_token']:.3g} to {last['energy_j_per_token']:.3g} J and throughput "
+        f"from {first['tokens_per_s']:,.4g} to {last['tokens_per_s']:,.4g} tokens/s."
+    )
+
+
+def _step_finding(found: Mapping[str, Any]) -> str:
+    """What limits most of the step's time."""
+    shares: dict[str, float] = {}
+    for op in found["operations"]:
+        shares[op["limit"]] = shares.get(op["limit"], 0.0) + op["time_share"]
+    limit = max(shares, key=lambda name: shares[name])
+    most = max(found["operations"], key=lambda op: op["time_share"])
+    return (
+        f"{shares[limit]:.0%} of the step's time is limited by: {limit}; longest operation: "
+        f"{most['name']}, {most['time_share']:.0%}."
+    )
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -133,7 +156,7 @@ def _roofline(axes: Axes, found: Mapping[str, Any]) -> None:
         axes.loglog(x, np.minimum(memory, peak), color="black", linewidth=1)
         axes.text(x[-1], peak * 1.08, f"{name} {peak / 1e12:.0f} TFLOP/s", ha="right", fontsize=7)
     bandwidth = gpu["hbm_bytes_per_s"]
-    axes.text(0.12, 1.35 * bandwidth, f"HBM {bandwidth / 1e12:.2f} TB/s", fontsize=7)
+    axes.text(0.12, 8 * bandwidth, f"slope: HBM {bandwidth / 1e12:.2f} TB/s", fontsize=7)
     for op in ops:
         axes.scatter(
             op["intensity_flop_per_byte"],

@@ -78,7 +78,7 @@ def _plain_ticks(figure: Figure) -> None:
             if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
                 axis.set_major_formatter(Decades())
             if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
-                axis.set_minor_formatter(Decades(labelOnlyBase=True))
+                axis.set_minor_formatter(Decades())
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
