@@ -30,6 +30,8 @@ def figures(summary: Json, scenario: Scenario | None = None) -> Json:
         "limits_binding": _verdicts(summary, "binds"),
         "limits_indeterminate": _verdicts(summary, "indeterminate"),
     }
+    if adequacy := summary["grid"].get("adequacy"):
+        found["lole_d_per_y"] = max(row["lole_after_d_per_y"] for row in adequacy)
     for limit, margin in least_margins(summary).items():
         found[f"margin_{limit}_mw"] = margin
     found |= _hosted(summary, scenario) | _training(summary) | _serving(summary)
@@ -131,6 +133,7 @@ def _loop(summary: Json) -> Json:
         "moved_usd": total("moved_usd"),
         "moved_wait_s": total("moved_wait_s"),
         "requests_waiting": total("requests_waiting"),
+        "requests_late": total("requests_late"),
     }
 
 

@@ -27,6 +27,7 @@ def desk_json(desk: SiteDesk) -> Json:
         "requests_moved_away": found.pop("moved"),
         "requests_received": sum(f.ledger.received for f in fluids)
         + sum(f.received for f in whole),
+        "requests_late": sum(f.ledger.late for f in fluids),
         "requests_waiting": sum(f.backlog for f in fluids) + sum(f.under_way for f in whole),
     }
 

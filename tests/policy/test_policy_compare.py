@@ -12,8 +12,10 @@ from sim.cli.main import main
 from sim.errors import InputError
 from sim.policy import parse_policies, parse_policy
 from sim.policy.compare import compare, difference, mean_figures
+from sim.policy.figures import figures
 from sim.policy.study import Study, is_study
 from sim.report.policy_figures import draw_frontier, draw_tornado, lost_work_frac
+from sim.scenario.run import run_scenario
 
 STUDIES = sorted((Path(__file__).parents[2] / "scenarios" / "studies").glob("*/study.yaml"))
 
@@ -66,6 +68,14 @@ def test_policies_that_hold_together_are_one_row():
     row = compare(fleet(), [both], 1)["policies"][0]
     assert row["kind"] == "power-cap + demand-response"
     assert row["parameters"].keys() == {"power-cap:gpu_w=400", both[1].label}
+
+
+def test_the_figures_of_a_year_hold_its_lole():
+    rows = [{"lole_after_d_per_y": lole} for lole in (0.1, 0.3)]
+    summary = run_scenario(fleet(), 1).summary
+    assert "lole_d_per_y" not in figures(summary)
+    summary["grid"]["adequacy"] = rows
+    assert figures(summary)["lole_d_per_y"] == 0.3
 
 
 def test_difference_and_mean_leave_words_alone():

@@ -121,6 +121,12 @@ def test_requests_are_conserved_through_a_fault():
     book = fleet.ledger
     assert book.served + fleet.backlog == pytest.approx(book.arrived, rel=1e-9)
     assert 0 < book.requeued < 0.05 * book.arrived
+    assert 0 < book.late < 0.5 * book.arrived
+
+
+def test_no_request_is_late_where_there_is_room():
+    outcome = simulate(made([SAG]), 1)
+    assert outcome.sites[0].run.fleets["chat"].fleet.ledger.late == 0
 
 
 def test_in_flight_requests_follow_littles_law():

@@ -54,7 +54,7 @@ class Ledger:
     """Requests and joules so far; arrived + received = served + shed + moved + backlog.
 
     `requeued` were under way when their replicas lost the power: they wait again, and what was
-    done for them is done once more.
+    done for them is done once more. `late` came while others waited: their service level is missed.
     """
 
     arrived: float = 0.0
@@ -65,6 +65,7 @@ class Ledger:
     energy_j: float = 0.0
     waited_s: float = 0.0
     requeued: float = 0.0
+    late: float = 0.0
 
     def since(self, before: Ledger) -> Ledger:
         """The difference to an earlier ledger."""
@@ -281,6 +282,8 @@ class FluidFleet:
             book.served += served * span_s
             book.energy_j += self.power_w.value * span_s
             book.waited_s += self.backlog * span_s
+            if self.backlog > served * self.spec.step_s * TOLERANCE:
+                book.late += offered * span_s
             self.backlog = max(0.0, self.backlog + (offered - served) * span_s)
         self._now_ps = now_ps
 
