@@ -197,6 +197,9 @@ def _llama4_rotary(fields: Fields) -> Callable[[int], bool]:
     given = fields.optional("no_rope_layers")
     if given:
         flags = fields.items("no_rope_layers")
+        if len(flags) < parts.layer_count(fields):
+            what = f"{len(flags)} flags for {parts.layer_count(fields)} layers"
+            raise fields.error("no_rope_layers", what, "give one for each layer")
         return lambda index: bool(flags[index])
     every = fields.count("no_rope_layer_interval")
     return lambda index: (index + 1) % every != 0
