@@ -172,7 +172,9 @@ class Balance:
         self._highs.run()
         if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             status = self._highs.modelStatusToString(self._highs.getModelStatus())
-            raise FlopgridError(f"power balance not solved: {status}")
+            raise FlopgridError(
+                f"power balance not solved: the solver ended with {status!r}; report the scenario"
+            )
         x = np.array(self._highs.getSolution().col_value)
         unserved = x[self._unserved].reshape(-1, STEPS).sum(axis=1)
         return Solution(

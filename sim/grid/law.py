@@ -10,12 +10,14 @@ from sim.errors import LawViolation
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Power on an interface, positive from source to target."""
+    """Power on an interface, positive from source to target, and its limits either way."""
 
     interface: str
     source: str
     target: str
     flow_mw: float
+    forward_mw: float = math.inf
+    reverse_mw: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,18 @@ def check_power_balance(dispatch: Dispatch, tolerance_frac: float = 1e-6) -> flo
         if zone.unserved_mw > load + allowed:
             raise LawViolation(f"{where}: {zone.unserved_mw:.6g} MW unserved of {load:.6g} MW")
     return worst
+
+
+def check_flows(dispatch: Dispatch, tolerance_frac: float = 1e-6) -> None:
+    """No interface carries more than its limit, within a share of it (what the solver may miss).
+
+    Raises:
+        LawViolation: with the interface, the hour and both numbers.
+    """
+    for flow in dispatch.flows:
+        for mw, limit_mw in ((flow.flow_mw, flow.forward_mw), (-flow.flow_mw, flow.reverse_mw)):
+            if not mw <= limit_mw + tolerance_frac * max(1.0, limit_mw):
+                raise LawViolation(
+                    f"flow on {flow.interface} at {dispatch.hour} (seen from {dispatch.at}): "
+                    f"{flow.flow_mw!r} MW, limit {limit_mw!r} MW"
+                )

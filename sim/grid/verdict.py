@@ -10,7 +10,7 @@ from sim.grid import frequency, reserve, swing, wording
 from sim.grid.balance import Members, copper_plate, zonal
 from sim.grid.law import Dispatch, Flow, ZoneBalance
 from sim.grid.margins import Margins, PowerMargins
-from sim.grid.network import Network, Zone
+from sim.grid.network import Interface, Network, Zone
 from sim.grid.readings import LIMITS, Limit, Reading, reading
 from sim.grid.sampling import draw
 from sim.grid.sites import Site, site_loads_mw, sites_from
@@ -230,6 +230,12 @@ class _Case:
         }
         return tuple(self._dispatch(hour, view) for hour, view in sorted(wanted))
 
+    def _limits_mw(self, line: Interface) -> tuple[float, float]:
+        """Nominal limits of an interface, forward and back."""
+        factor = self.network.interface_limit_factor
+        share = factor.value if factor is not None and line.kind == "ac" else 1.0
+        return share * line.forward_mw, share * line.reverse_mw
+
     def _dispatch(self, hour: int, view: int) -> Dispatch:
         sites = self.loads[0]
         solution = self.power.dispatch(self.zonal, hour, view, sites)
@@ -247,7 +253,7 @@ class _Case:
         ]
         lines = [self.network.interfaces[e] for e in self.zonal.kept]
         flows = [
-            Flow(line.name, line.source, line.target, float(mw))
+            Flow(line.name, line.source, line.target, float(mw), *self._limits_mw(line))
             for line, mw in zip(lines, solution.flow_mw, strict=True)
         ]
         at = self.network.hours[hour].views[view].at

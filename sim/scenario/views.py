@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sim.grid.hosting import Hosting, hosting_by_zone
-from sim.grid.law import check_power_balance
+from sim.grid.law import check_flows, check_power_balance
 from sim.grid.us_states import us_states
 from sim.grid.verdict import assess
 from sim.scenario.dynamic_view import dynamic_view
@@ -66,6 +66,7 @@ def _zonal_view(grid: ZonalGrid, placed: PlacedLoad, seed: int) -> GridView:
     )
     for dispatch in verdict.dispatches:
         check_power_balance(dispatch)
+        check_flows(dispatch)
     hosting: tuple[Hosting, ...] = ()
     if grid.hosting:
         swing_frac = sum(placed.swing_mw.values()) / sum(placed.peak_mw.values())

@@ -12,6 +12,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.grid.nodal.dcflow import DcGrid
+from sim.grid.nodal.law import check_buses
 from sim.grid.nodal.tables import ISOLATED, Floats, Network
 
 
@@ -76,12 +77,18 @@ def base_point(grid: DcGrid) -> Point:
 
 
 def at_point(grid: DcGrid, output_mw: Floats, scale: Floats | None = None) -> Point:
-    """Flows of a given dispatch that balances in each island."""
+    """Flows of a given dispatch that balances in each island.
+
+    Raises:
+        LawViolation: a bus does not balance.
+    """
     network = grid.network
     injection = network.at_bus(network.generators.bus, output_mw) - demand_mw(network)
     injection = np.where(grid.island >= 0, injection, 0.0)
     ones = np.ones(grid.n_islands) if scale is None else scale
-    return Point(output_mw, injection, grid.flows(injection), ones)
+    flow = grid.flows(injection)
+    check_buses(grid, injection, flow)
+    return Point(output_mw, injection, flow, ones)
 
 
 def headroom_mw(network: Network, output_mw: Floats) -> Floats:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.errors import InputError
+from sim.errors import FlopgridError, InputError
 from sim.grid.nodal.costs import curves
+from sim.grid.nodal.law import check_buses, check_flows, check_outputs
 from sim.grid.nodal.limits import Limit, Limits
 from sim.grid.nodal.lp import INF, GrowingLp, Infeasible, Solution
 from sim.grid.nodal.operating import by_island, demand_mw
@@ -188,6 +189,8 @@ class DcOpf:
 
         Raises:
             InputError: no dispatch meets all limits.
+            FlopgridError: it does not converge.
+            LawViolation: the dispatch breaks a balance or a limit (a defect).
         """
         for _ in range(ROUNDS):
             try:
@@ -203,6 +206,11 @@ class DcOpf:
                 self._hold(limit)
             if not self._refine(solution) and not broken:
                 break
+        else:
+            raise FlopgridError(
+                f"case {self.study.network.name}: the dispatch did not converge in {ROUNDS} "
+                "rounds; let load go unserved, or relax the ratings"
+            )
         return self._result(solution, flow)
 
     def _change(self, solution: Solution) -> Floats:
@@ -257,6 +265,7 @@ class DcOpf:
         price = self._prices(solution)
         withdrawal = demand_mw(network) + self._extra - unserved
         withdrawal = withdrawal - network.at_bus(network.generators.bus, output)
+        self._check_laws(output, withdrawal, flow)
         alive = grid.island >= 0
         duals = zip(self._rows, solution.dual, strict=True)
         return Optimum(
@@ -274,6 +283,13 @@ class DcOpf:
             curtailed_mw=self._curtailed(output),
             cut_mw=solution.value[self._unserved[len(self._native) :]],
         )
+
+    def _check_laws(self, output: Floats, withdrawal: Floats, flow: Floats) -> None:
+        """Every bus balances, every generator and every base-case flow is within its limits."""
+        network, grid, limits = self.study.network, self.study.grid, self._limits
+        check_outputs(network, output)
+        check_buses(grid, np.where(grid.island >= 0, -withdrawal, 0.0), flow)
+        check_flows(network, flow, limits.lower_mw, limits.upper_mw)
 
     def _objective(self, solution: Solution) -> float:
         """The program's objective with the true costs in place of the tangents."""

@@ -17,6 +17,7 @@ import numpy as np
 from sim.errors import InputError, LawViolation
 from sim.grid.network import FloatArray
 from sim.grid.regions.case import RegionCase
+from sim.grid.regions.law import check_limits
 from sim.grid.regions.lp import Dispatcher, Window, WindowResult
 from sim.grid.regions.supply import Supply, build_supply
 
@@ -89,7 +90,7 @@ def run_year(
 
     Raises:
         InputError: an unknown zone or figure, a negative load, or days that are not there.
-        LawViolation: a zone does not balance.
+        LawViolation: a zone does not balance, or a unit, line or store is beyond what it can.
     """
     site = _site_mw(case, sites_mw or {})
     most = site.max(axis=0)
@@ -109,6 +110,7 @@ def run_year(
     results = [result for part in parts for result in part]
     year = _join(case, _cut(supply, first_day, n_days), site, results, first_day)
     check_balance(year)
+    check_limits(year, WINDOW_H, HALF_FULL)
     return year
 
 

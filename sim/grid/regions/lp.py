@@ -128,7 +128,10 @@ class Dispatcher:
             status = self._highs.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
             text = self._highs.modelStatusToString(status)
-            raise FlopgridError(f"dispatch of {self.n_hours} hours ended {text!r}")
+            raise FlopgridError(
+                f"dispatch of {self.n_hours} hours not solved: the solver ended with {text!r}, "
+                "twice; report the scenario"
+            )
         return self._result()
 
     def _result(self) -> WindowResult:
