@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from sim.grid.nodal.lp import GrowingLp, Infeasible
-from sim.grid.nodal.operating import Point, at_point, by_island, headroom_mw, pickup
+from sim.grid.nodal.operating import Point, by_island, demand_mw, headroom_mw, pickup
 from sim.grid.nodal.opf import DcOpf, Interruptible, Optimum
 from sim.grid.nodal.pairs import unique
 from sim.grid.nodal.settings import Settings
@@ -221,19 +221,17 @@ class FixedWires:
         return _Hour(point.flow_mw, grid.transfer(moved), by_island(grid, at_bus)[island])
 
     def _scaled_point(self, scale: float) -> Point:
-        """All loads and, in each island, all outputs by one factor."""
+        """All loads by a factor, and the outputs of each island by what balances it."""
         study = self.study
         network, grid = study.network, study.grid
-        loads = replace(network.buses, load_mw=network.buses.load_mw * scale)
-        moved = replace(network, buses=loads)
-        wanted = by_island(grid, network.buses.load_mw) * (scale - 1.0)
+        more = (scale - 1.0) * network.buses.load_mw
         given = by_island(grid, network.at_bus(network.generators.bus, study.base.output_mw))
+        wanted = by_island(grid, more)
         factor = 1.0 + np.divide(wanted, given, out=np.zeros_like(wanted), where=given > 0)
         output = study.base.output_mw * factor[grid.island[network.generators.bus]]
-        point = at_point(grid, output)
-        injection = point.injection_mw - (moved.buses.load_mw - network.buses.load_mw)
+        injection = network.at_bus(network.generators.bus, output) - demand_mw(network) - more
         injection = np.where(grid.island >= 0, injection, 0.0)
-        return replace(point, injection_mw=injection, flow_mw=grid.flows(injection))
+        return Point(output, injection, grid.flows(injection), factor)
 
     def _broken(self, hour: _Hour, load_mw: Floats) -> list[_Row]:
         """Limits that the sites' load breaks; what is over without them may not get worse."""
