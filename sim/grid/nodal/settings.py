@@ -120,7 +120,8 @@ class Settings:
             "security": self.security,
             "base_point": "the case's dispatch, scaled uniformly in each island until the DC "
             "case balances (AC losses taken out)",
-            "base_limit": "rating A; 0 in the case means unlimited",
+            "base_limit": "rating A in every season (the cases carry no winter ratings, and no "
+            "rule with a source was found); 0 in the case means unlimited",
             "emergency_rating": self.emergency_rating,
             "emergency_factor": self.emergency_factor,
             "outages": "single branches" if self.security == "n1" else "none",
