@@ -260,8 +260,8 @@ class CompiledReplicas:
 
     def held_since_ps(self) -> list[int]:
         """Arrival times of the requests in the system."""
-        rows = np.concatenate([self.queue(r) for r in range(len(self.cell.due))])
-        return [int(t) for t in self.cell.pool[rows, at.ARRIVAL]]
+        rows = [self.queue(int(r)) for r in np.flatnonzero(self.cell.load)]
+        return [int(t) for part in rows for t in self.cell.pool[part, at.ARRIVAL]]
 
     def queue(self, r: int) -> IntArray:
         """Rows of the requests at a replica: running by admission, then waiting by class."""

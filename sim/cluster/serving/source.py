@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -114,8 +115,11 @@ class RecordedSource:
         return self._arrivals[part], self._draws[part]
 
 
+@lru_cache(maxsize=8)
 def alias_cells(lengths: EmpiricalLengths) -> tuple[IntArray, FloatArray]:
     """Cells of a histogram with Walker's alias, and the chance of each to stand for itself.
+
+    Made once for all cells of a fleet, and only read.
 
     References: [1] Vose, "A linear algorithm for generating random numbers with a given
     distribution", IEEE Trans. Softw. Eng. 17(9), 1991, doi:10.1109/32.92917.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,8 +126,9 @@ def priced(cell: at.Cell, tables: StepTables) -> list[float]:
     return priced
 
 
+@lru_cache(maxsize=8)
 def prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray]:
-    """Time and energy as the kernels read them."""
+    """Time and energy as the kernels read them; made once for all cells of a fleet."""
     pairs = (tables.base[TIME], tables.slope[TIME], tables.base[ENERGY], tables.slope[ENERGY])
     parts = [q[i] for i in (TIME, ENERGY) for q in (tables.sequence, tables.pair, tables.read)]
     token = np.stack([tables.token[TIME], tables.token[ENERGY]], axis=1)
@@ -165,9 +167,9 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         sums=np.zeros(3),
         bins=zeros(watch.bins, 2),
         edge=tables.edge.astype(np.int64),
-        price=np.ascontiguousarray(price),
-        token=np.ascontiguousarray(token),
-        part=part,
+        price=price.copy(),
+        token=token.copy(),
+        part=part.copy(),
         store=zeros(replicas, rules.prefix_blocks, 4),
         bucket=zeros(replicas, 2 * rules.prefix_blocks + 1) - 1,
         ends=np.tile(np.array([-1, -1, 0], dtype=np.int64), (replicas, 1)),
