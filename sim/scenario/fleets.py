@@ -16,7 +16,7 @@ from sim.cluster.serving.fluid import FluidFleet, FluidSpec
 from sim.cluster.serving.protocol import PowerFleet
 from sim.cluster.serving.split import split_curve
 from sim.cluster.serving.steady import SteadyCurve, steady_curve
-from sim.control.serving import BatchRules
+from sim.control.serving import BatchRules, ClassRule
 from sim.cost.serving import ReplicaCost
 from sim.cost.tables import StepTables, build_tables
 from sim.hardware.node import Node
@@ -32,6 +32,7 @@ from sim.scenario.schema import (
     Requests,
     ServingSpec,
 )
+from sim.scenario.schema.serving import ClassSpec
 from sim.signals import StepSignal
 from sim.workload.arrivals import (
     ArrivalProcess,
@@ -197,6 +198,7 @@ def _fleet_spec(
         warmup_s=spec.warmup_s,
         rules=_rules(spec),
         router=spec.router,
+        class_shares=_shares(spec),
     )
 
 
@@ -213,6 +215,7 @@ def _whole_spec(
         tick_s=spec.tick_s,
         rules=_rules(spec),
         router=spec.router,
+        class_shares=_shares(spec),
     )
 
 
@@ -221,7 +224,20 @@ def _rules(spec: ServingSpec) -> BatchRules:
         batcher=spec.batcher,
         max_num_seqs=spec.max_num_seqs,
         max_num_batched_tokens=spec.max_num_batched_tokens,
+        block_size_tokens=spec.kv_block_tokens,
+        watermark_frac=spec.kv_watermark_frac,
+        preemption=spec.preemption,
+        swap_s_per_block=spec.swap_s_per_block or 0.0,
+        classes=tuple(map(_class_rule, spec.classes)) or (ClassRule(),),
     )
+
+
+def _class_rule(spec: ClassSpec) -> ClassRule:
+    return ClassRule(spec.max_queue_tokens, spec.slo_ttft_s, spec.slo_tpot_s)
+
+
+def _shares(spec: ServingSpec) -> tuple[float, ...]:
+    return tuple(kind.share_frac for kind in spec.classes)
 
 
 def _fluid_spec(

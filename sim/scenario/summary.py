@@ -106,6 +106,7 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
             "bad_rows": fleets[name].bad_rows,
             "error_frac_against_request": fleets[name].error_frac_against_request,
         }
+        | classes_json(fleets[name], result)
         for name, result in results.items()
     }
     counts = ("requests", "completed", "dropped", "shed", "tokens_in", "tokens_out")
@@ -119,6 +120,22 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
         {b: m.mean / tokens_per_s for b, m in outcome.total.items()} if tokens_per_s else None
     )
     return total | {"fleets": each}
+
+
+def classes_json(fleet: Fleet, result: FleetResult) -> Json:
+    """What became of each class of requests, where there are several."""
+    keys = ("requests", "completed", "shed", "dropped", "tokens_out", "met")
+    return (
+        {
+            "classes": {
+                spec.name: {key: getattr(found, key).value for key in keys}
+                | {"met_frac": found.met.value / n if (n := found.completed.value) else None}
+                for spec, found in zip(fleet.costs.spec.classes, result.classes, strict=True)
+            }
+        }
+        if result.classes
+        else {}
+    )
 
 
 def fleet_json(result: FleetResult) -> Json:

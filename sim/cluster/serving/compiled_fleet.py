@@ -20,6 +20,7 @@ from simpy import Environment
 from simpy.events import Event
 
 from sim.cluster.serving.cells import CELL_REPLICAS
+from sim.cluster.serving.classes import ClassedSource, check_shares, tallied, with_classes
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.estimate import Distribution, Estimate
@@ -27,7 +28,7 @@ from sim.cluster.serving.feed import Feed, Move, recorded_feed
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.inbox import Inbox, Piece, merged
 from sim.cluster.serving.kernels import layout as at
-from sim.cluster.serving.source import DrawnSource, Staircase
+from sim.cluster.serving.source import DrawnSource, Source, Staircase
 from sim.cluster.serving.state import Watch, histogram_quantile_s
 from sim.control.serving import BatchRules
 from sim.cost.tables import NJ_PER_J, StepTables
@@ -56,6 +57,7 @@ class CompiledFleetSpec:
         horizon_s: requests arrive in [0, horizon_s). warmup_s: results leave out what was
             before. tick_s: resolution of the power and of changes.
         rules: how a replica forms its steps. router: inside a cell.
+        class_shares: of the requests by class of the rules; empty: all are of the first.
     """
 
     name: str
@@ -68,8 +70,10 @@ class CompiledFleetSpec:
     rules: BatchRules = field(default_factory=BatchRules)
     router: str = "power-of-two"
     cell_replicas: int = CELL_REPLICAS
+    class_shares: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        check_shares(self.class_shares, self.rules.classes)
         if self.replicas < 1 or self.cell_replicas < 1:
             raise InputError(f"{self.replicas} replicas in cells of {self.cell_replicas}")
         if not 0 <= self.warmup_s < self.horizon_s < np.inf:
@@ -212,7 +216,8 @@ class CompiledFleet:
         if end_ps <= start_ps:
             raise InputError(f"the run ended at {to_s(end_ps)} s, before the window began")
         window_s = to_s(end_ps - start_ps)
-        tally = np.sum([cell.cell.tally for cell in self.cells], axis=(0, 1))
+        by_class = np.sum([cell.cell.tally for cell in self.cells], axis=0)
+        tally = by_class.sum(axis=0)
         shed = self._shed_before_router(start_ps, end_ps) + int(tally[at.W_SHED])
         tokens_out = int(tally[at.W_OUT])
         return FleetResult(
@@ -232,6 +237,7 @@ class CompiledFleet:
             ttft_s=self._latency(0),
             tpot_s=self._latency(1),
             e2e_s=self._latency(2),
+            classes=tallied(by_class, len(self.spec.class_shares)),
         )
 
     def _simulate(self, until_ps: int, own: list[list[Piece]]) -> float:
@@ -307,9 +313,15 @@ def _feeds(
         key, move_key = (counter_key(seed, *purpose, name) for name in ("admission", "move"))
         if isinstance(part, PoissonArrivals) and isinstance(spec.lengths, EmpiricalLengths):
             rates = Staircase(np.array([part.rate_per_s]), 3600.0)
-            feeds.append(Feed(DrawnSource(rates, spec.lengths, seed, *purpose), key, move_key))
+            source: Source = DrawnSource(rates, spec.lengths, seed, *purpose)
+            if spec.class_shares:
+                kind_key = counter_key(seed, *purpose, "class")
+                source = ClassedSource(source, spec.class_shares, kind_key)
+            feeds.append(Feed(source, key, move_key))
         else:
             table = draw_requests(part, spec.lengths, spec.horizon_s, seed, ".".join(purpose))
+            kind_key = counter_key(seed, *purpose, "class")
+            table = with_classes(table, spec.class_shares, kind_key)
             feeds.append(recorded_feed(table, key, counter_key(seed, *purpose, "route"), move_key))
     return tuple(feeds)
 
@@ -318,6 +330,7 @@ def _recorded_feeds(
     spec: CompiledFleetSpec, sizes: list[int], seed: int, table: RequestTable
 ) -> tuple[Feed, ...]:
     """Each row of a trace goes to a cell by a coin, in proportion to the cells' replicas."""
+    table = with_classes(table, spec.class_shares, counter_key(seed, spec.name, "class"))
     coins = uniforms(counter_key(seed, spec.name, "cells"), np.arange(len(table), dtype=np.uint64))
     cells = np.searchsorted(np.cumsum(sizes) / spec.replicas, coins, side="right")
     inside = table.arrival_ps < to_ps(spec.horizon_s)

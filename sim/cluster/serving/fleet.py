@@ -20,6 +20,7 @@ import numpy as np
 from simpy import Environment
 from simpy.events import Event
 
+from sim.cluster.serving.classes import check_shares, with_classes
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.coster import StepCoster
 from sim.cluster.serving.estimate import Sample
@@ -55,6 +56,7 @@ class FleetSpec:
         rules: how a replica forms its steps.
         router: name of the router.
         confidence: of the intervals.
+        class_shares: of the requests by class of the rules; empty: all are of the first.
 
     Raises:
         InputError: a value out of range; UnknownNameError: no such router.
@@ -70,9 +72,11 @@ class FleetSpec:
     rules: BatchRules = field(default_factory=BatchRules)
     router: str = "power-of-two"
     confidence: float = 0.95
+    class_shares: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         router(self.router)
+        check_shares(self.class_shares, self.rules.classes)
         if not 1 <= self.simulated_replicas <= self.n_replicas:
             raise InputError(
                 f"simulated_replicas = {self.simulated_replicas}, must be from 1 to the "
@@ -126,7 +130,9 @@ class ServingFleet:
         self.log = RequestLog(self.events)
         self._counter = ServingCounter(self.events)
         self._arrivals: list[list[int]] = [[] for _ in range(spec.simulated_replicas)]
+        self._kinds: list[list[int]] = [[] for _ in range(spec.simulated_replicas)]
         self.events.arrived.subscribe(lambda e: self._arrivals[e.replica].append(e.time_ps))
+        self.events.arrived.subscribe(lambda e: self._kinds[e.replica].append(e.request.priority))
         self.replicas = tuple(
             ReferenceReplica(env, f"{spec.name}.replica{i}", i, coster, spec.rules, self.events)
             for i in range(spec.simulated_replicas)
@@ -230,6 +236,8 @@ class ServingFleet:
             dropped=self.log.dropped,
             energy_j=[meter.at(end_ps) for meter in self._window_meters],
             shed_ps=self._gate.shed_ps,
+            rules=self.spec.rules.classes if self.spec.class_shares else (),
+            arrived_kinds=self._kinds,
         )
         spec = self.spec
         return summarise(window, Sample(spec.n_replicas, spec.simulated_replicas, spec.confidence))
@@ -240,6 +248,8 @@ def _requests(spec: FleetSpec, seed: int, recorded: RequestTable | None) -> Requ
     keep_frac = spec.simulated_replicas / spec.n_replicas
     if recorded is not None:
         rng = stream(seed, "thinning", spec.name)
-        return thin_requests(recorded, keep_frac, spec.horizon_s, rng)
-    arrivals = spec.arrivals.thinned(keep_frac)
-    return draw_requests(arrivals, spec.lengths, spec.horizon_s, seed, spec.name)
+        table = thin_requests(recorded, keep_frac, spec.horizon_s, rng)
+    else:
+        arrivals = spec.arrivals.thinned(keep_frac)
+        table = draw_requests(arrivals, spec.lengths, spec.horizon_s, seed, spec.name)
+    return with_classes(table, spec.class_shares, counter_key(seed, spec.name, "class"))

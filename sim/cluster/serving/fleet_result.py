@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.cluster.serving.classes import ClassResult, recorded_classes
 from sim.cluster.serving.estimate import Distribution, Estimate, FloatArray, Sample, distribution
 from sim.cluster.serving.records import DropRecord, RequestRecord
+from sim.cluster.serving.reference import QUEUE_FULL
+from sim.control.serving import ClassRule
 from sim.units import to_s
 
 
@@ -33,6 +36,7 @@ class FleetResult:
         ttft_s: time to first token of the completed; None without any.
         tpot_s: mean time per output token after the first, of each completed.
         e2e_s: from arrival to last token.
+        classes: what became of each class; empty where there is one only.
     """
 
     fleet: int
@@ -51,6 +55,7 @@ class FleetResult:
     ttft_s: Distribution | None
     tpot_s: Distribution | None
     e2e_s: Distribution | None
+    classes: tuple[ClassResult, ...] = ()
 
     @property
     def basis(self) -> str:
@@ -79,6 +84,8 @@ class Window:
         dropped: records of all of them.
         energy_j: of each simulated replica within the window, chip boundary.
         shed_ps: arrival times of requests turned away before the router.
+        rules: of the classes, none where there is one only.
+        arrived_kinds: class of each of `arrivals_ps`.
     """
 
     start_ps: int
@@ -88,10 +95,22 @@ class Window:
     dropped: Sequence[DropRecord]
     energy_j: Sequence[float]
     shed_ps: Sequence[int] = ()
+    rules: Sequence[ClassRule] = ()
+    arrived_kinds: Sequence[Sequence[int]] = ()
 
     def holds(self, time_ps: int) -> bool:
         """Whether an instant is in the window."""
         return self.start_ps <= time_ps < self.end_ps
+
+
+def _classes(window: Window, sample: Sample) -> tuple[ClassResult, ...]:
+    arrived = [
+        [kind for time_ps, kind in zip(times_ps, own, strict=True) if window.holds(time_ps)]
+        for times_ps, own in zip(window.arrivals_ps, window.arrived_kinds, strict=True)
+    ]
+    done = [record for record in window.completed if window.holds(record.end_ps)]
+    refused = [drop for drop in window.dropped if window.holds(drop.time_ps)]
+    return recorded_classes(window.rules, arrived, done, refused, QUEUE_FULL, sample)
 
 
 def summarise(window: Window, sample: Sample) -> FleetResult:
@@ -105,9 +124,10 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
     for record in window.completed:
         if window.holds(record.end_ps):
             done[record.replica].append(record)
-    drops = np.zeros(len(done))
+    drops, full = np.zeros(len(done)), np.zeros(len(done))
     for drop in window.dropped:
-        drops[drop.replica] += window.holds(drop.time_ps)
+        refused = full if drop.reason == QUEUE_FULL else drops
+        refused[drop.replica] += window.holds(drop.time_ps)
 
     def per_replica(value: Callable[[RequestRecord], float]) -> FloatArray:
         return np.array([float(sum(map(value, records))) for records in done])
@@ -129,7 +149,7 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
         requests=sample.total(np.array(arrivals) + shed),
         completed=sample.total(per_replica(lambda _: 1)),
         dropped=sample.total(drops),
-        shed=sample.total(shed),
+        shed=sample.total(shed + full),
         tokens_in=sample.total(per_replica(lambda record: record.request.input_tokens)),
         tokens_out=sample.total(tokens_out),
         energy_j=sample.total(energy_j),
@@ -138,4 +158,5 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
         ttft_s=latency(lambda record: record.ttft_s),
         tpot_s=latency(lambda record: record.tpot_s),
         e2e_s=latency(lambda record: record.e2e_s),
+        classes=_classes(window, sample) if window.rules else (),
     )

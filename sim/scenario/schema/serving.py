@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.scenario.schema.base import Name, Strict, Whole
+from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
 from sim.scenario.schema.layout import LayoutSpec
 
 
@@ -105,6 +105,20 @@ class SpeculationSpec(Strict):
     draft_cost_frac: float | None = Field(None, ge=0, le=1)
 
 
+class ClassSpec(Strict):
+    """A class of requests; the one named first comes first.
+
+    `max_queue_tokens` sheds: a request is refused when more prompt tokens than that, its own
+    included, would wait at its replica. The objectives say what counts as served in time.
+    """
+
+    name: Name
+    share_frac: float = Field(gt=0, le=1, description="of the fleet's requests; they sum to 1")
+    max_queue_tokens: Whole | None = Field(None, ge=1, le=1_000_000_000)
+    slo_ttft_s: float | None = Field(None, gt=0, le=1e6)
+    slo_tpot_s: float | None = Field(None, gt=0, le=1e6)
+
+
 class ServingSpec(Strict):
     """A serving fleet of equal replicas. Its size: `gpus`, `sized_for_frac`, or what is left."""
 
@@ -137,6 +151,19 @@ class ServingSpec(Strict):
     )
     max_num_seqs: Whole = Field(256, ge=1, le=65_536)
     max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
+    kv_block_tokens: Whole = Field(16, ge=1, le=4096, description="tokens of a cache block")
+    kv_watermark_frac: float = Field(
+        0.01, ge=0, le=0.9, description="share of the cache blocks that admission leaves free"
+    )
+    preemption: Literal["recompute", "swap"] = Field(
+        "recompute", description="what a request loses when the cache is full"
+    )
+    swap_s_per_block: float | None = Field(
+        None, ge=0, le=1, description="with swap: time of moving a cache block to or from the host"
+    )
+    classes: list[ClassSpec] = Field(
+        [], max_length=4, description="of requests, first come first served within each"
+    )
     fidelity: Literal["request", "cells", "sampled", "fluid"] = Field(
         "sampled",
         description="request: all replicas request by request; cells: four whole routing cells of "
@@ -159,4 +186,30 @@ class ServingSpec(Strict):
         for key in ("prefix_hit_frac", "disaggregated"):
             if getattr(self, key) and self.fidelity != "fluid":
                 raise ValueError(f"{key} is known as a rate only; give fidelity: fluid")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_of_single_requests(self) -> Self:
+        single = ("kv_block_tokens", "kv_watermark_frac", "preemption", "classes")
+        known = {"fluid": (), "cells": single[:3]}.get(self.fidelity, single)
+        for key in single:
+            if key not in known and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"{key} needs single requests, fidelity {self.fidelity} cannot tell them; "
+                    "give fidelity: request or sampled"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _swaps_take_time(self) -> Self:
+        if (self.preemption == "swap") != (self.swap_s_per_block is not None):
+            raise ValueError("preemption: swap and swap_s_per_block need each other; give both")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_share_all(self) -> Self:
+        refuse_duplicates("class", [kind.name for kind in self.classes])
+        total = sum(kind.share_frac for kind in self.classes)
+        if self.classes and abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares of the classes sum to {total:g}; let them sum to 1")
         return self
