@@ -1,7 +1,7 @@
 """What a loader may do with a file that nobody meant: read it, or refuse it in one line.
 
 Everything else is a finding: another exception, a warning, a message of several lines, more
-than `LIMIT_S` seconds, or a file opened for writing outside the folder that is allowed.
+than `LIMIT_S` seconds of processor time, or a file written outside the folder that is allowed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sim.errors import FlopgridError, InputError
 from sim.scenario.migrate import OldFormWarning
 
 LIMIT_S: Final = 5.0
+PATIENCE: Final = 12
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES: Final = {
     "os.mkdir": (0,), "os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,),
@@ -86,18 +87,27 @@ def watched(*allowed: Path) -> Iterator[list[str]]:
 
 @contextmanager
 def limited(limit_s: float = LIMIT_S) -> Iterator[None]:
-    """Raise `Hang` when the block takes longer."""
+    """Raise `Hang` when the block takes more processor time, or `PATIENCE` times that by the clock.
+
+    Processor time, because a busy machine is no defect; the clock too, because a loader that
+    waits for a pipe takes none. Both strike again if something swallows the first.
+    """
 
     def strike(_signal: int, _frame: object) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, strike)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, limit_s),
+              signal.SIGALRM: (signal.ITIMER_REAL, PATIENCE * limit_s)}  # fmt: skip
+    before = {number: signal.signal(number, strike) for number in timers}
+    for timer, after_s in timers.values():
+        signal.setitimer(timer, after_s, after_s / 5)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def judge(

@@ -1,0 +1,90 @@
+"""A few seconds of what `make fuzz` does for long, and every file that broke a loader once."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+sys.path.insert(0, str(TOOLS))
+import fuzz_guard  # noqa: E402 - found through the path above
+import fuzz_loaders  # noqa: E402
+import fuzz_mutate  # noqa: E402
+
+from sim.errors import InputError  # noqa: E402
+
+TARGETS = sorted(fuzz_loaders.TARGETS)
+FOUND = sorted(path for path in fuzz_loaders.FINDS.glob("*/*") if path.is_file())
+SHOTS = 25
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_files_that_nobody_meant_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    ground = fuzz_loaders.Range(fuzz_loaders.TARGETS[name], tmp_path)
+    rng = random.Random(f"ci-{name}")  # noqa: S311 - repeatable on purpose
+    ended = set()
+    for _ in range(SHOTS):
+        told, finding = ground.shoot(ground.next(rng))
+        ended.add(told)
+        assert finding is None
+    assert ended <= {"read", "refused"}
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_broke_a_loader_once_is_refused_now(path: Path, tmp_path: Path) -> None:
+    target = fuzz_loaders.TARGETS[path.parent.name]
+    ground = fuzz_loaders.Range(target, tmp_path)
+    for suffix in target.suffixes:
+        told, finding = ground.shoot(path.read_bytes(), suffix)
+        assert (told, finding) == ("refused", None)
+
+
+def test_every_seed_of_a_byte_target_is_read(tmp_path: Path) -> None:
+    for name in ("config", "case", "series", "device"):
+        ground = fuzz_loaders.Range(fuzz_loaders.TARGETS[name], tmp_path / name)
+        for seed in ground.target.seeds()[:3]:
+            assert ground.shoot(seed)[0] == "read", name
+
+
+def broken_by(load: object, tmp_path: Path, limit_s: float = 5.0) -> str:
+    told, finding = fuzz_guard.judge(load, tmp_path, limit_s)  # type: ignore[arg-type]
+    assert finding is not None
+    return f"{told}: {finding.kind}"
+
+
+def test_the_guard_sees_each_kind_of_finding(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "outside.txt"
+    inside.mkdir()
+
+    def two_lines() -> None:
+        raise InputError("one\ntwo")
+
+    def spin() -> None:
+        while True:
+            pass
+
+    assert broken_by(lambda: {}["a"], inside) == "broken: KeyError"
+    assert broken_by(two_lines, inside) == "refused: not one line"
+    assert broken_by(lambda: warnings.warn("odd", stacklevel=1), inside) == "broken: UserWarning"
+    assert broken_by(spin, inside, 0.05) == "broken: Hang"
+    assert broken_by(lambda: time.sleep(9), inside, 0.05) == "broken: Hang"
+    assert broken_by(lambda: outside.write_text("x"), inside) == "read: stray file"
+    assert broken_by(lambda: outside.rename(inside / "a"), inside) == "read: stray file"
+    assert fuzz_guard.judge(lambda: (inside / "b").write_text("x"), inside) == ("read", None)
+
+
+def test_mutations_are_repeatable_and_bounded() -> None:
+    seeds = [b"a: 1\n", b"b: [2, 3]\n"]
+
+    def many() -> list[bytes]:
+        generators = map(random.Random, range(200))
+        return [fuzz_mutate.mutated(seeds[0], rng, seeds) for rng in generators]
+
+    assert many() == many()
+    assert len(set(many())) > 100
+    assert max(map(len, many())) <= fuzz_mutate.MAX_BYTES
