@@ -102,6 +102,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"flopgrid: {where}{error.strerror or error}; finished runs are kept", file=sys.stderr
+        )
+        return EXIT_USAGE
+    except MemoryError:
+        what = "there is not enough memory; ask for less, or for fewer at once"
+        print(f"flopgrid: {what}; finished runs are kept", file=sys.stderr)
+        return EXIT_USAGE
     return code
 
 

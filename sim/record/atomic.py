@@ -24,6 +24,7 @@ from typing import Final
 
 _TEMPORARY: Final = ".tmp-"
 _REPLACED: Final = ".old-"
+TRIES: Final = 100
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 
@@ -49,16 +50,19 @@ def start(final: Path) -> Draft:
     Raises:
         OSError: it cannot be made.
     """
-    while True:
+    for tries_left in reversed(range(TRIES)):
         path = final.parent / f".{final.name}{_TEMPORARY}{secrets.token_hex(6)}"
         try:
             path.mkdir(parents=True)
             lock = os.open(path, os.O_RDONLY)
         except FileNotFoundError:  # somebody tidied the empty parent away in between
+            if not tries_left:
+                raise  # nobody tidies so often: no folder can be made here, as below /proc
             continue
         if _try_lock(lock) and path.exists():
             return Draft(path, final, lock)
         os.close(lock)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
 
 
 def publish(draft: Draft) -> None:

@@ -65,11 +65,15 @@ class SweepResults:
     @cached_property
     def index(self) -> pa.Table:
         """One row for each point: what it set, and every figure of its summary."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         if not is_current(self.folder):
             return rebuild(self.folder)
-        return pq.read_table(self.folder / PARQUET)
+        try:
+            return pq.read_table(self.folder / PARQUET)
+        except pa.ArrowException:
+            return rebuild(self.folder)  # damaged: all that it says stands in the run folders
 
     @cached_property
     def varied(self) -> list[str]:

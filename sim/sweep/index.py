@@ -7,6 +7,7 @@ rest. `results.parquet` and `results.csv` follow from the two, byte for byte.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ CSV: Final = "results.csv"
 POINTS: Final = "points.jsonl"
 FIXED: Final = ("point", "seed", "run", "status", "error")
 DONE, FAILED, TODO = "done", "failed", "to do"
+CLOCK_TOLERANCE_NS: Final = 2 * 10**9
+"""What a file system's clock may be ahead of the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,10 @@ def rebuild(folder: Path) -> pa.Table:
 
 
 def is_current(folder: Path) -> bool:
-    """True if the index is younger than everything that it is made from."""
+    """True if the index is younger than everything that it is made from, and not of the future.
+
+    Where the clock was wrong and has been set back, the index's date tells nothing.
+    """
     from sim.sweep.journal import JOURNAL
 
     try:
@@ -126,7 +132,8 @@ def is_current(folder: Path) -> bool:
     except OSError:
         return False
     sources = [path for path in (folder / POINTS, folder / JOURNAL) if path.exists()]
-    return all(path.stat().st_mtime_ns <= made for path in sources)
+    newest = max((path.stat().st_mtime_ns for path in sources), default=0)
+    return newest <= made <= time.time_ns() + CLOCK_TOLERANCE_NS
 
 
 def row_of(folder: Path, line: Line) -> Row:
