@@ -60,7 +60,7 @@ def test_a_question_is_answered_and_its_files_can_be_taken_away(app):
     found = answered(app, number)
     assert found["state"] == "done"
     assert found["answer"]["figures"]["gpus"] == 80
-    for name in ("scenario.yaml", "figures.csv", "report.html", "power.svg"):
+    for name in ("scenario.yaml", "figures.csv", "report.html", "power_time.svg", "power_time.csv"):
         reply = call(app, "GET", f"/api/runs/{number}/files/{name}")
         assert reply.status_code == 200
         assert reply.content

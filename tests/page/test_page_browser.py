@@ -36,7 +36,22 @@ def test_a_linked_question_is_answered_end_to_end(page):
     page.wait_for_selector("#answer:not([hidden])")
     assert "nearest limit" in page.inner_text("#verdict")
     assert page.input_value("#place") == "VA"
-    assert page.locator("#downloads a").count() >= 4
+    assert page.locator("#downloads a").count() >= 3
+
+
+def test_every_figure_of_the_run_is_shown_with_its_caption_and_numbers(page):
+    page.wait_for_selector("#answer:not([hidden])")
+    figures = page.locator("#figures figure")
+    assert figures.count() >= 4
+    for place in range(figures.count()):
+        one = figures.nth(place)
+        one.scroll_into_view_if_needed()
+        image = one.locator("img")
+        page.wait_for_function("i => i.complete && i.naturalWidth > 0", arg=image.element_handle())
+        assert len(image.get_attribute("alt")) > 30
+        assert one.locator("a").count() == 2
+    names = page.eval_on_selector_all("#figures a", "all => all.map(a => a.download)")
+    assert {"power_time.svg", "power_time.csv", "load_duration.svg"} <= set(names)
 
 
 def test_an_error_stands_at_its_field_and_has_the_focus(page):

@@ -10,12 +10,17 @@ from typing import Any
 
 from sim import __version__
 from sim.policy.figures import figures
-from sim.report.html import key_figures, render_report
+from sim.record.store import parquet_bytes
+from sim.record.timeline import to_table
+from sim.report.figure_html import finding
+from sim.report.html import caption, key_figures, render_report
+from sim.report.influence import influences
 from sim.report.page.question import Question, to_scenario
 from sim.report.run_figures import draw_run, figure_texts
 from sim.report.verdict_text import answer_sentence, verdict_lines
 from sim.scenario.canonical import hash8, to_yaml
-from sim.scenario.run import data_used, plain, run_scenario
+from sim.scenario.requests_table import requests_table
+from sim.scenario.run import RunResult, data_used, plain, run_scenario
 from sim.scenario.simulate import Tell
 
 SEED = 1
@@ -36,8 +41,10 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answer:
     result = run_scenario(scenario, SEED, tell)
     tell("drawing")
     summary = result.summary
+    _write_tables(result, folder)
     draw_run(summary, folder)
     svgs = figure_texts(folder)
+    moved = influences(result.outcome)
     inputs = data_used(scenario)
     digest = hash8(plain(scenario), inputs, __version__)
     manifest = {
@@ -55,16 +62,32 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answer:
         "figures": figures(summary, scenario),
         "readings": summary["grid"]["verdicts"],
         "assumptions": summary["assumptions"],
+        "captions": {name: finding(svg) or caption(name, summary) for name, svg in svgs.items()},
         "files": {
             "scenario.yaml": to_yaml(plain(scenario)),
             "figures.csv": _csv(figures(summary, scenario)),
-            "report.html": render_report(summary, manifest, svgs),
+            "report.html": render_report(summary, manifest, svgs, moved),
             **{f"{name}.svg": svg for name, svg in svgs.items()},
+            **{f"{name}.csv": _numbers(folder, name) for name in svgs},
         },
     }
     # An uploaded config lies in a folder of this machine: nobody needs to know which.
     shown: Answer = json.loads(json.dumps(found).replace(f"{folder}/", ""))
     return shown
+
+
+def _write_tables(result: RunResult, folder: Path) -> None:
+    """The tables that figures over time and over requests are drawn from."""
+    tables = {"signals.parquet": to_table(result.outcome.timelines), **result.tables}
+    if result.outcome.simulation.scenario.record.requests == "all":
+        tables["requests.parquet"] = requests_table(result.outcome)
+    for name, table in tables.items():
+        (folder / name).write_bytes(parquet_bytes(table))
+
+
+def _numbers(folder: Path, name: str) -> str:
+    """What a figure shows, as it stands beside it."""
+    return (folder / "figures" / f"{name}.csv").read_text("utf-8")
 
 
 def _csv(found: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from sim import arch
 from sim.arch import Architecture
 from sim.cost.plan_training import plan_training
 from sim.cost.serving import ReplicaCost
+from sim.cost.training_setup import TrainingSetup
 from sim.errors import CapacityError, InputError, UnknownNameError
 from sim.grid.us_states import resolve_zone, us_states
 from sim.hardware.node import Node, load_node
@@ -235,7 +237,7 @@ def _training(question: Question, _name: str, model: Architecture, node: Node) -
     if question.layout is not None:
         chosen = {"layout": question.layout.model_dump(), "recompute": "full"}
     else:
-        best = plan_training(model, node, question.gpus, global_batch_tokens=batch).best[0].setup
+        best = _best_setup(model, node, question.gpus, batch)
         layout = best.layout
         chosen = {
             "layout": {
@@ -250,6 +252,16 @@ def _training(question: Question, _name: str, model: Architecture, node: Node) -
             "micro_batch_sequences": best.micro_batch_sequences,
         }
     return {"kind": "training", "tokens": 1e13, "global_batch_tokens": batch, **chosen}
+
+
+@lru_cache(maxsize=64)
+def _best_setup(model: Architecture, node: Node, gpus: int, batch_tokens: int) -> TrainingSetup:
+    """The fastest layout; remembered, since the search is most of an answer's time.
+
+    Raises:
+        CapacityError: none fits.
+    """
+    return plan_training(model, node, gpus, global_batch_tokens=batch_tokens).best[0].setup
 
 
 def _serving(question: Question, name: str, model: Architecture, node: Node) -> Mapping[str, Any]:

@@ -182,6 +182,16 @@ function table(header, rows, numeric) {
   return made;
 }
 
+// A figure is loaded when it comes into view; its caption is its alternative text too.
+function figure(base, name, caption) {
+  const made = element("figure");
+  const image = element("img", undefined, { src: `${base}${name}.svg`, alt: `Figure ${name.replaceAll("_", " ")}. ${caption}`, loading: "lazy" });
+  const told = element("figcaption", `${caption} `);
+  told.append(element("a", `${name}.svg`, { href: `${base}${name}.svg`, download: `${name}.svg` }), " ", element("a", `${name}.csv`, { href: `${base}${name}.csv`, download: `${name}.csv` }));
+  made.append(image, told);
+  return made;
+}
+
 function showAnswer(told) {
   busy(false, `answered, run ${told.answer.hash}`);
   const label = `${question.gpus.toLocaleString("en-US")} in ${question.place}`;
@@ -196,9 +206,9 @@ function showAnswer(told) {
   $("assumed").textContent = `${told.answer.assumptions.length} assumptions`;
   $("assumptions").replaceChildren(...told.answer.assumptions.map((a) => element("li", a)));
   const base = `/api/runs/${told.run}/files/`;
-  $("power").hidden = !told.files.includes("power.svg");
-  if (!$("power").hidden) { $("power").src = `${base}power.svg`; $("power").alt = `Power by cause: ${told.answer.lines[1] ?? ""}`; }
-  $("downloads").replaceChildren("Take away: ", ...told.files.map((name) => element("a", name, { href: base + name, download: name })));
+  $("figures").replaceChildren(...Object.entries(told.answer.captions).map(([name, caption]) => figure(base, name, caption)));
+  const figures = Object.keys(told.answer.captions).flatMap((name) => [`${name}.svg`, `${name}.csv`]);
+  $("downloads").replaceChildren("Take away: ", ...told.files.filter((name) => !figures.includes(name)).map((name) => element("a", name, { href: base + name, download: name })));
 }
 
 function start() {
