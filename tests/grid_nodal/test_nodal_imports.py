@@ -23,7 +23,7 @@ from sim.grid.nodal.cases import case_hashes, load_case
 from sim.grid.nodal.dcflow import DcGrid
 from sim.grid.nodal.imports.pandapower import from_pandapower, read_pandapower
 from sim.grid.nodal.imports.pypsa import from_pypsa, read_pypsa
-from sim.grid.nodal.operating import at_point, base_point
+from sim.grid.nodal.operating import base_point, demand_mw
 from sim.grid.nodal.tables import Floats, Network
 
 FOLDER = Path(__file__).parent / "imports"
@@ -32,9 +32,14 @@ FOLDER_OF_PYPSA = FOLDER / "pypsa_small"
 
 
 def own_flows(network: Network) -> Floats:
-    """Flows of the dispatch that the file holds, without scaling."""
+    """Flows of the dispatch that the file holds, without scaling.
+
+    What does not balance leaves at the reference bus, as at the external grid of pandapower; so
+    the law of every bus is for balanced points only and is not asked here.
+    """
     output = np.where(network.generator_on, network.generators.output_mw, 0.0)
-    return at_point(DcGrid(network), output).flow_mw
+    injection = network.at_bus(network.generators.bus, output) - demand_mw(network)
+    return DcGrid(network).flows(injection)
 
 
 # -- pandapower
