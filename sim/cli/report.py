@@ -35,9 +35,12 @@ def handle_report(args: argparse.Namespace) -> int:
     from sim.report.html import render_report
     from sim.report.influence import read_influences
     from sim.report.run_figures import draw_run, figure_texts
+    from sim.scenario.again import read_manifest
+    from sim.scenario.verify_summary import check_form
 
     summary = read_json(args.run / "summary.json")
-    manifest = read_json(args.run / "manifest.json")
+    manifest = read_manifest(args.run / "manifest.json")
+    check_form(summary)
     draw_run(summary, args.run)
     path = args.run / "report.html"
     page = render_report(summary, manifest, figure_texts(args.run), read_influences(args.run))

@@ -127,7 +127,11 @@ class RunFolder:
             run = cls(id, atomic.start(final), manifest)
         except OSError as error:
             raise _unwritable(final, error) from error
-        run._write_manifest(RUNNING)
+        try:
+            run._write_manifest(RUNNING)
+        except BaseException:
+            atomic.discard(run._draft)
+            raise
         return run
 
     def __enter__(self) -> Self:
