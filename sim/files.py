@@ -18,9 +18,10 @@ from typing import Any, Final
 from sim.errors import InputError, Place, nearest
 from sim.units import MIB
 
-LARGEST_BYTES: Final = 256 * MIB
+LARGEST_BYTES: Final = 64 * MIB
 """No table that is read whole is larger; the case with 70,000 buses has 12 MB."""
-_JSON_BYTES: Final = 64 * MIB
+YEAR_BYTES: Final = 16 * MIB
+"""A year by the hour: a weather file has 2 MB."""
 _LINE_END: Final = re.compile("\r\n|\r|\n")
 
 
@@ -95,7 +96,7 @@ def read_json(path: str | Path, kind: str) -> Any:
     Raises:
         InputError: as `read_text`; or it is not JSON, with line and column.
     """
-    text = read_text(path, kind, _JSON_BYTES)
+    text = read_text(path, kind)
     return parse_json(text, Place(str(path)))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from sim.datum import data_file, data_names
 from sim.errors import InputError, Place, UnknownNameError
 from sim.facility.profile import FloatArray
-from sim.files import csv_rows, is_file, read_text
+from sim.files import YEAR_BYTES, csv_rows, is_file, read_text
 from sim.units import H_PER_YEAR
 
 HOUR = timedelta(hours=1)
@@ -36,7 +36,7 @@ def read_hours(path: str | Path, column: str | None = None) -> tuple[datetime, F
     file = Path(path)
     if not is_file(file):
         raise InputError(f"no such file {str(file)!r}", "give a CSV of hourly values")
-    rows = csv_rows(read_text(file, "a CSV of hourly values"), str(file))
+    rows = csv_rows(read_text(file, "a CSV of hourly values", YEAR_BYTES), str(file))
     if len(rows) < 3:
         raise InputError("fewer than two hours", "give a head and hourly rows", place=_at(file, 1))
     place = _column(file, rows[0], column)

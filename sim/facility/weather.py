@@ -20,7 +20,7 @@ from sim.datum import data_file, data_names
 from sim.errors import InputError, Place, UnknownNameError
 from sim.facility.profile import FloatArray
 from sim.facility.psychrometrics import wet_bulb_c
-from sim.files import csv_rows, is_file, read_bytes
+from sim.files import YEAR_BYTES, csv_rows, is_file, read_bytes
 from sim.units import H_PER_YEAR
 
 FOLDER, SUFFIX = "weather", ".csv.gz"
@@ -126,7 +126,7 @@ def read_weather(path: str | Path) -> Weather:
     file = Path(path)
     if not is_file(file):
         raise InputError(f"no such weather file {str(file)!r}", "give an .epw or TMY3 .csv file")
-    text = read_bytes(file, "a weather file").decode("utf-8-sig", errors="replace")
+    text = read_bytes(file, "a weather file", YEAR_BYTES).decode("utf-8-sig", errors="replace")
     lines = csv_rows(text, str(file))
     if lines and lines[0] and lines[0][0].strip().upper() == "LOCATION":
         return _read(str(file), lines, EPW)

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from sim.errors import InputError
 from sim.scenario.schema.base import SchemaVersion
 
 Values = Annotated[list[JsonValue], Field(min_length=1, max_length=100_000)]
@@ -38,12 +37,12 @@ class Range(_Closed):
     @model_validator(mode="after")
     def _ordered(self) -> Range:
         if self.low > self.high:
-            raise InputError(f"low {self.low:g} is above high {self.high:g}", "swap them")
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}; swap them")
         if self.distribution == "log-uniform" and self.low <= 0:
-            raise InputError(f"low {self.low:g} has no logarithm", "give a low above 0")
+            raise ValueError(f"low {self.low:g} has no logarithm; give a low above 0")
         if self.mode is not None and not self.low <= self.mode <= self.high:
-            raise InputError(
-                f"mode {self.mode:g} is outside {self.low:g} to {self.high:g}", "mend the range"
+            raise ValueError(
+                f"mode {self.mode:g} is outside {self.low:g} to {self.high:g}; mend the range"
             )
         return self
 
@@ -69,7 +68,7 @@ class Samples(_Closed):
     @model_validator(mode="after")
     def _something(self) -> Samples:
         if not self.over and not self.assumptions:
-            raise InputError("samples over nothing", "give `over` or `assumptions`")
+            raise ValueError("samples over nothing; give `over` or `assumptions`")
         return self
 
 
@@ -89,9 +88,8 @@ class Refine(_Closed):
     @model_validator(mode="after")
     def _ordered(self) -> Refine:
         if not 0 < self.low < self.high:
-            raise InputError(
-                f"low {self.low:g} and high {self.high:g} are no range above 0",
-                "give 0 < low < high",
+            raise ValueError(
+                f"low {self.low:g} and high {self.high:g} are no range above 0; give 0 < low < high"
             )
         return self
 
@@ -125,7 +123,7 @@ class Pareto(_Closed):
     @model_validator(mode="after")
     def _two(self) -> Pareto:
         if len(self.minimise) + len(self.maximise) < 2:
-            raise InputError("a front needs two figures or more", "name another one")
+            raise ValueError("a front needs two figures or more; name another one")
         return self
 
 

@@ -13,10 +13,12 @@ from sim.scenario.load import locate
 from sim.scenario.resolve import resolve
 from sim.scenario.run import load_scenario, plain
 from sim.scenario.schema import Scenario
+from sim.sweep.expand import load_sweep
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 VALID = sorted((CASES / "valid").glob("*.yaml"))
-INVALID = sorted((CASES / "invalid").glob("scenario-*.yaml"))
+INVALID = sorted((CASES / "invalid").glob("s*.yaml"))
+"""Of scenarios and sweeps; those of YAML itself are in `test_yamlfile.py`."""
 EXPECT = "# expect: "
 
 
@@ -41,6 +43,9 @@ def test_an_invalid_file_is_refused_with_the_expected_line(path: Path) -> None:
 
 
 def _read_and_build(path: Path) -> None:
+    if path.name.startswith("sweep-"):
+        load_sweep(path)
+        return
     document, scenario = load_scenario(path)
     try:
         build(scenario, seed=1)
@@ -49,8 +54,9 @@ def _read_and_build(path: Path) -> None:
 
 
 def test_the_corpus_is_there() -> None:
-    assert len(VALID) >= 15
-    assert len(INVALID) >= 60
+    assert len(VALID) + len(list((CASES / "sweeps").glob("*.yaml"))) >= 120
+    faults = {path.read_bytes().split(b"\n")[0] for path in (CASES / "invalid").glob("*.yaml")}
+    assert len(faults) >= 300
 
 
 def test_resolved_sizes_are_filled_in() -> None:
