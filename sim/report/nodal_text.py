@@ -119,7 +119,10 @@ def _cascade_lines(study: Grid) -> list[str]:
 
 
 def _island_line(islands: Mapping[str, Any]) -> str:
-    told = f"  {islands['separated']} islands separate, {islands['walked']} with machines and load"
+    told = (
+        f"  {islands['separated']} islands separate (what is left of the grid counted), "
+        f"{islands['walked']} with machines and load"
+    )
     if islands["lowest_hz"] is not None:
         told += (
             f": they swing between {islands['lowest_hz']:.2f} and {islands['highest_hz']:.2f} Hz, "

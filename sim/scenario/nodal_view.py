@@ -14,6 +14,7 @@ from sim.grid.nodal.batch import host, weighted
 from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.hosting import Hosted, Site, generation_limit
 from sim.grid.nodal.hosting_command import binding_row, preexisting_rows
+from sim.grid.nodal.island_swing import SECONDS_OF_ISLANDS
 from sim.grid.nodal.settings import Settings, assumed_cutoff, cutoff_words
 from sim.grid.nodal.study import Study
 from sim.grid.readings import LIMITS, SURE, Limit, Reading, answer
@@ -21,7 +22,7 @@ from sim.grid.verdict import GridVerdict
 from sim.scenario.grid_view import GridView, Json, PlacedLoad
 from sim.scenario.nodal_study import run_study
 from sim.scenario.nodal_tables import Tables, study_settings
-from sim.scenario.schema.nodal import EveryStateStudy, NodalGrid
+from sim.scenario.schema.nodal import CascadeStudy, EveryStateStudy, NodalGrid
 from sim.units import MEGA
 
 if TYPE_CHECKING:
@@ -327,6 +328,8 @@ def _assumptions(grid: NodalGrid) -> tuple[str, ...]:
     asked = grid.study.least_effect_frac if isinstance(grid.study, EveryStateStudy) else []
     cutoffs = sorted({cutoff for cutoff in (grid.least_effect_frac, *asked) if cutoff})
     told += [cutoff_words(cutoff) for cutoff in cutoffs]
+    if isinstance(grid.study, CascadeStudy):
+        told.append(SECONDS_OF_ISLANDS)
     if cutoffs:
         told.append(assumed_cutoff().describe())
     return tuple(told)

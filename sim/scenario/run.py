@@ -57,7 +57,7 @@ DATA_FOLDERS = {
     "grid": "",
 }
 KIND_FOLDERS = {
-    "nodal": {"grid/nodal": ""},
+    "nodal": {"grid/nodal": "", "grid/regions": ""},
     "regions": {"grid/regions": ""},
     "dynamic": {"grid/regions": ""},
 }

@@ -204,6 +204,10 @@ def test_a_cascade_study_follows_the_outages_named(tmp_path: Path) -> None:
     assert study["rules"]["trip_threshold_frac"] == 1.1
     assert [row["runs"] for row in study["monte_carlo"]] == [3, 3, 3]
     assert study["islands"]["separated"] >= study["islands"]["walked"] >= 0
+    summary_text = (folder / "summary.json").read_text()
+    assert "seconds of islands that a cascade splits off" in summary_text
+    used = data_used(load_scenario(CASES / "nodal-cascade.yaml")[1])
+    assert {"grid/nodal/cascade.yaml", "grid/regions/dynamics.yaml"} <= used.keys()
     stages = pq.read_table(folder / "grid_cascade_stages.parquet").to_pylist()
     assert all(s["generation_mw"] == pytest.approx(s["load_mw"], abs=1e-6) for s in stages)
     assert sorted(p.stem for p in (folder / "figures").glob("*.svg")) == [

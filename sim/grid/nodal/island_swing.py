@@ -27,6 +27,10 @@ FUELS: Final[Mapping[str, str]] = {"ng": "gas", "dfo": "oil", "wnd": "wind", "su
 UNKNOWN: Final = "other"
 """Fuel of a machine that the case does not name: it turns, with the least inertia (assumption)."""
 DURATION_S: Final = 60.0
+SECONDS_OF_ISLANDS: Final = (
+    "seconds of islands that a cascade splits off: share of governors and load shedding as in "
+    "ERCOT, machines without a named fuel with the least inertia (assumptions)"
+)
 
 
 @dataclass(frozen=True, slots=True)
