@@ -33,6 +33,7 @@ from sim.scenario.schema import (
     ServingSpec,
 )
 from sim.scenario.schema.serving import ClassSpec
+from sim.scenario.serving_scale import autoscale
 from sim.signals import StepSignal
 from sim.workload.arrivals import (
     ArrivalProcess,
@@ -213,6 +214,7 @@ def _whole_spec(
         horizon_s=horizon_s,
         warmup_s=spec.warmup_s,
         tick_s=spec.tick_s,
+        autoscale=autoscale(spec, costs.at(None)),
         rules=_rules(spec),
         router=spec.router,
         class_shares=_shares(spec),

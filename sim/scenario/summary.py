@@ -12,6 +12,7 @@ from sim.record.integral import Measure
 from sim.scenario.faults_summary import faults_json
 from sim.scenario.fleets import Fleet
 from sim.scenario.loop_summary import grid_book_json, loop_json
+from sim.scenario.serving_scale import scaler_json
 from sim.scenario.simulate import Outcome, SiteOutcome
 from sim.scenario.training_summary import training_json
 from sim.scenario.uncertainty import Range
@@ -107,6 +108,7 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
             "error_frac_against_request": fleets[name].error_frac_against_request,
         }
         | classes_json(fleets[name], result)
+        | autoscaler_json(outcome, fleets[name])
         for name, result in results.items()
     }
     counts = ("requests", "completed", "dropped", "shed", "tokens_in", "tokens_out")
@@ -136,6 +138,14 @@ def classes_json(fleet: Fleet, result: FleetResult) -> Json:
         if result.classes
         else {}
     )
+
+
+def autoscaler_json(outcome: Outcome, fleet: Fleet) -> Json:
+    """What the fleet's autoscaler did, where it has one."""
+    scaler = getattr(fleet.fleet, "scaler", None)
+    if scaler is None:
+        return {}
+    return {"autoscaler": scaler_json(scaler, outcome.simulation.horizon_ps)}
 
 
 def fleet_json(result: FleetResult) -> Json:

@@ -196,6 +196,10 @@ class CompiledReplicas:
         """A replica is on and takes requests again."""
         self._availability.join(self.cell, r, time_ps)
 
+    def dark_ps(self, time_ps: int) -> int:
+        """Time that replicas were off or broken up to an instant settled to, all together."""
+        return self._availability.dark_ps(self.cell, time_ps)
+
     def log(self) -> IntArray:
         """Completed and refused requests so far, columns `L_` of the kernels."""
         self._drain()
@@ -211,8 +215,7 @@ class CompiledReplicas:
         cell, total = self.cell, self.cell.total
         used = self.energy_bins(time_ps).sum(axis=0) + np.array(self._taken, dtype=object)
         busy_ps = int(used[1])
-        dark_ps = self._availability.dark_ps(cell, time_ps)
-        idle_s = to_s(len(cell.due) * time_ps - busy_ps - dark_ps)
+        idle_s = to_s(len(cell.due) * time_ps - busy_ps - self.dark_ps(time_ps))
         tally = cell.tally.sum(axis=0)
         by_size = cell.steps[:, :, 0].sum(axis=1)
         values = self._work()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from simpy import Environment
 from simpy.events import Event
 
+from sim.cluster.serving.autoscale import Autoscale, Autoscaler
 from sim.cluster.serving.cells import CELL_REPLICAS
 from sim.cluster.serving.classes import ClassedSource, check_shares, tallied, with_classes
 from sim.cluster.serving.clock import At, Phase
@@ -58,6 +59,7 @@ class CompiledFleetSpec:
             before. tick_s: resolution of the power and of changes.
         rules: how a replica forms its steps. router: inside a cell.
         class_shares: of the requests by class of the rules; empty: all are of the first.
+        autoscale: how many replicas are on; None for all.
     """
 
     name: str
@@ -71,6 +73,7 @@ class CompiledFleetSpec:
     router: str = "power-of-two"
     cell_replicas: int = CELL_REPLICAS
     class_shares: tuple[float, ...] = ()
+    autoscale: Autoscale | None = None
 
     def __post_init__(self) -> None:
         check_shares(self.class_shares, self.rules.classes)
@@ -80,6 +83,14 @@ class CompiledFleetSpec:
             raise InputError(f"warmup_s = {self.warmup_s}, must be below {self.horizon_s} s")
         if not 0 < self.tick_s <= 3600:
             raise InputError(f"tick_s = {self.tick_s}, must be above 0 and at most 3600 s")
+        scale = self.autoscale
+        if scale and not self.cells <= scale.min_replicas <= scale.max_replicas <= self.replicas:
+            raise InputError(
+                f"autoscaler from {scale.min_replicas} to {scale.max_replicas} replicas in "
+                f"{self.cells} routing cells and {self.replicas} replicas",
+                "let each cell keep one, and have no more than there are",
+                path="autoscaler",
+            )
 
     @property
     def cells(self) -> int:
@@ -131,6 +142,12 @@ class CompiledFleet:
         self._moves: tuple[Move, ...] = ()
         self._reached_ps = 0
         self._window_j = 0.0
+        self._dark_ps = 0
+        self.scaler = Autoscaler(spec.autoscale) if spec.autoscale else None
+        self._order = sorted((r, c) for c, size in enumerate(sizes) for r in range(size))
+        if self.scaler:
+            for place in range(self.scaler.ready, spec.replicas):
+                self._switch(place, on=False)
         self.power_w = StepSignal(f"{spec.name}.chip_w", spec.replicas * self._idle_w)
         env.process(self.serve_tick_by_tick())
 
@@ -141,12 +158,32 @@ class CompiledFleet:
         while True:
             yield At(self.env, Phase.STEP_BEGIN)
             now_ps = int(self.env.now)
-            edges = (now_ps // tick_ps * tick_ps + tick_ps, *marks_ps)
+            self._scale(now_ps)
+            due_ps = [self.scaler.next_ps] if self.scaler else []
+            edges = (now_ps // tick_ps * tick_ps + tick_ps, *marks_ps, *due_ps)
             end_ps = min(edge for edge in edges if edge > now_ps)
             own = [feed.take(end_ps, self._admit_frac, self._moves) for feed in self._feeds]
             yield At(self.env, Phase.STEP_BEGIN)  # by then every fleet has handed over
             self.power_w.set(now_ps, self._simulate(end_ps, own))
             yield self.env.timeout(end_ps - now_ps)
+
+    def _scale(self, now_ps: int) -> None:
+        """Let the autoscaler act, when its time has come."""
+        if self.scaler is None or now_ps < self.scaler.next_ps:
+            return
+        area_ps = completed = 0
+        for cell in (replicas.cell for replicas in self.cells):
+            number = cell.rep[:, at.AREA] + cell.load * (now_ps - cell.rep[:, at.CHANGED])
+            area_ps += int(number.sum())
+            completed += int(cell.tally[:, at.COMPLETED].sum())
+        while now_ps >= self.scaler.next_ps:  # again, where a model loads in no time
+            for switch in self.scaler.act(now_ps, area_ps, completed):
+                self._switch(switch.place, on=switch.on)
+
+    def _switch(self, place: int, *, on: bool) -> None:
+        """Switch a replica by its place: the first of each cell, then the second of each."""
+        r, c = self._order[place]
+        (self.cells[c].join if on else self.cells[c].drain)(r, self._reached_ps)
 
     def set_cap(self, time_ps: int, cap_w: float | None) -> None:
         """Limit the power of each GPU from the tick at `time_ps` on (see `protocol`)."""
@@ -251,7 +288,9 @@ class CompiledFleet:
             used_nj, used_ps = cell.take_energy(until_ps)
             energy_nj += used_nj
             busy_ps += used_ps
-        idle_s = to_s(self.spec.replicas * span_ps - busy_ps)
+        before_ps, self._dark_ps = self._dark_ps, sum(c.dark_ps(until_ps) for c in self.cells)
+        dark_ps = self._dark_ps - before_ps
+        idle_s = to_s(self.spec.replicas * span_ps - busy_ps - dark_ps)
         energy_j = energy_nj / NJ_PER_J + idle_s * self._idle_w
         if to_ps(self.spec.warmup_s) <= self._reached_ps < to_ps(self.spec.horizon_s):
             self._window_j += energy_j

@@ -20,6 +20,7 @@ import numpy as np
 from simpy import Environment
 from simpy.events import Event
 
+from sim.cluster.serving.autoscale import Autoscale, Autoscaler, SystemCounter
 from sim.cluster.serving.classes import check_shares, with_classes
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.coster import StepCoster
@@ -57,6 +58,7 @@ class FleetSpec:
         router: name of the router.
         confidence: of the intervals.
         class_shares: of the requests by class of the rules; empty: all are of the first.
+        autoscale: how many replicas are on; None for all. Needs all replicas simulated.
 
     Raises:
         InputError: a value out of range; UnknownNameError: no such router.
@@ -73,8 +75,17 @@ class FleetSpec:
     router: str = "power-of-two"
     confidence: float = 0.95
     class_shares: tuple[float, ...] = ()
+    autoscale: Autoscale | None = None
 
     def __post_init__(self) -> None:
+        if self.autoscale and not (
+            self.autoscale.max_replicas <= self.n_replicas == self.simulated_replicas
+        ):
+            raise InputError(
+                f"an autoscaler of {self.autoscale.max_replicas} replicas needs them all simulated",
+                "simulate all replicas of the fleet",
+                path="autoscaler",
+            )
         router(self.router)
         check_shares(self.class_shares, self.rules.classes)
         if not 1 <= self.simulated_replicas <= self.n_replicas:
@@ -148,7 +159,23 @@ class ServingFleet:
             self.replicas, router(spec.router), stream(seed, "router", spec.name)
         )
         self._gate = AdmissionGate(env, routed, counter_key(seed, "admission", spec.name))
+        self.scaler = Autoscaler(spec.autoscale) if spec.autoscale else None
+        if self.scaler:
+            env.process(self.switch_replicas(self.scaler, routed, SystemCounter(self.events)))
         env.process(bring_requests(env, self.requests, self._gate))
+
+    def switch_replicas(
+        self, scaler: Autoscaler, routed: RoutedReplicas, counter: SystemCounter
+    ) -> Generator[Event, None, None]:
+        """Let the autoscaler act when it wants to, behind the steps that end at that instant."""
+        for place in range(scaler.ready, len(self.replicas)):
+            routed.drain(place)
+        while True:
+            yield At(self.env, Phase.STEP_END, scaler.next_ps - int(self.env.now))
+            yield At(self.env, Phase.STEP_END)
+            now_ps = int(self.env.now)
+            for switch in scaler.act(now_ps, counter.area_ps(now_ps), counter.completed):
+                (routed.join if switch.on else routed.drain)(switch.place)
 
     @property
     def scale(self) -> float:

@@ -119,6 +119,35 @@ class ClassSpec(Strict):
     slo_tpot_s: float | None = Field(None, gt=0, le=1e6)
 
 
+class AutoscalerSpec(Strict):
+    """Replicas are switched on and off with the load; what is off or loads draws nothing.
+
+    `utilisation`: requests in the system per sequence of the ready replicas (`max_num_seqs`
+    each) are brought to `target_frac`. `slo`: the mean stay of a request is kept below
+    `slo_e2e_s`, one replica more or fewer at a time. A model loads in the bytes of its
+    weights over `storage_bytes_per_s`.
+    """
+
+    kind: Literal["utilisation", "slo"]
+    target_frac: float = Field(0.5, gt=0, le=1)
+    slo_e2e_s: float | None = Field(None, gt=0, le=1e6)
+    min_replicas: Whole = Field(1, ge=1, le=10_000_000)
+    max_replicas: Whole | None = Field(None, ge=1, le=10_000_000, description="default: all")
+    start_replicas: Whole | None = Field(None, ge=1, description="default: max_replicas")
+    interval_s: float = Field(15.0, gt=0, le=86_400, description="between two decisions")
+    storage_bytes_per_s: float = Field(gt=0, le=1e15, description="to one replica")
+    tolerance_frac: float = Field(0.1, ge=0, lt=1, description="deviation that changes nothing")
+    patience: Whole = Field(
+        20, ge=1, le=10_000, description="decisions in a row that must ask for fewer"
+    )
+
+    @model_validator(mode="after")
+    def _slo_has_a_limit(self) -> Self:
+        if (self.kind == "slo") != (self.slo_e2e_s is not None):
+            raise ValueError("kind: slo and slo_e2e_s need each other; give both")
+        return self
+
+
 class ServingSpec(Strict):
     """A serving fleet of equal replicas. Its size: `gpus`, `sized_for_frac`, or what is left."""
 
@@ -149,6 +178,7 @@ class ServingSpec(Strict):
         le=1,
         description="choose the GPUs so that replicas are this busy; in place of gpus",
     )
+    autoscaler: AutoscalerSpec | None = Field(None, description="fidelity request only")
     max_num_seqs: Whole = Field(256, ge=1, le=65_536)
     max_num_batched_tokens: Whole = Field(8192, ge=1, le=1_000_000)
     kv_block_tokens: Whole = Field(16, ge=1, le=4096, description="tokens of a cache block")
@@ -212,4 +242,13 @@ class ServingSpec(Strict):
         total = sum(kind.share_frac for kind in self.classes)
         if self.classes and abs(total - 1) > 1e-9:
             raise ValueError(f"the shares of the classes sum to {total:g}; let them sum to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _all_are_switched(self) -> Self:
+        if self.autoscaler is not None and self.fidelity != "request":
+            raise ValueError(
+                f"autoscaler switches single replicas, fidelity {self.fidelity} does not know "
+                "all of them; give fidelity: request"
+            )
         return self

@@ -1,0 +1,130 @@
+"""The autoscaler: both fleets alike, the analytic size at constant load, bad input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import simpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_serving_compiled_fleet import FREE, RULES, WHOLE, run
+from test_serving_fleet import SPEC
+
+from sim.cluster.serving.autoscale import Autoscale, Autoscaler
+from sim.cluster.serving.fleet import ServingFleet
+from sim.cluster.serving.observe import Integral
+from sim.cost.tables import TableCoster
+from sim.errors import InputError
+from sim.units import PS_PER_S
+from sim.workload.arrivals import PoissonArrivals
+from sim.workload.lengths import ConstantLengths
+from sim.workload.requests import draw_requests
+
+SCALE = Autoscale(1, 6, 3, interval_s=0.5, load_s=0.7, slots=16, patience=2)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.integers(1, 10_000),
+    st.floats(5.0, 120.0),
+    st.sampled_from(["utilisation", "slo"]),
+    st.integers(1, 6),
+    st.sampled_from([0.0, 0.25, 0.7, 1.3]),
+    st.sampled_from(["round-robin", "join-shortest-queue"]),
+)
+def test_both_fleets_switch_alike(
+    seed: int, rate: float, kind: str, start: int, load_s: float, route: str
+) -> None:
+    """The story, the counts and the energy, at any load, ticks and decisions out of step."""
+    scale = replace(SCALE, kind=kind, start_replicas=start, load_s=load_s, slo_e2e_s=2.0)  # type: ignore[arg-type]
+    table = draw_requests(PoissonArrivals(rate), WHOLE.lengths, 5.0, seed, "same")
+    common = {"horizon_s": 5.0, "warmup_s": 1.5, "router": route, "autoscale": scale}
+    spec = replace(WHOLE, replicas=6, cell_replicas=6, tick_s=0.3, **common)
+    fast, meter, _ = run(spec, recorded=table)
+    env = simpy.Environment()
+    small = replace(SPEC, n_replicas=6, simulated_replicas=6, rules=RULES, **common)
+    slow = ServingFleet(env, small, TableCoster(FREE), 1, recorded=table)
+    slow_meter = Integral(slow.power_w, *(int(t * PS_PER_S) for t in (1.5, 5.0)))
+    env.run(5 * PS_PER_S)
+    slow.check_laws()
+    assert fast.scaler is not None
+    assert slow.scaler is not None
+    assert fast.scaler.story == slow.scaler.story
+    for name in ("requests", "completed", "tokens_out"):
+        found, true = (getattr(fleet.result(), name).value for fleet in (fast, slow))
+        assert found == true, name
+    assert meter.at(5 * PS_PER_S) == pytest.approx(slow_meter.at(5 * PS_PER_S), rel=1e-9)
+
+
+@pytest.mark.parametrize("start", [2, 12])
+@pytest.mark.parametrize("rate", [30.0, 90.0])
+def test_constant_load_settles_at_the_analytic_size(start: int, rate: float) -> None:
+    """Little: N = rate x stay; the fleet stands within the tolerance of N / (slots x target).
+
+    After it has settled nothing changes any more: no flapping.
+    """
+    scale = Autoscale(2, 12, start, interval_s=10.0, load_s=15.0, slots=32)
+    lengths = ConstantLengths(100, 100)
+    spec = replace(
+        WHOLE,
+        arrivals=PoissonArrivals(rate),
+        lengths=lengths,
+        horizon_s=300.0,
+        warmup_s=150.0,
+        autoscale=scale,
+        cell_replicas=12,
+        router="join-shortest-queue",
+    )
+    fleet, _, _ = run(spec)
+    result = fleet.result()
+    assert result.e2e_s is not None
+    number = rate * result.e2e_s.mean.value
+    assert fleet.scaler is not None
+    last_ps, ready = fleet.scaler.story[-1]
+    exact = number / (32 * 0.5)
+    assert last_ps < 150 * PS_PER_S
+    assert exact / (1 + 0.1) - 0.2 <= ready <= max(2, exact * (1 + 0.1) + 1)
+
+
+def test_counted_by_hand() -> None:
+    """Two wanted more, one loads at a time until its time; then patience before fewer."""
+    scaler = Autoscaler(replace(SCALE, start_replicas=1, interval_s=1.0, load_s=1.5))
+    second = PS_PER_S
+    assert scaler.next_ps == second
+    area = 24 * second  # 24 requests for 1 s: 24 / (16 x 0.5) = 3 replicas
+    assert scaler.act(second, area, 0) == []
+    assert scaler.act(2 * second, 2 * area, 0) == []
+    assert scaler.next_ps == 5 * second // 2
+    switched = scaler.act(5 * second // 2, 0, 0)
+    assert [(s.place, s.on) for s in switched] == [(1, True), (2, True)]
+    assert scaler.act(3 * second, 2 * area, 0) == []  # nothing to do, but for the first time
+    switched = scaler.act(4 * second, 2 * area, 0)
+    assert [(s.place, s.on) for s in switched] == [(2, False), (1, False)]
+    assert [n for _, n in scaler.story] == [1, 3, 1]
+
+
+def test_what_is_off_draws_nothing() -> None:
+    scale = replace(SCALE, start_replicas=1, max_replicas=1)
+    fleet, meter, _ = run(
+        replace(WHOLE, arrivals=PoissonArrivals(1e-9), autoscale=scale, cell_replicas=12)
+    )
+    idle_w = fleet.power_w.value
+    assert idle_w == pytest.approx(run(WHOLE)[0].cells[0].tables.idle_power_w)
+    assert meter.at(20 * PS_PER_S) == pytest.approx(idle_w * 15.5)
+
+
+def test_bad_input_is_refused() -> None:
+    for bad in (
+        {"min_replicas": 0},
+        {"start_replicas": 9},
+        {"interval_s": 0.0},
+        {"patience": 0},
+        {"target_frac": 0.0},
+    ):
+        with pytest.raises(InputError, match="autoscaler"):
+            replace(SCALE, **bad)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="routing cells"):
+        replace(WHOLE, autoscale=SCALE)
+    with pytest.raises(InputError, match="all simulated"):
+        replace(SPEC, autoscale=replace(SCALE, max_replicas=999))
