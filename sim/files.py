@@ -12,8 +12,9 @@ import json
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from sim.errors import InputError, Place, nearest
 from sim.units import MIB
@@ -22,6 +23,7 @@ LARGEST_BYTES: Final = 64 * MIB
 """No table that is read whole is larger; the case with 70,000 buses has 12 MB."""
 YEAR_BYTES: Final = 16 * MIB
 """A year by the hour: a weather file has 2 MB."""
+_LONGEST_LINE: Final = MIB
 _LINE_END: Final = re.compile("\r\n|\r|\n")
 
 
@@ -130,6 +132,21 @@ def csv_rows(text: str, file: str) -> list[list[str]]:
     except csv.Error as error:
         place = Place(file, reader.line_num)
         raise InputError(f"not CSV: {error}", "mend the line", place=place) from error
+
+
+def bounded_lines(stream: TextIO, file: str) -> Iterator[str]:
+    """The lines of a text, each of a bounded length.
+
+    Raises:
+        InputError: a line is longer; with its number.
+    """
+    number = 0
+    while line := stream.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(line) > _LONGEST_LINE:
+            what = f"the line has more than {_LONGEST_LINE} characters"
+            raise InputError(what, "break it into rows", place=Place(file, number))
+        yield line
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

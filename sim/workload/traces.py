@@ -36,7 +36,7 @@ from typing import Final, Literal
 import numpy as np
 
 from sim.errors import InputError, Place
-from sim.files import check_regular, parse_json
+from sim.files import bounded_lines, check_regular, parse_json
 from sim.units import PS_PER_S
 from sim.workload.requests import RequestTable
 
@@ -297,7 +297,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def _csv_rows(path: Path) -> Iterator[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(bounded_lines(file, str(path)))
             for cells in reader:
                 if cells:
                     yield reader.line_num, cells
@@ -312,7 +312,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
     names: list[str] = []
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for line, text in enumerate(file, start=1):
+            for line, text in enumerate(bounded_lines(file, str(path)), start=1):
                 if not text.strip():
                     continue
                 found = _json_object(text)
