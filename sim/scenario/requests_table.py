@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cluster.serving.records import RequestCost
+from sim.scenario.fleets import Fleet
 from sim.scenario.simulate import Outcome
 from sim.units import to_s
 from sim.workload.requests import Request
@@ -36,6 +37,7 @@ COLUMNS: dict[str, str] = {
     "hbm_bytes": "float64",
     "energy_chip_j": "float64",
     "reason": "string",
+    "class": "string",
 }
 
 
@@ -48,7 +50,10 @@ def requests_table(outcome: Outcome) -> pa.Table:
         for site in outcome.sites
         for name, fleet in site.run.fleets.items()
         if isinstance(fleet.fleet, ServingFleet)
-        for row in sorted(_rows(f"{site.name}.{name}", fleet.fleet), key=lambda r: r["request"])
+        for row in sorted(
+            _rows(f"{site.name}.{name}", fleet.fleet, _class_names(fleet)),
+            key=lambda r: r["request"],
+        )
     ]
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
     return pa.table(
@@ -59,21 +64,33 @@ def requests_table(outcome: Outcome) -> pa.Table:
     )
 
 
-def _rows(name: str, fleet: ServingFleet) -> Iterator[dict[str, Any]]:
+def _class_names(fleet: Fleet) -> list[str]:
+    """Names of the classes by number; none where the scenario names none."""
+    return [kind.name for kind in fleet.costs.spec.classes]
+
+
+def _rows(name: str, fleet: ServingFleet, classes: list[str]) -> Iterator[dict[str, Any]]:
+    """Rows of one fleet; `class` is null where there are no classes."""
+    for row, request in _plain_rows(name, fleet):
+        yield row | ({"class": classes[request.priority]} if classes else {})
+
+
+def _plain_rows(name: str, fleet: ServingFleet) -> Iterator[tuple[dict[str, Any], Request]]:
     for done in fleet.log.completed:
-        yield _common(name, done.replica, done.request, "completed", done.cost) | {
+        row = _common(name, done.replica, done.request, "completed", done.cost) | {
             "start_s": to_s(done.start_ps),
             "first_token_s": to_s(done.first_token_ps),
             "end_s": to_s(done.end_ps),
             "preemptions": done.preemptions,
         }
+        yield row, done.request
     for drop in fleet.log.dropped:
-        yield _common(name, drop.replica, drop.request, "dropped", None) | {"reason": drop.reason}
+        row = _common(name, drop.replica, drop.request, "dropped", None)
+        yield row | {"reason": drop.reason}, drop.request
     for replica in fleet.replicas:
         for under_way in replica.unfinished():
-            yield _common(
-                name, under_way.replica, under_way.request, "unfinished", under_way.cost
-            ) | {"preemptions": under_way.preemptions}
+            row = _common(name, under_way.replica, under_way.request, "unfinished", under_way.cost)
+            yield row | {"preemptions": under_way.preemptions}, under_way.request
 
 
 def _common(
