@@ -8,7 +8,7 @@ SCENARIO ?= scenarios/100k-h100-one-state.yaml
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: run test check bench coverage mutation audit samples clean help
+.PHONY: run test check bench coverage mutation fuzz kills soak audit samples clean help
 
 help:
 	@echo "make run    answer the first question (SCENARIO=$(SCENARIO))"
@@ -17,6 +17,9 @@ help:
 	@echo "make bench  timings of the hot paths"
 	@echo "make coverage  branch coverage of all rooms, and of the pure layers"
 	@echo "make mutation  mutants of the pure layers that the tests do not kill"
+	@echo "make fuzz   10,000 files of each kind that nobody meant, against the loaders"
+	@echo "make kills  200 kills of run, sweep and serve at random moments"
+	@echo "make soak   30 minutes of the page, 10,000 runs of a sweep: flat memory and files"
 	@echo "make audit  bill of materials and known vulnerabilities (asks the network)"
 	@echo "make samples  the figures of the README, made again"
 
@@ -48,6 +51,16 @@ coverage: $(VENV)/.dev
 mutation: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mutmut>=3.8,<4'
 	$(BIN)/python tools/mutation_score.py
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python tools/fuzz.py --cases 10000
+
+kills: $(VENV)/.dev
+	$(BIN)/python tools/kills.py --kills 200
+
+soak: $(VENV)/.dev
+	$(BIN)/python tools/soak.py serve --minutes 30
+	$(BIN)/python tools/soak.py sweep --runs 10000
 
 audit: | $(VENV)/bin/python
 	$(BIN)/python -m venv build/audit
