@@ -14,6 +14,7 @@ from sim.report.figure_html import figure_html, finding, within
 from sim.report.pages import template
 from sim.report.power_figure import LABELS, power_rows
 from sim.report.regions_text import view_caption, view_key_figures, view_tables
+from sim.report.serving_tables import serving_tables
 from sim.report.verdict_text import answer_sentence, where_it_binds
 from sim.units import J_PER_MWH, MEGA, mw_text, si
 
@@ -190,6 +191,7 @@ def _work_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         tables += [_parts_table(name, job) for name, job in training["jobs"].items()]
     if serving := summary.get("serving"):
         tables.append(_serving_table(serving))
+        tables += serving_tables(serving)
     return tables
 
 
