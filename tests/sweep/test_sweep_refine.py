@@ -10,8 +10,8 @@ import pytest
 from fake_work import Fake
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from sim.errors import InputError
 from sim.record.store import RunFolder, RunId
 from sim.sweep.expand import Sweep
 from sim.sweep.point import Point
@@ -71,7 +71,7 @@ def test_a_column_that_is_not_there_ends_the_search() -> None:
 
 
 def test_a_range_without_an_inside_is_refused() -> None:
-    with pytest.raises(InputError, match="low 5 and high 5 are no range above 0"):
+    with pytest.raises(ValidationError, match="low 5 and high 5 are no range above 0"):
         refine(5, 5, 0.1)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sim.datum import Datum
 from sim.errors import InputError
@@ -108,10 +109,10 @@ def test_values_stay_within_their_range(low: float, width: float, seed: int) -> 
     ],
 )
 def test_wrong_ranges(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(ValidationError, match=message):
         Range.model_validate(arguments)
 
 
 def test_samples_over_nothing() -> None:
-    with pytest.raises(InputError, match="samples over nothing; give `over` or `assumptions`"):
+    with pytest.raises(ValidationError, match="samples over nothing; give `over` or `assumptions`"):
         Samples()
