@@ -85,7 +85,11 @@ def test_any_value_survives_the_way_through_an_override(value: object) -> None:
         ("s/base.yaml", "s/bse.yaml", "2:7: base: no such file '.*bse.yaml'; the path is relative"),
         ("scenarios/base.yaml", "scenarios", "2:7: base: no such file '.*scenarios'; the path"),
         ("axes:", "axis:", "sweep.yaml:3:1: axis: unknown key; did you mean 'axes'?"),
-        ("axes:", "workers: 2\naxes:", "sweep.yaml:3:1: workers: unknown key; known: schema_version, name, ques"),
+        (
+            "axes:",
+            "workers: 2\naxes:",
+            "sweep.yaml:3:1: workers: unknown key; known: schema_version, name, ques",
+        ),
         ("[10, 20]", "10", r"sweep.yaml:4:27: axes\[.*\]: 10 is not a list; give a list"),
         ("[10, 20]", "[]", "4:27: .* has 0 elements, fewer than the least number 1; add some"),
         ("[10, 20]", "[10, 10]", r"4:32: axes\..*\.1: 10 stands twice; keep one of them"),
