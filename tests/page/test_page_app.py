@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from sim.report.page.guard import MAX_BODY_BYTES, Guard, Rules
 from sim.report.page.jobs import Full, Jobs
 from sim.report.page.question import Question
 
+T = TypeVar("T")
 HOST = "127.0.0.1:8765"
 BASE = f"http://{HOST}"
 ORIGIN = {"origin": BASE}
@@ -27,13 +30,19 @@ def jobs() -> Iterator[Jobs]:
     made.close()
 
 
+def in_a_loop(go: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run it in a thread of its own: a browser's driver may hold this thread's loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(go())).result()
+
+
 def call(app, method: str, path: str, **options) -> httpx.Response:
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
             return await client.request(method, path, **options)
 
-    return asyncio.run(go())
+    return in_a_loop(go)
 
 
 def ask(app, tree, **headers) -> httpx.Response:

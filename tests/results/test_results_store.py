@@ -135,7 +135,9 @@ def test_a_package_that_is_missing_is_one_clear_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(InputError, match=r"needs the package duckdb; pip install 'flopgrid\[res"):
+    with pytest.raises(
+        InputError, match=r"needs the package duckdb; pip install 'flopgrid\[analysis"
+    ):
         sim.results.open(folder).sql("select 1")
     with pytest.raises(InputError, match="needs the package pandas"):
         sim.results.open(folder).frame()
