@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sim.errors import InputError
+from sim.grid.regions.interval import IntervalDispatch
 from sim.policy import apply_all, parse_policies
 from sim.policy.patch import coupled
 from sim.record.timeline import to_table
@@ -102,6 +103,30 @@ def test_the_books_are_the_meter(baseline):
     means = baseline["grid"]["coupled"]["mean_carbon_kg_per_mwh"]
     assert min(means.values()) <= carbon_kg / energy_mwh <= max(means.values())
     assert all(s["held_back_mwh"] == 0 for s in sites.values())
+
+
+def test_what_the_grid_is_dispatched_with_is_what_the_meters_took(monkeypatch):
+    """Energy balances over sites and grid: none is lost, none counted twice, with orders too."""
+    seen_mw: list[dict[str, float]] = []
+    solve = IntervalDispatch.solve
+
+    def watched(self, hour, loads_mw):
+        if loads_mw:
+            seen_mw.append(dict(loads_mw))
+        return solve(self, hour, loads_mw)
+
+    monkeypatch.setattr(IntervalDispatch, "solve", watched)
+    rules = rule("demand-response", depth_frac=0.25, start_h=1, duration_h=1)
+    outcome = simulate(scenario(rules=rules), 1)
+    interval_h = 300 / 3600
+    taken_mwh = sum(desk.book.import_mwh for desk in outcome.loop.desks)
+    # The grid of an interval is told what the meters took in the one before: the first tick has
+    # only the expectation, and what was taken since the last tick is told to nobody.
+    told_mwh = sum(sum(loads.values()) for loads in seen_mw[1:]) * interval_h
+    last_mwh = sum(desk._import_w for desk in outcome.loop.desks) / 1e6 * interval_h
+    assert len(seen_mw) == 36
+    assert told_mwh + last_mwh == pytest.approx(taken_mwh, rel=1e-9)
+    assert told_mwh != pytest.approx(taken_mwh, rel=1e-3)
 
 
 def test_demand_response_holds_the_site_at_its_share(baseline):
