@@ -66,7 +66,7 @@ def ac_and_dc(names: list[str]) -> None:
           f"pandapower {pandapower.__version__}", rows)  # fmt: skip
 
 
-def small_pandapower() -> None:
+def _small_network() -> Any:
     """Every element that is read: taps, parallel lines, switches, shunt, DC line, costs."""
     net = pandapower.create_empty_network(name="small", f_hz=60.0)
     kv = [230.0, 230.0, 115.0, 115.0, 230.0, 230.0]
@@ -110,6 +110,12 @@ def small_pandapower() -> None:
     pandapower.create_impedance(net, bus[5], bus[1], rft_pu=0.002, xft_pu=0.08, sn_mva=50.0)
     pandapower.create_dcline(net, bus[0], bus[2], p_mw=10.0, loss_percent=2.0, loss_mw=0.1,
                              vm_from_pu=1.02, vm_to_pu=1.0, max_p_mw=20.0)  # fmt: skip
+    return net
+
+
+def small_pandapower() -> None:
+    """Flows of the small network, with costs."""
+    net = _small_network()
     pandapower.create_poly_cost(net, 0, "ext_grid", cp1_eur_per_mw=20.0, cp2_eur_per_mw2=0.01)
     pandapower.create_pwl_cost(net, 0, "gen", [[0, 40, 15.0], [40, 80, 35.0]])
     pandapower.rundcpp(net)

@@ -8,7 +8,6 @@ is merged over the file that it `extends` is said in `sim.scenario.override`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -29,6 +28,7 @@ from sim.scenario.override import (
     parse_override,
     parse_path,
 )
+from sim.scenario.wording import choices, words
 from sim.scenario.yamlfile import Node, Plain, Source, describe, read_yaml, with_excerpt
 
 M = TypeVar("M", bound=BaseModel)
@@ -181,35 +181,6 @@ def _parent(file: str, link: Node, chain: tuple[str, ...]) -> Document:
     return _load(target, chain)
 
 
-# What a schema's complaint means, in the words of the one who wrote the file.
-
-_UNITS: Final = {
-    "usd_per_mwh": "USD/MWh", "tokens_per_s": "tokens/s", "bytes_per_s": "bytes/s",
-    "flops_per_s": "FLOP/s", "per_s": "1/s", "per_h": "1/h", "w": "W", "mw": "MW", "kw": "kW",
-    "j": "J", "mwh": "MWh", "kwh": "kWh", "s": "s", "ms": "ms", "h": "h", "ps": "ps", "d": "d",
-    "hz": "Hz", "bytes": "bytes", "flops": "FLOP", "tokens": "tokens", "usd": "USD", "kg": "kg",
-    "c": "°C", "km": "km", "frac": "as a fraction (1 = all)",
-}  # fmt: skip
-_WHAT: Final = {
-    "greater_than_equal": ("ge", "below the least value"),
-    "greater_than": ("gt", "not above"),
-    "less_than_equal": ("le", "above the largest value"),
-    "less_than": ("lt", "not below"),
-    "multiple_of": ("multiple_of", "not a multiple of"),
-}
-_TYPES: Final = {
-    "integer": "a whole number", "number": "a number", "string": "text",
-    "boolean": "true or false", "array": "a list", "object": "a mapping", "null": "null",
-}  # fmt: skip
-_LENGTHS: Final = {
-    "too_short": ("min_length", "elements, fewer than the least number", "add some"),
-    "too_long": ("max_length", "elements, more than the largest number", "remove some"),
-    "string_too_short": ("min_length", "characters, fewer than the least number", "add some"),
-    "string_too_long": ("max_length", "characters, more than the largest number", "shorten it"),
-}
-_MISSING: Final = ("missing", "union_tag_not_found")
-
-
 @dataclass(frozen=True, slots=True)
 class _Fault:
     """One complaint of the schema, in words and placed."""
@@ -266,87 +237,8 @@ def _fault(document: Document, schema: dict[str, Any], detail: dict[str, Any]) -
     part = _schema_at(schema, document.root, path)
     around = _schema_at(schema, document.root, path[:-1])
     names = [step for step in path if isinstance(step, str)]
-    what, todo = _words(kind, detail, part, around, names[-1] if names else "the file")
+    what, todo = words(kind, detail, part, around, names[-1] if names else "the file")
     return _Fault(kind, path, document.place(path, key=on_key), what, todo)
-
-
-def _words(
-    kind: str, detail: dict[str, Any], part: dict[str, Any], around: dict[str, Any], name: str
-) -> tuple[str, str]:
-    """What is wrong, and what to do."""
-    value = detail.get("input")
-    if kind in _MISSING:
-        choices = _choices(part)
-        return "is missing", f"add it: {', '.join(choices)}" if choices else f"add `{name}: ...`"
-    if kind == "extra_forbidden":
-        return "unknown key", _suggest(name, list(around.get("properties", {})))
-    if kind == "union_tag_invalid":
-        tags = re.findall(r"'([^']*)'", str(detail["ctx"]["expected_tags"]))
-        return f"unknown {name} {detail['ctx']['tag']!r}", _suggest(detail["ctx"]["tag"], tags)
-    if kind in ("literal_error", "enum"):
-        return f"{describe(value)} is not one of the choices", _suggest(str(value), _choices(part))
-    if kind in _WHAT:
-        limit, words = _WHAT[kind]
-        number, unit = detail["ctx"][limit], _unit(part, name)
-        shown = f"{number:g}" if isinstance(number, float) else str(number)
-        end = f" {unit}" if unit and not unit.startswith("as ") else ""
-        return f"{describe(value)} is {words} {shown}{end}", _wanted(part, name)
-    if kind in _LENGTHS:
-        limit, words, todo = _LENGTHS[kind]
-        return f"has {len(value or ())} {words} {detail['ctx'][limit]}", todo
-    if kind == "string_pattern_mismatch":
-        todo = str(part.get("description") or "give a name of that form")
-        return f"{describe(value)} does not match {detail['ctx']['pattern']}", todo
-    wrong_type = kind.endswith(("_type", "_parsing", "_from_float"))
-    if wrong_type and part.get("type") in _TYPES and part.get("type") != _type_of(value):
-        return f"{describe(value)} is not {_TYPES[part['type']]}", _wanted(part, name)
-    return _sentence(str(detail["msg"]), value, part)
-
-
-def _sentence(message: str, value: Plain, part: dict[str, Any]) -> tuple[str, str]:
-    """A validator's own message; what stands after its first `; ` says what to do."""
-    message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    what, _, todo = message.partition("; ")
-    what = what[:1].lower() + what[1:] if what[1:2].islower() else what
-    subject = "" if isinstance(value, dict | list) else f"{describe(value)}: "
-    return f"{subject}{what}", todo or str(part.get("description", ""))
-
-
-def _type_of(value: Plain) -> str:
-    """The JSON-schema type of a plain value."""
-    types = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array"}
-    return types.get(type(value), "object")
-
-
-def _wanted(part: dict[str, Any], name: str) -> str:
-    """What to give: kind of value, and its unit."""
-    wanted, unit = _TYPES.get(str(part.get("type")), "a value"), _unit(part, name)
-    if part.get("type") == "integer" and not unit:
-        return f"give {wanted} of {name.replace('_', ' ')}"
-    if part.get("type") in ("integer", "number") and unit:
-        return f"give {wanted} {unit if unit.startswith('as ') else f'in {unit}'}"
-    return f"give {wanted}"
-
-
-def _unit(part: dict[str, Any], name: str) -> str:
-    """The unit of a field: said in its schema, or the suffix of its name."""
-    if "unit" in part:
-        return str(part["unit"])
-    words = name.split("_")
-    suffixes = ("_".join(words[start:]) for start in range(1, len(words)))
-    return next((_UNITS[suffix] for suffix in suffixes if suffix in _UNITS), "")
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
-    """The nearest known name, or all of them."""
-    near = nearest(name, known)
-    return f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
-
-
-def _choices(part: dict[str, Any]) -> list[str]:
-    """The values that a field allows, if it lists them."""
-    values = [part["const"]] if "const" in part else part.get("enum", [])
-    return [str(value) for value in values]
 
 
 def _data_path(root: Node, location: Sequence[Step]) -> tuple[Step, ...]:
@@ -393,10 +285,10 @@ def _settle(schema: dict[str, Any], part: dict[str, Any], node: Node | None) -> 
     kinds = [branch.get("properties", {}).get("kind", {}) for branch in settled]
     several = sum(map(bool, kinds)) > 1  # one alone is an optional part, not a union
     if tag is not None and several:
-        matching = [b for b, k in zip(settled, kinds, strict=True) if str(tag.value) in _choices(k)]
+        matching = [b for b, k in zip(settled, kinds, strict=True) if str(tag.value) in choices(k)]
         return {**(matching[0] if matching else {}), **rest}
     if several:
-        choices = [choice for kind in kinds for choice in _choices(kind)]
-        return {"type": "object", "properties": {"kind": {"enum": choices}}, **rest}
+        known = [choice for kind in kinds for choice in choices(kind)]
+        return {"type": "object", "properties": {"kind": {"enum": known}}, **rest}
     chosen = next((branch for branch in settled if branch.get("type") != "null"), {})
     return {**chosen, **rest}

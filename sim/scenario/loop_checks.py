@@ -11,7 +11,7 @@ from sim.scenario.schema.nodal import NodalGrid
 
 MOVABLE = ("fluid", "request")
 """Fidelities of fleets that can hand requests over: like goes to like."""
-TODO = {
+REMEDIES = {
     "price": "give grid.redispatch: dc-opf or n1-secure, or a zonal grid",
     "carbon": "give a zonal grid",
     "load-rank": "give coupling.load_zone, or a zonal grid",
@@ -38,7 +38,7 @@ def check_rules(scenario: Scenario) -> None:
         if missing := sorted(rule.needs - published(scenario)):
             raise InputError(
                 f"rule {spec.kind} needs the grid's {missing[0]}, which this grid does not publish",
-                TODO[missing[0]],
+                REMEDIES[missing[0]],
                 path=path,
             )
         if isinstance(rule, ShiftRequests) and not _can_shift(scenario, spec.sites or names):

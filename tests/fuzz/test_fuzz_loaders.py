@@ -21,6 +21,21 @@ from sim.errors import InputError  # noqa: E402
 TARGETS = sorted(fuzz_loaders.TARGETS)
 FOUND = sorted(path for path in fuzz_loaders.FINDS.glob("*/*") if path.is_file())
 SHOTS = 25
+UNITS = fuzz_loaders.FINDS.parent / "seeds" / "units.m"
+CHANGES = {
+    "area-not-a-number": (
+        "  10 4 0 0 0 0 1 1",
+        "  10 4 0 0 0 0 111111111111111111111111111111.5 1",
+    ),
+    "dc-line-to-infinity": ("  1 2 1 10 9.9", "  1e999 2 1 10 9.9"),
+    "bus-too-large": ("  1 3 0", "  9223372036854775808 3 0"),
+    "power-too-large": ("  2 1 100", "  2 9^9^9^9 100"),
+    "zone-too-large": (
+        "  2 1 100 0 0 0 1 1 0 230 1",
+        "  2 1 100 0 0 0 1 1 0 230 9999999999999999999",
+    ),
+}
+"""Files that a fuzzer found, as the one change of a sound one that did it."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -42,6 +57,15 @@ def test_what_broke_a_loader_once_is_refused_now(path: Path, tmp_path: Path) -> 
     for suffix in target.suffixes:
         told, finding = ground.shoot(path.read_bytes(), suffix)
         assert (told, finding) == ("refused", None)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=CHANGES)
+def test_what_broke_the_reader_of_grids_once_is_refused_now(change: str, tmp_path: Path) -> None:
+    old, new = CHANGES[change]
+    text = UNITS.read_text()
+    assert text.count(old) == 1
+    ground = fuzz_loaders.Range(fuzz_loaders.TARGETS["case"], tmp_path)
+    assert ground.shoot(text.replace(old, new).encode()) == ("refused", None)
 
 
 def test_every_seed_of_a_byte_target_is_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.datum import Datum, data
 from sim.errors import InputError
@@ -155,6 +156,13 @@ class Builder:
         self.store(k, zone)
 
 
+def _group_load_mw(case: RegionCase, group_of: tuple[int, ...]) -> NDArray[np.float64]:
+    """Load of each interconnection, shape (n_hours, n_groups)."""
+    groups = range(max(group_of) + 1)
+    inside = [[g == k for g in group_of] for k in groups]
+    return np.stack([case.load_mw[:, chosen].sum(axis=1) for chosen in inside], axis=1)
+
+
 def build_supply(
     case: RegionCase,
     changes: Mapping[str, float] | None = None,
@@ -193,10 +201,6 @@ def build_supply(
         flexible_mw=_flexible(case, flexible_mw),
         flexible_usd_per_mwh=flexible_usd_per_mwh,
     )
-    reserve = np.stack(
-        [case.load_mw[:, [g == k for g in group_of]].sum(axis=1) for k in range(len(groups))],
-        axis=1,
-    ) * builder.value("fleet.spinning_reserve_frac")
     return Supply(
         system=system,
         least_mw=np.stack(builder.least, axis=1),
@@ -207,7 +211,7 @@ def build_supply(
         budget_mw=np.stack(builder.budget, axis=1)
         if builder.budget
         else np.zeros((builder.n_hours, 0)),
-        reserve_mw=reserve,
+        reserve_mw=_group_load_mw(case, group_of) * builder.value("fleet.spinning_reserve_frac"),
         co2_kg_per_mwh=np.array(builder.co2),
         groups=groups,
         assumptions=(
