@@ -75,12 +75,20 @@ def _sentence(message: str, value: Plain, part: dict[str, Any]) -> tuple[str, st
     what, _, todo = message.partition("; ")
     what = what[:1].lower() + what[1:] if what[1:2].islower() else what
     subject = "" if isinstance(value, dict | list) else f"{describe(value)}: "
-    return f"{subject}{what}", todo or str(part.get("description", ""))
+    return f"{subject}{what}", todo or _first_line(part)
+
+
+def _first_line(part: dict[str, Any]) -> str:
+    """The description of a field, or the first line of a longer one."""
+    return str(part.get("description", "")).partition("\n")[0]
 
 
 def _type_of(value: Plain) -> str:
     """The JSON-schema type of a plain value."""
-    types = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array"}
+    types = {
+        str: "string", bool: "boolean", int: "integer", float: "number", list: "array",
+        type(None): "null",
+    }  # fmt: skip
     return types.get(type(value), "object")
 
 

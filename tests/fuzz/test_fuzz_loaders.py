@@ -29,6 +29,8 @@ CHANGES = {
     ),
     "dc-line-to-infinity": ("  1 2 1 10 9.9", "  1e999 2 1 10 9.9"),
     "bus-too-large": ("  1 3 0", "  9223372036854775808 3 0"),
+    "root-of-a-negative": ("= mpc.baseMVA * 1e6", "= mpc.baseMVA^(-8)^0.5"),
+    "table-of-complex": ("/ (Vbase^2 / Sbase)", "/ (Vbase^(-8)^0.5 / Sbase)"),
     "power-too-large": ("  2 1 100", "  2 9^9^9^9 100"),
     "zone-too-large": (
         "  2 1 100 0 0 0 1 1 0 230 1",

@@ -160,7 +160,7 @@ def _worked_out(text: str, names: dict[str, Value]) -> Value:
     try:
         with np.errstate(all="ignore"):
             value = _calculate(ast.parse(text, mode="eval").body, names)
-        if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
+        if np.iscomplexobj(value) or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError(text)
     except (SyntaxError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
         raise ValueError(text) from error
