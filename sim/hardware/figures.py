@@ -13,6 +13,7 @@ with the same tensor peak and limit is the same chip: its power stays as it is.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,7 +98,7 @@ def _tree(path: Path) -> dict[str, Any]:
             raise InputError("has aliases", "write them out", place=Place(str(path)))
         tree = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, OverflowError, RecursionError) as error:
-        why = " ".join(str(error).split())[:120]
+        why = "".join(filter(str.isprintable, " ".join(str(error).split())))[:120]
         raise InputError(f"{path} is not YAML: {why}") from error
     if not isinstance(tree, dict) or not tree:
         raise InputError(
@@ -115,7 +116,7 @@ def _datum(path: Path, name: str, entry: object) -> Datum:
         return to_datum(name, entry)
     except InputError as error:
         raise error.at(Place(str(path)), name) from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name}: {error}", "give a number", path=name).at(
             Place(str(path))
         ) from error
@@ -164,8 +165,8 @@ def _check(name: str, figure: Datum, base: Figures, like: str) -> None:
     least = 0.0 if (base[name].low or base[name].value) >= 0 else -math.inf
     if not math.isfinite(figure.value) or figure.value < least:
         raise InputError(f"{name} = {figure.value:g} {unit}", "give a number of at least 0")
-    if name in REQUIRED and figure.value == 0:
-        raise InputError(f"{name} = 0 {unit}", "give a number above 0")
+    if name in REQUIRED and figure.value < sys.float_info.min:  # below it ratios overflow
+        raise InputError(f"{name} = {figure.value:g} {unit}", "give a number above 0")
     if name.endswith(FRACTIONS) and figure.value > 1:
         raise InputError(f"{name} = {figure.value:g} is above 1", "a fraction is 0 to 1")
 

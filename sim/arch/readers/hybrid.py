@@ -278,7 +278,9 @@ def _interval_kinds(fields: Fields) -> list[str]:
     """Every `full_attention_interval`-th layer (4th by default) has softmax attention."""
     every = fields.optional_count(4, "full_attention_interval")
     return parts.layer_kinds(
-        fields, lambda index: "linear_attention" if (index + 1) % every else "full_attention"
+        fields,
+        lambda index: "linear_attention" if (index + 1) % every else "full_attention",
+        parts.MIXED_NAMES,
     )
 
 
@@ -323,7 +325,9 @@ def _minimax_kinds(fields: Fields) -> list[str]:
             for flag in fields.items("attn_type_list")
         ]
     return parts.layer_kinds(
-        fields, lambda index: "linear_attention" if index % 2 else "full_attention"
+        fields,
+        lambda index: "linear_attention" if index % 2 else "full_attention",
+        parts.MIXED_NAMES,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from sim.arch.blocks import FULL, Attention, Block, DenseFFN, Mamba2, Norms, Reach
@@ -97,8 +98,18 @@ PLAIN_NAMES = {"full_attention", "attention"}
 LINEAR_NAMES = {"linear_attention", "mamba", "mamba2"}
 
 
-def layer_kinds(fields: Fields, default: Callable[[int], str]) -> list[str]:
+MIXED_NAMES = frozenset({"full_attention", "linear_attention"})
+"""Kinds of layers of models that mix softmax with linear attention."""
+LAYER_NAMES = WINDOW_NAMES.keys() | PLAIN_NAMES | LINEAR_NAMES
+
+
+def layer_kinds(
+    fields: Fields, default: Callable[[int], str], known: AbstractSet[str] = LAYER_NAMES
+) -> list[str]:
     """`layer_types`, one per layer, else the class's rule: full, sliding, chunked or linear.
+
+    Args:
+        known: the kinds that the class has.
 
     Raises:
         InputError: another number of entries than layers, or an unknown kind.
@@ -113,7 +124,6 @@ def layer_kinds(fields: Fields, default: Callable[[int], str]) -> list[str]:
         raise fields.error(
             "layer_types", f"{len(kinds)} entries for {count} layers", "give one per layer"
         )
-    known = WINDOW_NAMES.keys() | PLAIN_NAMES | LINEAR_NAMES
     for kind in kinds:
         if kind not in known:
             raise fields.error(
