@@ -10,6 +10,7 @@ from test_serving_compiled_fleet import FREE, RULES
 
 from sim.cluster.serving.cells import CellPlan, run_cell, run_cells
 from sim.cluster.serving.source import DrawnSource, Staircase
+from sim.cost.tables import ENERGY
 from sim.errors import InputError
 from sim.workload.lengths import trace_lengths
 
@@ -40,6 +41,21 @@ def test_the_bins_hold_the_energy() -> None:
     assert result.replicas == 3
     assert result.power_w.sum() * 2.0 == pytest.approx(result.totals.energy_j, rel=1e-9)
     assert result.totals.arrived == result.totals.completed + result.in_system
+
+
+def test_energy_above_64_bits_of_nanojoules_is_summed_exactly() -> None:
+    """A hundred replicas for a day: no bin overflows, their sum does."""
+    plain = run_cell(PLAN, 0)
+    columns = {
+        name: getattr(FREE, name).copy()
+        for name in ("base", "slope", "token", "sequence", "pair", "read")
+    }
+    scale = int(2**65 / (plain.totals.energy_j * 1e9))
+    for column in columns.values():
+        column[ENERGY] *= scale
+    dear = run_cell(replace(PLAN, tables=replace(FREE, **columns), bin_s=0.2), 0)
+    assert dear.totals.energy_j > 2**64 / 1e9
+    assert dear.power_w.sum() * 0.2 == pytest.approx(dear.totals.energy_j, rel=1e-9)
 
 
 def test_drawn_requests_are_the_same_in_any_blocks_and_follow_the_staircase() -> None:

@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ from sim.cluster.serving.state import (
     prefix_rows,
     priced,
     prices,
+    summed,
 )
 from sim.control.serving import BatchRules, replica_limits
 from sim.cost.tables import ENERGY, FLOPS, HBM, NJ_PER_J, StepTables
@@ -213,8 +215,7 @@ class CompiledReplicas:
     def totals(self, time_ps: int) -> Totals:
         """Sums up to an instant that the replicas were settled to."""
         cell, total = self.cell, self.cell.total
-        used = self.energy_bins(time_ps).sum(axis=0) + np.array(self._taken, dtype=object)
-        busy_ps = int(used[1])
+        energy_nj, busy_ps = map(add, summed(self.energy_bins(time_ps)), self._taken)
         idle_s = to_s(len(cell.due) * time_ps - busy_ps - self.dark_ps(time_ps))
         tally = cell.tally.sum(axis=0)
         by_size = cell.steps[:, :, 0].sum(axis=1)
@@ -234,7 +235,7 @@ class CompiledReplicas:
             sequences=int(np.arange(len(by_size)) @ by_size),
             turns=int(total[at.TURNS]),
             busy_s=to_s(busy_ps),
-            energy_j=int(used[0]) / NJ_PER_J + idle_s * self.tables.idle_power_w,
+            energy_j=energy_nj / NJ_PER_J + idle_s * self.tables.idle_power_w,
             flops=values[FLOPS],
             hbm_bytes=values[HBM],
         )
@@ -288,9 +289,9 @@ class CompiledReplicas:
         if self._recosted:
             return
         cell = self.cell
-        used = int(self.energy_bins(time_ps)[:, 0].sum()) + self._taken[0]
+        used = summed(self.energy_bins(time_ps))[0] + self._taken[0]
         stepping = cell.rep[cell.rep[:, at.PHASE] == at.STEP]
-        under_way, moving = (int(stepping[:, column].sum()) for column in (at.DONE, at.MOVED))
+        under_way, moving = summed(stepping[:, [at.DONE, at.MOVED]])
         swapped = (int(cell.total[at.SWAPPED]) - moving) * int(cell.limits[at.SWAP_NJ])
         priced = self._work()[ENERGY] + under_way + swapped + self._availability.lost_nj
         if not math.isclose(used, priced, rel_tol=1e-9, abs_tol=100.0):
@@ -299,7 +300,7 @@ class CompiledReplicas:
     def take_energy(self, time_ps: int) -> tuple[int, int]:
         """Energy (nJ) and busy time (ps) of steps since it was last taken."""
         bins = self.energy_bins(time_ps)
-        energy_nj, busy_ps = (int(n) for n in bins.sum(axis=0))
+        energy_nj, busy_ps = summed(bins)
         bins[:] = 0
         self._taken = (self._taken[0] + energy_nj, self._taken[1] + busy_ps)
         return energy_nj, busy_ps

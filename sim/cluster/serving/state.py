@@ -126,6 +126,13 @@ def priced(cell: at.Cell, tables: StepTables) -> list[float]:
     return priced
 
 
+def summed(rows: IntArray) -> tuple[int, int]:
+    """Exact sums of two columns; a hundred replicas for a day are over 2**63 nanojoules."""
+    high, low = (rows >> 32).sum(axis=0), (rows & 0xFFFFFFFF).sum(axis=0)
+    first, second = ((int(h) << 32) + int(n) for h, n in zip(high, low, strict=True))
+    return first, second
+
+
 @lru_cache(maxsize=8)
 def prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray]:
     """Time and energy as the kernels read them; made once for all cells of a fleet."""
