@@ -9,7 +9,8 @@ import numpy as np
 import simpy
 
 from sim.cluster.serving.cell_fleet import build_cell_fleet
-from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec
+from sim.cluster.serving.compiled_fleet import CompiledFleet
+from sim.cluster.serving.compiled_spec import CompiledFleetSpec
 from sim.cluster.serving.fidelity import fidelity_errors
 from sim.cluster.serving.fleet import FleetSpec, ServingFleet
 from sim.cluster.serving.fluid import FluidFleet, FluidSpec

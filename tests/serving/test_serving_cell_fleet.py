@@ -10,7 +10,8 @@ import simpy
 from test_serving_compiled_fleet import WHOLE, tables
 
 from sim.cluster.serving.cell_fleet import CellFleet, build_cell_fleet
-from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec
+from sim.cluster.serving.compiled_fleet import CompiledFleet
+from sim.cluster.serving.compiled_spec import CompiledFleetSpec
 from sim.cluster.serving.estimate import Estimate
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.observe import Integral

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_serving_fleet import COSTER, SPEC
 
-from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec
+from sim.cluster.serving.compiled_fleet import CompiledFleet
+from sim.cluster.serving.compiled_spec import CompiledFleetSpec
 from sim.cluster.serving.coster import LinearCoster
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cluster.serving.observe import Integral

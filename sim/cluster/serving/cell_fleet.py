@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from sim.cluster.serving.compiled_fleet import CompiledFleet, CompiledFleetSpec, Tables
+from sim.cluster.serving.compiled_fleet import CompiledFleet
+from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
 from sim.cluster.serving.estimate import Distribution, Estimate, Sample
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.state import histogram_quantile_s

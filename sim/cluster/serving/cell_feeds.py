@@ -1,0 +1,64 @@
+"""The requests of each routing cell of a fleet: drawn, or dealt from a trace."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.cluster.serving.classes import ClassedSource, with_classes
+from sim.cluster.serving.compiled_spec import CompiledFleetSpec
+from sim.cluster.serving.feed import Feed, recorded_feed
+from sim.cluster.serving.source import DrawnSource, Source, Staircase
+from sim.units import to_ps
+from sim.workload.arrivals import PoissonArrivals
+from sim.workload.counter import counter_key, uniforms
+from sim.workload.lengths import EmpiricalLengths
+from sim.workload.requests import RequestTable, draw_requests
+
+
+def cell_feeds(
+    spec: CompiledFleetSpec, sizes: list[int], seed: int, recorded: RequestTable | None
+) -> tuple[Feed, ...]:
+    """The requests of each cell.
+
+    Args:
+        sizes: replicas of each cell.
+        recorded: a trace of the whole fleet's requests, in place of drawn ones.
+    """
+    if recorded is not None:
+        return _recorded_feeds(spec, sizes, seed, recorded)
+    return tuple(_drawn_feed(spec, cell, size, seed) for cell, size in enumerate(sizes))
+
+
+def _drawn_feed(spec: CompiledFleetSpec, cell: int, size: int, seed: int) -> Feed:
+    """A cell's part of the arrivals; by the engine where it can, else all at once."""
+    part = spec.arrivals.thinned(size / spec.replicas)
+    purpose = (spec.name, f"cell{cell}")
+    key, move_key = (counter_key(seed, *purpose, name) for name in ("admission", "move"))
+    kind_key = counter_key(seed, *purpose, "class")
+    if isinstance(part, PoissonArrivals) and isinstance(spec.lengths, EmpiricalLengths):
+        rates = Staircase(np.array([part.rate_per_s]), 3600.0)
+        source: Source = DrawnSource(rates, spec.lengths, seed, *purpose)
+        if spec.class_shares:
+            source = ClassedSource(source, spec.class_shares, kind_key)
+        return Feed(source, key, move_key)
+    table = draw_requests(part, spec.lengths, spec.horizon_s, seed, ".".join(purpose))
+    table = with_classes(table, spec.class_shares, kind_key)
+    return recorded_feed(table, key, counter_key(seed, *purpose, "route"), move_key)
+
+
+def _recorded_feeds(
+    spec: CompiledFleetSpec, sizes: list[int], seed: int, table: RequestTable
+) -> tuple[Feed, ...]:
+    """Each row of a trace goes to a cell by a coin, in proportion to the cells' replicas."""
+    table = with_classes(table, spec.class_shares, counter_key(seed, spec.name, "class"))
+    coins = uniforms(counter_key(seed, spec.name, "cells"), np.arange(len(table), dtype=np.uint64))
+    cells = np.searchsorted(np.cumsum(sizes) / spec.replicas, coins, side="right")
+    inside = table.arrival_ps < to_ps(spec.horizon_s)
+    feeds = []
+    for cell in range(len(sizes)):
+        keep = inside & (cells == cell)
+        purpose = (spec.name, f"cell{cell}")
+        part = RequestTable(*(column[keep] for column in table.columns))
+        keys = [counter_key(seed, *purpose, name) for name in ("admission", "route", "move")]
+        feeds.append(recorded_feed(part, *keys))
+    return tuple(feeds)

@@ -1,0 +1,75 @@
+"""What a fleet of which every replica is simulated is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sim.cluster.serving.autoscale import Autoscale
+from sim.cluster.serving.cells import CELL_REPLICAS
+from sim.cluster.serving.classes import check_shares
+from sim.control.serving import BatchRules
+from sim.cost.tables import StepTables
+from sim.errors import InputError
+from sim.workload.arrivals import ArrivalProcess
+from sim.workload.lengths import LengthDistribution
+
+Tables = Callable[[float | None], StepTables]
+"""What a step costs under a power cap (W per GPU, None for none); segments are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFleetSpec:
+    """What the fleet is.
+
+    Attributes:
+        name: prefix of its signal and purpose of its random streams.
+        replicas: of the fleet, all simulated. cell_replicas: most in a cell.
+        arrivals, lengths: of the whole fleet's requests.
+        horizon_s: requests arrive in [0, horizon_s). warmup_s: results leave out what was
+            before. tick_s: resolution of the power and of changes.
+        rules: how a replica forms its steps. router: inside a cell.
+        class_shares: of the requests by class of the rules; empty: all are of the first.
+        autoscale: how many replicas are on; None for all.
+    """
+
+    name: str
+    replicas: int
+    arrivals: ArrivalProcess
+    lengths: LengthDistribution
+    horizon_s: float
+    warmup_s: float = 0.0
+    tick_s: float = 1.0
+    rules: BatchRules = field(default_factory=BatchRules)
+    router: str = "power-of-two"
+    cell_replicas: int = CELL_REPLICAS
+    class_shares: tuple[float, ...] = ()
+    autoscale: Autoscale | None = None
+
+    def __post_init__(self) -> None:
+        check_shares(self.class_shares, self.rules.classes)
+        if self.replicas < 1 or self.cell_replicas < 1:
+            raise InputError(f"{self.replicas} replicas in cells of {self.cell_replicas}")
+        if not 0 <= self.warmup_s < self.horizon_s < np.inf:
+            raise InputError(f"warmup_s = {self.warmup_s}, must be below {self.horizon_s} s")
+        if not 0 < self.tick_s <= 3600:
+            raise InputError(f"tick_s = {self.tick_s}, must be above 0 and at most 3600 s")
+        scale = self.autoscale
+        if scale and not self.cells <= scale.min_replicas <= scale.max_replicas <= self.replicas:
+            raise InputError(
+                f"autoscaler from {scale.min_replicas} to {scale.max_replicas} replicas in "
+                f"{self.cells} routing cells and {self.replicas} replicas",
+                "let each cell keep one, and have no more than there are",
+                path="autoscaler",
+            )
+
+    @property
+    def cells(self) -> int:
+        """How many cells."""
+        return -(-self.replicas // self.cell_replicas)
+
+    def size(self, cell: int) -> int:
+        """Replicas of one cell; they differ by one at most."""
+        return (cell + 1) * self.replicas // self.cells - cell * self.replicas // self.cells
