@@ -82,13 +82,41 @@ class Run:
         return "\n".join(verdict_lines(self.summary))
 
     def _repr_html_(self) -> str:
-        """A table for notebooks; everything is escaped."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(row['name'])}</th>"
-            f"<td>{html.escape(row['value'])} {html.escape(row['unit'])}</td></tr>"
-            for row in key_figures(self.summary)
-        )
-        return f"<p><strong>{html.escape(self.answer)}</strong></p><table>{rows}</table>"
+        """Question, answer, key figures and readings for notebooks; everything is escaped."""
+        figures = [
+            [r["name"], r["value"], r["interval"], r["unit"]] for r in key_figures(self.summary)
+        ]
+        readings = [
+            [
+                v["limit"],
+                v["zone"],
+                v["verdict"],
+                f"{v['margin_mw']:,.0f}",
+                f"{v['probability']:.2f}",
+            ]
+            for v in self.summary["grid"]["verdicts"]
+            if v["margin_mw"] is not None
+        ]
+        parts = [
+            f"<p>{html.escape(self.summary['question'] or self.summary['name'])}</p>",
+            f"<p><strong>{html.escape(self.answer)}</strong></p>",
+            _html_table(["figure", "value", "interval", "unit"], figures),
+            _html_table(["limit", "place", "answer", "margin [MW]", "P(binds)"], readings),
+        ]
+        return "".join(parts)
+
+
+def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for notebooks, its cells escaped; nothing without rows."""
+    if not rows:
+        return ""
+    left = "style='text-align:left'"
+    head = "".join(f"<th {left} scope='col'>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td {left}>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def run(scenario: Scenario | str | Path, seed: int | None = None) -> Run:

@@ -238,13 +238,15 @@ def _is_figure(key: str) -> bool:
 def figures_set(values: Mapping[str, float]) -> Iterator[None]:
     """Let figures have other values, as if their files said so, until the block ends.
 
+    Blocks may be nested: what an outer one sets stays, unless the inner one sets it too.
+
     Args:
         values: value by `FILE:NAME`, in the figure's own unit.
 
     Raises:
         InputError: no such figure, or a value that is not finite.
     """
-    wanted: dict[str, dict[str, float]] = {}
+    wanted = {path: dict(named) for path, named in _SET.items()}
     for key, value in values.items():
         if not (_is_figure(key) and math.isfinite(value)):
             raise InputError(f"{key} is set to {value}", "give a finite number")

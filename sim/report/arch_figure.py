@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sim.report.arch_tables import compare
 from sim.report.style import new_figure, save
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 LINE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -40,6 +41,26 @@ def draw_compare(found: Mapping[str, Any], path: Path) -> None:
         axes.set_ylabel(label)
     figure.axes[0].legend(fontsize=7.5)
     save(figure, path, found["points"], _finding(found))
+
+
+def used_architectures(
+    summary: Mapping[str, Any], tree: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Architectures of a run, each once, in the order in which they are named.
+
+    Args:
+        tree: the resolved scenario; without it only those of training jobs are known.
+    """
+    jobs = (summary.get("training") or {"jobs": {}})["jobs"]
+    named = [job["arch"] for job in jobs.values()]
+    named += [w["arch"] for site in (tree or {}).get("sites", ()) for w in site["workloads"]]
+    return list(dict.fromkeys(named))
+
+
+def draw_architectures(names: Sequence[str], path: Path) -> None:
+    """The same for architectures of one run or of several; nothing for a single one."""
+    if len(names) > 1:
+        draw_compare(compare(names[: len(LINE_COLOURS)]), path)
 
 
 def _finding(found: Mapping[str, Any]) -> str:

@@ -40,10 +40,11 @@ class Assumed:
 
     Args:
         width_frac: width of the range over the value; none where the value is 0.
-        load, hosted: what it alone at its low and its high adds to the load at the meter and to
-            what the place hosts, in MW as text; empty where that was not computed.
-        load_mw, hosted_mw: the larger of the two changes, MW.
-        by_name, by_width, by_load, by_hosted: its place (from 0) in either order.
+        load, hosted, speed: what it alone at its low and its high adds to the load at the meter
+            and to what the place hosts, in MW, and to the speed of training, in percent, as
+            text; empty where that was not computed.
+        load_mw, hosted_mw, speed_frac: the larger of the two changes.
+        by_name, by_width, by_load, by_hosted, by_speed: its place (from 0) in either order.
     """
 
     name: str
@@ -56,12 +57,15 @@ class Assumed:
     as_of: str
     load: str = ""
     hosted: str = ""
+    speed: str = ""
     load_mw: float = 0.0
     hosted_mw: float = 0.0
+    speed_frac: float = 0.0
     by_name: int = 0
     by_width: int = 0
     by_load: int = 0
     by_hosted: int = 0
+    by_speed: int = 0
 
 
 def assumption_rows(
@@ -93,7 +97,7 @@ def _with_influence(rows: list[Assumed], influences: Sequence[Influence]) -> lis
 
 def _moves(one: Influence) -> bool:
     ends = (one.load_low_mw, one.load_high_mw, one.hosted_low_mw, one.hosted_high_mw)
-    return any(ends)
+    return any((*ends, one.speed_low_frac, one.speed_high_frac))
 
 
 def _own_row(one: Influence) -> Assumed:
@@ -116,23 +120,36 @@ def _moved(row: Assumed, one: Influence | None) -> Assumed:
         return row
     load, load_mw = _change(one.load_low_mw, one.load_high_mw)
     hosted, hosted_mw = _change(one.hosted_low_mw, one.hosted_high_mw)
-    return replace(row, load=load, load_mw=load_mw, hosted=hosted, hosted_mw=hosted_mw)
+    speed, speed_percent = _change(_percent(one.speed_low_frac), _percent(one.speed_high_frac))
+    return replace(
+        row,
+        load=load,
+        load_mw=load_mw,
+        hosted=hosted,
+        hosted_mw=hosted_mw,
+        speed=speed,
+        speed_frac=speed_percent / 100,
+    )
 
 
-def _change(low_mw: float | None, high_mw: float | None) -> tuple[str, float]:
+def _percent(frac: float | None) -> float | None:
+    return None if frac is None else 100 * frac
+
+
+def _change(low: float | None, high: float | None) -> tuple[str, float]:
     """A change at the low and at the high as text, and the larger of the two."""
-    if low_mw is None or high_mw is None:
+    if low is None or high is None:
         return "", 0.0
-    if not low_mw and not high_mw:
+    if not low and not high:
         return "0", 0.0
-    return f"{_signed(low_mw)} / {_signed(high_mw)}", max(abs(low_mw), abs(high_mw))
+    return f"{_signed(low)} / {_signed(high)}", max(abs(low), abs(high))
 
 
-def _signed(change_mw: float) -> str:
-    if not change_mw:
+def _signed(change: float) -> str:
+    if not change:
         return "0"
-    digits = f"{abs(change_mw):,.0f}" if abs(change_mw) >= 100 else f"{abs(change_mw):.3g}"
-    return f"{'+' if change_mw > 0 else '−'}{digits}"
+    digits = f"{abs(change):,.0f}" if abs(change) >= 100 else f"{abs(change):.3g}"
+    return f"{'+' if change > 0 else '−'}{digits}"
 
 
 def _row(match: re.Match[str]) -> Assumed:
@@ -165,6 +182,7 @@ def _placed(rows: list[Assumed]) -> list[Assumed]:
         "by_width": sorted(rows, key=lambda row: (-(row.width_frac or -1.0), row.name)),
         "by_load": sorted(rows, key=lambda row: (not row.load, -row.load_mw, row.name)),
         "by_hosted": sorted(rows, key=lambda row: (not row.hosted, -row.hosted_mw, row.name)),
+        "by_speed": sorted(rows, key=lambda row: (not row.speed, -row.speed_frac, row.name)),
     }
     places = {name: {id(r): k for k, r in enumerate(order)} for name, order in orders.items()}
     return [_at(row, {name: place[id(row)] for name, place in places.items()}) for row in rows]

@@ -2,11 +2,13 @@
 
 What the meters and the workloads drew is exact. Within it, a training job is told apart by the
 energy of the parts of its step, and what it draws below a step's mean is read as a standstill;
-the parts of IT and of the building keep the shares that they have over the whole run.
+the parts of IT and of the building keep the shares that they have over the whole run. Serving is
+told apart by what an idle fleet draws and by the cost of its steps (`serving_split`).
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sim.report.serving_split import Split
+
+NO_SPLITS: Final[Mapping[str, Split]] = MappingProxyType({})
 LAYER_BINS: Final = 120
 """Fewer than other figures have: every layer is drawn bin by bin."""
 COMPUTE: Final = frozenset({"forward", "backward", "recompute", "optimiser"})
@@ -31,19 +36,36 @@ TRAINING: Final = {
     "training: checkpoint, restart, standstill": "#CC79A7",
 }
 SERVING: Final = "serving: prefill, decode and idle replicas"
+STANDING: Final = "serving: standing ready (power of idle GPUs)"
+DECODE: Final = "serving: decode, above it"
+PREFILL: Final = "serving: prefill, above it"
 IDLE: Final = "GPUs without a workload"
-COLOURS: Final = TRAINING | {SERVING: "#D55E00", IDLE: "#F0E442"} | {
+SERVING_COLOURS: Final = {
+    SERVING: "#D55E00",
+    STANDING: "#F4B183",
+    DECODE: "#B34700",
+    PREFILL: "#6B2500",
+}
+COLOURS: Final = TRAINING | SERVING_COLOURS | {IDLE: "#F0E442"} | {
     LABELS[cause]: colour for cause, colour in CAUSE_COLOURS.items() if cause != "chip"
 }  # fmt: skip
 """Colour of each layer, from the chip outward: the order of the stack."""
 
 
 def draw_causes(
-    summary: Mapping[str, Any], series: Mapping[str, Series], horizon_s: float, path: Path
+    summary: Mapping[str, Any],
+    series: Mapping[str, Series],
+    horizon_s: float,
+    path: Path,
+    splits: Mapping[str, Split] = NO_SPLITS,
 ) -> None:
-    """Stacked mean power by cause in bins of the run; nothing where workloads were not recorded."""
+    """Stacked mean power by cause in bins of the run; nothing where workloads were not recorded.
+
+    Args:
+        splits: of fleets that are to be told apart; others are one layer.
+    """
     edges_s = np.linspace(0.0, horizon_s, LAYER_BINS + 1)
-    layers = cause_layers(summary, series, edges_s)
+    layers = cause_layers(summary, series, edges_s, splits)
     if not layers:
         return
     unit_s, unit = axis_of(horizon_s)
@@ -69,7 +91,10 @@ def draw_causes(
 
 
 def cause_layers(
-    summary: Mapping[str, Any], series: Mapping[str, Series], edges_s: Floats
+    summary: Mapping[str, Any],
+    series: Mapping[str, Series],
+    edges_s: Floats,
+    splits: Mapping[str, Split] = NO_SPLITS,
 ) -> dict[str, Floats]:
     """Mean power of each cause in each bin [W], in the order of `COLOURS`; empty if not known.
 
@@ -89,7 +114,8 @@ def cause_layers(
     for name in fleets:
         power_w = bin_means(series[f"{name}.chip_w"], edges_s)
         held_w = held_w + power_w
-        layers[SERVING] = layers.get(SERVING, 0.0) + power_w
+        for layer, part_w in fleet_layers(splits.get(name), power_w).items():
+            layers[layer] = layers.get(layer, 0.0) + part_w
     for name, site in summary["sites"].items():
         means = {b: bin_means(series[f"{name}.{b}_w"], edges_s) for b in ("chip", "it", "facility")}
         layers[IDLE] = layers.get(IDLE, 0.0) + means["chip"]
@@ -98,6 +124,15 @@ def cause_layers(
     layers[IDLE] = np.maximum(layers[IDLE] - held_w, 0.0)  # of all chips, what no workload holds
     most_w = float(sum(layer.max() for layer in layers.values()))
     return {n: layers[n] for n in COLOURS if n in layers and layers[n].max() > 1e-6 * most_w}
+
+
+def fleet_layers(split: Split | None, power_w: Floats) -> dict[str, Floats]:
+    """A fleet's power by what it does; adds up to `power_w`."""
+    if split is None:
+        return {SERVING: power_w}
+    standing_w = np.minimum(power_w, split.standing_w)
+    prefill_w = split.prefill_frac * (power_w - standing_w)
+    return {STANDING: standing_w, PREFILL: prefill_w, DECODE: power_w - standing_w - prefill_w}
 
 
 def job_layers(job: Mapping[str, Any], power_w: Floats) -> dict[str, Floats]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sim.errors import InputError
 from sim.record.atomic import write_file
+from sim.report.arch_figure import draw_architectures, used_architectures
 from sim.report.basis_tables import warnings
 from sim.report.compare_figures import draw_changes, draw_margins, draw_sides
 from sim.report.compare_inputs import changed_inputs, changed_lines
@@ -43,7 +44,12 @@ def write_comparison(folders: Sequence[Path], path: Path) -> None:
 def _draw(sides: Sequence[Side], folder: Path) -> dict[str, str]:
     """Draw the figures; figure name -> SVG text of those that have something to show."""
     folder.mkdir(parents=True, exist_ok=True)
-    draws = {"changes": draw_changes, "power": draw_sides, "margins": draw_margins}
+    draws = {
+        "changes": draw_changes,
+        "power": draw_sides,
+        "margins": draw_margins,
+        "architectures": _draw_architectures,
+    }
     found = {}
     for name, draw in draws.items():
         file = folder / f"{name}.svg"
@@ -52,6 +58,12 @@ def _draw(sides: Sequence[Side], folder: Path) -> dict[str, str]:
         if file.is_file():
             found[name] = file.read_text("utf-8")
     return found
+
+
+def _draw_architectures(sides: Sequence[Side], path: Path) -> None:
+    """What the models of the runs need, where they differ."""
+    named = [used_architectures(side.summary, side.scenario) for side in sides]
+    draw_architectures(list(dict.fromkeys(name for names in named for name in names)), path)
 
 
 def render_comparison(sides: Sequence[Side], svgs: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ NEAR_HZ: Final = 0.15
 """A limit further than this beyond the trace is named in words, not drawn: it would flatten it."""
 
 
-def draw_frequency(grid: Mapping[str, Any], path: Path) -> None:
+def draw_frequency(grid: Mapping[str, Any], path: Path, finding: str = "") -> None:
     """The trace, every step, what acted, and the limits that lie near."""
     trace = grid["trace"]
     time_s, frequency = trace["time_s"], trace["frequency_hz"]
@@ -48,6 +48,7 @@ def draw_frequency(grid: Mapping[str, Any], path: Path) -> None:
         figure,
         path,
         [{"time_s": t, "frequency_hz": f} for t, f in zip(time_s, frequency, strict=True)],
+        finding,
     )
 
 

@@ -39,13 +39,17 @@ def hosting_rows(hosting: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def draw_hosting(
-    hosting: Mapping[str, Mapping[str, Any]], asked_gpus: Mapping[str, int], path: Path
+    hosting: Mapping[str, Mapping[str, Any]],
+    asked_gpus: Mapping[str, int],
+    path: Path,
+    finding: str = "",
 ) -> None:
     """Tile map coloured by the first limit, with thousands of GPUs that fit.
 
     Args:
         hosting: the summary's `grid.hosting`.
         asked_gpus: GPUs of the scenario by zone; those tiles get a frame.
+        finding: what the figure shows.
     """
     figure = new_figure(7.6, 5.0)
     axes = figure.add_subplot()
@@ -74,7 +78,7 @@ def draw_hosting(
     axes.set_axis_off()
     axes.set_title("GPUs that fit before the first limit binds [thousand], one site at a time")
     figure.legend(handles=_legend(hosting, asked_all), loc="outside lower center", ncols=4)
-    save(figure, path, hosting_rows(hosting))
+    save(figure, path, hosting_rows(hosting), finding)
 
 
 def _thousands(gpus: int | None) -> str:

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sim.report.basis_tables import assumption_rows, model_errors, warnings
 from sim.report.figure_html import figure_html, finding, within
+from sim.report.key_figures import key_figures
 from sim.report.pages import template
 from sim.report.power_figure import LABELS, power_rows
-from sim.report.regions_text import view_caption, view_key_figures, view_tables
+from sim.report.regions_text import view_caption, view_tables
 from sim.report.serving_tables import serving_tables
 from sim.report.verdict_text import answer_sentence, where_it_binds
-from sim.units import J_PER_MWH, MEGA, mw_text, si
+from sim.units import MEGA, mw_text, si
 
 if TYPE_CHECKING:
     from sim.report.influence import Influence
 
+__all__ = ["caption", "key_figures", "likelihood", "render_report"]
 MANIFEST_KEYS: Final = ("scenario", "hash", "seed", "version")
 
 
@@ -58,6 +60,7 @@ def render_report(
         assumptions=summary["assumptions"],
         ranged=ranged,
         moved=bool(influences),
+        trained=any(one.speed_low_frac is not None for one in influences),
         measured=measured,
         words=words,
         errors=model_errors(summary),
@@ -136,23 +139,6 @@ def caption(name: str, summary: Mapping[str, Any]) -> str:
     if name == "hosting":
         return f"{where_it_binds(summary)}. Framed: the places of this scenario."
     return f"{name.replace('_', ' ').capitalize()}."
-
-
-def key_figures(summary: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The figures that a reader takes away."""
-    sites = summary["sites"].values()
-    rows = [
-        ("GPUs", f"{sum(s['gpus'] for s in sites):,}", "GPU"),
-        ("peak at the meter", mw_text(sum(s["peak_load_mw"] for s in sites)), "MW"),
-    ]
-    for boundary in ("chip", "it", "facility"):
-        mean_mw = summary["power_w"][boundary]["mean"] / MEGA
-        rows.append((f"mean power, {boundary} boundary", mw_text(mean_mw), "MW"))
-    energy_mwh = summary["energy_j"]["facility"] / J_PER_MWH
-    rows.append(("energy at the meter", mw_text(energy_mwh), "MWh"))
-    rows.append(("simulated time", f"{summary['horizon_s'] / 3600:g}", "h"))
-    rows = [*(rows if summary["sites"] else []), *view_key_figures(summary)]
-    return [{"name": n, "value": v, "unit": u} for n, v, u in rows]
 
 
 def _reading(verdict: Mapping[str, Any]) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """How far each assumed figure, alone at its low and its high, moves the answer of one run.
 
-Two figures are followed: the load at the meter, through the chain from the chips, and what the
-zones of the sites host, through the zonal balance, reserve, frequency and swing. Both are
-computed from the finished run, without simulating again; figures that act before the chips'
-power (how a training step overlaps, sizes of a model) would need a run each, and are left out.
+Three figures are followed: the load at the meter, through the chain from the chips and through
+the cost of a training step; what the zones of the sites host, through the zonal balance, reserve,
+frequency and swing; and how fast training jobs go. All are computed from the finished run,
+without simulating again; what would need a run each (sizes of a model, failures) is left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sim.grid.hosting import hosting_rooms
 from sim.grid.network import FUELS, FloatArray, Network, Zone
 from sim.grid.sampling import Draws
 from sim.grid.us_states import us_states
+from sim.report.influence_training import training_influences
 from sim.scenario.schema.grid import ZonalGrid
 from sim.scenario.simulate import Outcome
 from sim.scenario.uncertainty import meter_at_peak, meter_effects_w
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "influence.parquet"
 NOTHING_MW: Final = 1e-6
-"""Smaller changes are rounding."""
+"""Smaller changes, in MW or of 1, are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Influence:
     Args:
         load_low_mw, load_high_mw: change of the load at the meter; None if it has no part in it.
         hosted_low_mw, hosted_high_mw: change of what the zones of the sites host.
+        speed_low_frac, speed_high_frac: change of the tokens trained per second, 0..1.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Influence:
     load_high_mw: float | None = None
     hosted_low_mw: float | None = None
     hosted_high_mw: float | None = None
+    speed_low_frac: float | None = None
+    speed_high_frac: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class OneAtATime(Draws):
 
 def influences(outcome: Outcome) -> list[Influence]:
     """Of every assumed figure that a run's load or hosting rests on, by name."""
-    found = _on_load(outcome)
+    found = [*_on_load(outcome), *_on_training(outcome)]
     scenario = outcome.simulation.scenario
     if isinstance(scenario.grid, ZonalGrid) and scenario.grid.hosting and outcome.sites:
         found += _on_hosting(outcome)
@@ -107,6 +111,21 @@ def _on_load(outcome: Outcome) -> list[Influence]:
 
 def _clean(change_mw: float) -> float:
     return 0.0 if abs(change_mw) < NOTHING_MW else change_mw
+
+
+def _on_training(outcome: Outcome) -> list[Influence]:
+    """What the step of a training job rests on moves its power and its speed."""
+    return [
+        _told(
+            moved.figure.name,
+            moved.figure,
+            load_low_mw=_clean(moved.load_mw[0]),
+            load_high_mw=_clean(moved.load_mw[1]),
+            speed_low_frac=_clean(moved.speed_frac[0]),
+            speed_high_frac=_clean(moved.speed_frac[1]),
+        )
+        for moved in training_influences(outcome)
+    ]
 
 
 def _on_hosting(outcome: Outcome) -> list[Influence]:
@@ -178,11 +197,11 @@ def _frequency_figures(
     ]
 
 
-def _told(name: str, figure: Datum, **changes_mw: float) -> Influence:
+def _told(name: str, figure: Datum, **changes: float) -> Influence:
     low = figure.value if figure.low is None else figure.low
     high = figure.value if figure.high is None else figure.high
     source, as_of = figure.source, figure.as_of
-    return Influence(name, figure.value, figure.unit, low, high, source, as_of, **changes_mw)
+    return Influence(name, figure.value, figure.unit, low, high, source, as_of, **changes)
 
 
 def write_influences(outcome: Outcome, folder: RunFolder) -> None:

@@ -1,7 +1,8 @@
 """Figure: which share of the requests had their tokens within which time.
 
-Read as attainment: at a target on the time axis, the curve says the share that met it. Two
-published targets are marked.
+Read as attainment: at a target on the time axis, the curve says the share that met it. The
+scenario's own objectives are marked, or two published targets where it has none. Without single
+requests the quantiles of the summary are drawn.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Targets = Mapping[str, Mapping[str, float]]
 
 TARGETS: Final = "validation/latency_targets.yaml"
 MEASURES: Final = {
@@ -28,6 +30,9 @@ MEASURES: Final = {
     "tpot_s": "time per output token",
     "e2e_s": "time to last token",
 }
+SHORT: Final = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}
+TOLD: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+"""Quantiles that a summary has."""
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES: Final = ("-", "--", "-.", ":")
 SHARES: Final = np.concatenate([np.arange(0.0, 0.99, 0.01), np.arange(0.99, 1.0001, 0.001)])
@@ -74,54 +79,91 @@ def attainment_frac(values_s: Floats, target_s: float) -> float:
     return float(np.count_nonzero(values_s <= target_s) / len(values_s))
 
 
-def draw_latency(latencies: Mapping[str, Mapping[str, Floats]], path: Path) -> None:
-    """One panel a measure: share of the completed requests within a time, a line a fleet."""
+def told_latencies(serving: Mapping[str, Any] | None) -> dict[str, dict[str, Floats]]:
+    """Fleet -> measure -> seconds at `TOLD`, of the summary's `serving`."""
+    found = {}
+    for fleet, one in (serving or {"fleets": {}})["fleets"].items():
+        known = {m: one.get(m) for m in MEASURES}
+        if known["ttft_s"]:
+            found[fleet] = {
+                measure: np.array([quantiles[q] for q in TOLD] if quantiles else [])
+                for measure, quantiles in known.items()
+            }
+    return found
+
+
+def draw_latency(
+    latencies: Mapping[str, Mapping[str, Floats]],
+    path: Path,
+    objectives: Targets | None = None,
+    *,
+    told: bool = False,
+) -> None:
+    """One panel a measure: share of the completed requests within a time, a line a fleet.
+
+    Args:
+        latencies: of each request; with `told`, of the shares of `TOLD`.
+        objectives: measure -> name -> seconds; None: the published targets.
+    """
     if not any(len(values) for found in latencies.values() for values in found.values()):
         return
+    targets = objectives or {measure: targets_s(measure) for measure in MEASURES}
     figure = new_figure(7.6, 3.2)
     panels = figure.subplots(1, len(MEASURES), sharey=True)
     rows: list[dict[str, Any]] = []
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
         for number, (fleet, found) in enumerate(latencies.items()):
             if len(found[measure]):
-                times_s = np.quantile(found[measure], SHARES, method="inverted_cdf")
-                axes.step(
+                shares, times_s = _shown(found[measure], told=told)
+                axes.plot(
                     np.maximum(times_s, LEAST_S),
-                    SHARES * 100,
-                    where="post",
+                    shares * 100,
+                    drawstyle="default" if told else "steps-post",
+                    marker="o" if told else "",
+                    markersize=4,
                     color=COLOURS[number % len(COLOURS)],
                     linestyle=DASHES[number % len(DASHES)],
-                    label=fleet if measure == "e2e_s" else None,
+                    label=fleet if measure == "ttft_s" else None,
                 )
-                rows += _rows(fleet, measure, times_s)
-        _mark_targets(axes, measure)
-        axes.set_xlim(*_decades(latencies, measure))
+                rows += _rows(fleet, measure, shares, times_s)
+        _mark_targets(axes, targets.get(measure, {}))
+        axes.set_xlim(*_decades(latencies, measure, targets.get(measure, {})))
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"{title} [s]")
     panels[0].set_ylabel("completed requests within [%]")
     panels[0].set_ylim(0, 103)
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
-    save(figure, path, rows, _finding(latencies))
+    finding = _told_finding(latencies) if told else _finding(latencies, targets, objectives is None)
+    save(figure, path, rows, finding)
 
 
-def _decades(latencies: Mapping[str, Mapping[str, Floats]], measure: str) -> tuple[float, float]:
+def _shown(values_s: Floats, *, told: bool) -> tuple[Floats, Floats]:
+    """Shares and the times within which they were served."""
+    if told:
+        return np.array(list(TOLD.values())), values_s
+    return SHARES, np.quantile(values_s, SHARES, method="inverted_cdf")
+
+
+def _decades(
+    latencies: Mapping[str, Mapping[str, Floats]], measure: str, targets: Mapping[str, float]
+) -> tuple[float, float]:
     """Whole powers of ten around what is shown, so that the axis has at least two marks."""
     shown = [v for found in latencies.values() for v in found[measure]]
-    shown += list(targets_s(measure).values())
+    shown += list(targets.values())
     low, high = max(min(shown, default=1.0), LEAST_S), max(shown, default=1.0)
     return 10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(max(high, low) * 1.01))
 
 
-def _rows(fleet: str, measure: str, times_s: Floats) -> list[dict[str, Any]]:
+def _rows(fleet: str, measure: str, shares: Floats, times_s: Floats) -> list[dict[str, Any]]:
     return [
         {"fleet": fleet, "measure": measure, "share_frac": round(float(s), 4), "time_s": float(t)}
-        for s, t in zip(SHARES, times_s, strict=True)
+        for s, t in zip(shares, times_s, strict=True)
     ]
 
 
-def _mark_targets(axes: Any, measure: str) -> None:
-    for name, target_s in targets_s(measure).items():
+def _mark_targets(axes: Any, targets: Mapping[str, float]) -> None:
+    for name, target_s in targets.items():
         axes.axvline(target_s, color="#595959", linewidth=0.8, linestyle=":")
         axes.annotate(
             f"{name} {target_s:g} s",
@@ -144,23 +186,55 @@ def targets_s(measure: str) -> dict[str, float]:
     }
 
 
-def _finding(latencies: Mapping[str, Mapping[str, Floats]]) -> str:
+def objectives_s(tree: Mapping[str, Any] | None) -> dict[str, dict[str, float]] | None:
+    """Measure -> class -> objective [s], of a resolved scenario; None where it has none."""
+    found: dict[str, dict[str, float]] = {}
+    for site in (tree or {}).get("sites", ()):
+        for workload in site["workloads"]:
+            for one in workload.get("classes") or ():
+                for measure in ("ttft_s", "tpot_s"):
+                    if one.get(f"slo_{measure}") is not None:
+                        found.setdefault(measure, {})[one["name"]] = one[f"slo_{measure}"]
+    return found or None
+
+
+def objective_words(objectives: Targets | None) -> dict[str, str]:
+    """Class -> its objectives in words."""
+    words: dict[str, list[str]] = {}
+    for measure, named in (objectives or {}).items():
+        for name, target_s in named.items():
+            words.setdefault(name, []).append(f"{SHORT[measure]} ≤ {target_s:g} s")
+    return {name: ", ".join(parts) for name, parts in words.items()}
+
+
+def _finding(
+    latencies: Mapping[str, Mapping[str, Floats]], targets: Targets, published: bool
+) -> str:
+    """Of each fleet the share that met each target."""
     told = []
     for fleet, found in latencies.items():
-        if not len(found["ttft_s"]):
-            continue
-        first_s, last_s = targets_s("ttft_s"), targets_s("tpot_s")
         shares = [
-            f"{attainment_frac(found['ttft_s'], first_s[kind]):.1%} begin within "
-            f"{first_s[kind]:g} s"
-            + (
-                f" and {attainment_frac(found['tpot_s'], last_s[kind]):.1%} keep "
-                f"{last_s[kind] * 1e3:g} ms a token"
-                if len(found["tpot_s"])
-                else ""
-            )
-            + f" ({kind})"
-            for kind in first_s
+            f"{attainment_frac(found[measure], target_s):.1%} have {SHORT[measure]} within "
+            f"{target_s:g} s ({name})"
+            for measure, named in targets.items()
+            if len(found[measure])
+            for name, target_s in named.items()
         ]
-        told.append(f"{fleet}: of {len(found['ttft_s']):,} requests " + "; ".join(shares))
-    return ". ".join(told) + ". Targets: MLPerf Inference, Llama 2 70B."
+        if shares and len(found["ttft_s"]):
+            told.append(f"{fleet}: of {len(found['ttft_s']):,} requests {'; '.join(shares)}")
+    basis = (
+        "Targets: MLPerf Inference, Llama 2 70B." if published else "Objectives: the scenario's."
+    )
+    return f"{'. '.join(told)}. {basis}"
+
+
+def _told_finding(latencies: Mapping[str, Mapping[str, Floats]]) -> str:
+    told = [
+        f"{fleet}: half of the requests have their first token within {found['ttft_s'][0]:.3g} s, "
+        f"99 % within {found['ttft_s'][2]:.3g} s"
+        for fleet, found in latencies.items()
+    ]
+    return (
+        f"{'. '.join(told)}. Quantiles of the summary: single requests were not recorded "
+        "(record.requests: all)."
+    )

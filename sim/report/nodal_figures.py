@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
-    from sim.grid.nodal.tables import Network
+    from sim.grid.nodal.tables import Floats, Network
 
 Row = dict[str, Any]
 
@@ -29,6 +29,12 @@ CLASS_COLOURS: Final = ("#440154", "#3B528B", "#21918C", "#90D743", "#FDE725")
 SERIES_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
 LINE_COLOURS: Final = ((345.0, "#9A9A9A", 0.9), (161.0, "#C4C4C4", 0.6), (0.0, "#E4E4E4", 0.4))
 """Least kV, colour and width of a branch on the map."""
+
+SIZES: Final = ((345.0, 34, "345 kV and more"), (161.0, 20, "161 to 344 kV"), (0.0, 9, "lower"))
+"""Least kV, area of a dot on the map [pt^2], words."""
+
+ASKED_MW: Final = (150.0, 1000.0)
+"""Loads that the captions ask about: a large campus, and the largest planned."""
 
 AT_ZERO_MW: Final = 1.0
 """Where a logarithmic axis shows what hosts less, nothing included."""
@@ -81,7 +87,7 @@ def draw_map(
     figure = new_figure(7.6, 6.4)
     figure.set_dpi(200)
     axes = figure.add_subplot()
-    _draw_lines(axes, lines)
+    draw_lines(axes, lines)
     points = _scatter(axes, sorted(rows, key=lambda row: row["hosting_mw"]))
     middle = float(np.mean([row["latitude_deg"] for row in rows]))
     axes.set_aspect(1 / np.cos(np.radians(middle)))  # a degree north is longer than one east
@@ -91,10 +97,36 @@ def draw_map(
     bar = figure.colorbar(points, ax=axes, shrink=0.7, spacing="uniform")
     bar.set_ticks(list(CLASSES_MW), labels=[f"{mw:,.0f}" for mw in CLASSES_MW[:-1]] + ["more"])
     bar.set_label("hosting capacity [MW]")
-    save(figure, path, rows)
+    _size_legend(axes)
+    save(figure, path, rows, _map_finding(rows))
 
 
-def _draw_lines(axes: Axes, lines: Sequence[tuple[float, float, float, float, float]]) -> None:
+def _size_legend(axes: Axes) -> None:
+    """Which size of a dot is which voltage."""
+    for least_kv, area, words in SIZES:
+        del least_kv
+        axes.scatter([], [], s=area, color="#595959", linewidths=0, label=words)
+    axes.legend(loc="lower left", fontsize=8, title="voltage of the bus", title_fontsize=8)
+
+
+def _map_finding(rows: Sequence[Row]) -> str:
+    """How many buses host what people ask for, and what the voltages do."""
+    mw = np.array([row["hosting_mw"] for row in rows])
+    kv = np.array([row["base_kv"] for row in rows])
+    told = ", ".join(f"{_hosts(mw, asked)} host {asked:,.0f} MW" for asked in ASKED_MW)
+    by_kv = ", ".join(
+        f"{float(np.median(mw[kv == level])):,.0f} MW at {level:g} kV" for level in np.unique(kv)
+    )
+    return f"Of {len(mw):,} buses, each alone, {told}; median {by_kv}."
+
+
+def _hosts(mw: Floats, asked_mw: float) -> str:
+    count = int((mw >= asked_mw).sum())
+    return f"{count:,} ({count / len(mw):.0%})"
+
+
+def draw_lines(axes: Axes, lines: Sequence[tuple[float, float, float, float, float]]) -> None:
+    """Branches as thin grey lines, darker for higher voltage."""
     upper = np.inf
     for least_kv, colour, width in LINE_COLOURS:
         chosen = [
@@ -112,7 +144,7 @@ def _scatter(axes: Axes, rows: Sequence[Row]) -> PathCollection:
         [row["longitude_deg"] for row in rows],
         [row["latitude_deg"] for row in rows],
         c=[row["hosting_mw"] for row in rows],
-        s=np.where(kv >= 345, 34, np.where(kv >= 161, 20, 9)).tolist(),
+        s=[next(area for least, area, _ in SIZES if v >= least) for v in kv.tolist()],
         cmap=ListedColormap(CLASS_COLOURS),
         norm=BoundaryNorm(CLASSES_MW, len(CLASS_COLOURS)),
         edgecolors="white",
@@ -123,7 +155,7 @@ def _scatter(axes: Axes, rows: Sequence[Row]) -> PathCollection:
 
 
 def draw_curves(
-    series: Mapping[str, Sequence[float]], path: Path, asked_mw: Sequence[float] = (150, 1000)
+    series: Mapping[str, Sequence[float]], path: Path, asked_mw: Sequence[float] = ASKED_MW
 ) -> None:
     """How many buses host at least so many MW, one line for each way to ask.
 
@@ -152,7 +184,16 @@ def draw_curves(
     axes.set_ylabel(f"hosting capacity [MW] (under {AT_ZERO_MW:g} MW drawn at {AT_ZERO_MW:g})")
     axes.set_title("Load that connects, against the number of buses")
     axes.legend(loc="lower left")
-    save(figure, path, rows)
+    save(figure, path, rows, _curve_finding(series, asked_mw[0]))
+
+
+def _curve_finding(series: Mapping[str, Sequence[float]], asked_mw: float) -> str:
+    told = [
+        f"{label} {_hosts(np.asarray(values, dtype=float), asked_mw)}"
+        for label, values in series.items()
+    ]
+    many = len(next(iter(series.values())))
+    return f"Buses of {many:,} that host {asked_mw:,.0f} MW, each alone: {'; '.join(told)}."
 
 
 def draw_joint(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
@@ -172,7 +213,12 @@ def draw_joint(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) ->
     axes.set_ylabel("total new load, equal shares [MW]")
     axes.set_title("Joint hosting: less than the sum of what each hosts alone")
     axes.legend()
-    save(figure, path, rows)
+    told = [
+        f"{label} {points[-1][1]:,.0f} MW over {points[-1][0]} sites, {points[0][1]:,.0f} MW at "
+        "the best alone"
+        for label, points in series.items()
+    ]
+    save(figure, path, rows, f"At once: {'; '.join(told)}.")
 
 
 def draw_states(
@@ -207,7 +253,16 @@ def draw_states(
         "Synthetic grid, buses in each state: N-1 (dots, black: median), base case (orange: median)"
         + (left_out if cutoff_frac else "")
     )
-    save(figure, path, buses)
+    save(figure, path, buses, _state_finding(by, load_mw))
+
+
+def _state_finding(by: Mapping[str, Sequence[Row]], load_mw: float) -> str:
+    some = sum(any(r["n1_mw"] >= load_mw for r in rows) for rows in by.values())
+    half = sum(float(np.median([r["n1_mw"] for r in rows])) >= load_mw for rows in by.values())
+    return (
+        f"{load_mw:,.0f} MW hold at N-1 at some bus looked at in {some} of {len(by)} states, at "
+        f"half of the buses in {half}."
+    )
 
 
 def draw_cascades(cascades: Mapping[str, Sequence[Row]], path: Path) -> None:
@@ -232,7 +287,14 @@ def draw_cascades(cascades: Mapping[str, Sequence[Row]], path: Path) -> None:
     axes.set_ylabel("load lost so far, shed and dark [MW]")
     axes.set_title("What follows, by the first outage: load lost after each stage")
     axes.legend(fontsize=8)
-    save(figure, path, rows)
+    deepest = max(cascades, key=lambda label: len(cascades[label]))
+    most = max(rows, key=lambda row: row["shed_mw"] + row["dark_mw"])
+    told = (
+        f"Most load is lost after {most['cascade']}: {most['shed_mw'] + most['dark_mw']:,.0f} MW "
+        f"by stage {most['stage']}; the longest cascade, {deepest}, has "
+        f"{len(cascades[deepest])} stages."
+    )
+    save(figure, path, rows, told)
 
 
 STAGE_KEYS: Final = (
@@ -259,7 +321,14 @@ def draw_blackouts(lost_mw: Mapping[str, Sequence[float]], path: Path) -> None:
     axes.set_ylabel("share of runs that lose at least this [1]")
     axes.set_title("Blackout size with hidden failures")
     axes.legend(fontsize=8)
-    save(figure, path, rows)
+    means = {label: float(np.mean(values)) for label, values in lost_mw.items()}
+    worst = max(means, key=lambda label: means[label])
+    p95 = float(np.quantile(np.asarray(lost_mw[worst], dtype=float), 0.95))
+    told = (
+        f"Worst on average: {worst}, {means[worst]:,.0f} MW lost over {len(lost_mw[worst])} runs "
+        f"with hidden failures, 95th percentile {p95:,.0f} MW."
+    )
+    save(figure, path, rows, told)
 
 
 def draw_hosting_figures(network: Network, answer: Row, folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sim.report.nodal_contingency_figure import draw_contingencies
 from sim.report.nodal_figures import (
     draw_blackouts,
     draw_cascades,
@@ -13,6 +14,7 @@ from sim.report.nodal_figures import (
     draw_states,
     map_lines,
 )
+from sim.report.nodal_price_figure import draw_nodal_prices
 from sim.report.nodal_text import cutoffs
 
 if TYPE_CHECKING:
@@ -24,11 +26,12 @@ DRAWN = 6
 
 
 def draw_nodal(grid: Mapping[str, Any], folder: Path) -> None:
-    """Draw what the study of a run shows into `folder/figures`."""
+    """Draw prices, and what the study of a run shows, into `folder/figures`."""
+    figures = folder / "figures"
+    draw_nodal_prices(grid, figures / "wires_prices.svg")
     study = grid.get("study")
     if study is None:
         return
-    figures = folder / "figures"
     if study["kind"] == "hosting-every-bus":
         _draw_hosting(grid, study, folder, figures)
     elif study["kind"] == "every-state":
@@ -42,7 +45,7 @@ def draw_nodal(grid: Mapping[str, Any], folder: Path) -> None:
 
 def nodal_figure_names(folder: Path) -> list[str]:
     """Names of these figures in a run folder, in order."""
-    order = ("map", "curve", "joint", "states", "cascade", "blackouts")
+    order = ("prices", "map", "curve", "joint", "states", "contingency", "cascade", "blackouts")
     names = [path.stem for path in (folder / "figures").glob("wires_*.svg")]
     return sorted(names, key=lambda name: (order.index(name.split("_")[1]), name))
 
@@ -83,6 +86,7 @@ def _lines(case: str) -> list[tuple[float, float, float, float, float]]:
 
 
 def _draw_cascade(study: Mapping[str, Any], folder: Path, figures: Path) -> None:
+    draw_contingencies(study, figures / "wires_contingency.svg")
     stages: dict[str, list[dict[str, Any]]] = {}
     for row in _rows(folder / "grid_cascade_stages.parquet"):
         stages.setdefault(row["cascade"], []).append(row)

@@ -198,21 +198,6 @@ def nodal_basis(grid: Grid, assumed: int) -> str:
     )
 
 
-def nodal_caption(name: str, grid: Grid) -> str | None:
-    """A sentence with the finding of a figure, None for another's."""
-    study = grid.get("study") or {}
-    if name.startswith("wires_map"):
-        return f"Largest new load at each bus alone, {name.removeprefix('wires_map_')}."
-    texts = {
-        "wires_curve": "How many buses host at least so much, for each way to ask.",
-        "wires_joint": "Total of several sites at once, those that host most alone first.",
-        "wires_states": f"Buses of {study.get('least_kv', 0):g} kV and more in each state.",
-        "wires_cascade": "Load lost after each stage of the cascades that lose most.",
-        "wires_blackouts": "Blackout sizes over the runs with hidden failures.",
-    }
-    return texts.get(name)
-
-
 def nodal_key_figures(grid: Grid) -> list[tuple[str, str, str]]:
     """The figures that a reader takes away."""
     rows = [("limits over before any load", f"{grid['preexisting_count']:,}", "limits")]

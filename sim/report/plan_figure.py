@@ -59,7 +59,23 @@ def draw_plan(job: Job, plan: Plan, found: Mapping[str, Any], path: Path) -> Non
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7.5)
     figure.suptitle(_title(job), fontsize=10, x=0.02, ha="left")
-    save(figure, path, list(found["pareto"]))
+    save(figure, path, list(found["pareto"]), _finding(plan, found))
+
+
+def _finding(plan: Plan, found: Mapping[str, Any]) -> str:
+    """What is best by each objective."""
+    told = []
+    for objective in found["best"]:
+        best = plan.best(objective)
+        told.append(
+            f"{WORDS[objective]}: {best.name}, batch {best.batch}, "
+            f"{best.tokens_per_s_per_gpu:,.0f} tokens/s and {best.j_per_token:.3g} J a token, "
+            f"{1e3 * best.tpot_s:.3g} ms a token"
+        )
+    if not told:
+        return f"{len(plan.front())} layouts and batches are on Pareto's front; none is asked for."
+    text = "; ".join(told)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _title(job: Job) -> str:

@@ -77,7 +77,11 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
     base = found["baseline"].get(key)
     if base is not None:
         figure.suptitle(f"{base:,.4g} without a policy", x=0.01, ha="left", fontsize=9)
-    save(figure, path, rows)
+    most = rows[-1]
+    told = f"{label_of(key)}: {most['policy']} changes it most, by {most['delta']:+,.4g}"
+    if base is not None:
+        told += f" from {base:,.4g}"
+    save(figure, path, rows, f"{told}.")
     return True
 
 
@@ -114,7 +118,12 @@ def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
     axes.margins(x=0.2, y=0.15)
     axes.set_xlabel(label_of("hosted_mw"))
     axes.set_ylabel("work lost [% of the work without a policy]")
-    save(figure, path, points)
+    most = front[-1]
+    told = (
+        f"{len(front)} of {len(points)} points are beaten by no other on both; most is hosted with "
+        f"{most['policy']}, {most['hosted_mw']:,.0f} MW, for {most['lost']:.2%} of the work."
+    )
+    save(figure, path, points, told)
     return True
 
 

@@ -21,7 +21,7 @@ SEQUENTIAL: Final = "cividis"
 """Reads the same with every kind of colour vision."""
 
 
-def draw_prices(grid: Mapping[str, Any], path: Path) -> None:
+def draw_prices(grid: Mapping[str, Any], path: Path, finding: str = "") -> None:
     """Heat map of weekly mean prices, dearest zone on top."""
     weeks = grid["weeks"]["price_usd_per_mwh"]
     order = sorted(weeks, key=lambda zone: -float(np.mean(weeks[zone])))
@@ -35,10 +35,11 @@ def draw_prices(grid: Mapping[str, Any], path: Path) -> None:
         label="mean price of the week [USD/MWh]",
         title=f"Price by zone over the weeks of {grid['year']}, dearest zone on top",
         first_day=grid["first_day"],
+        finding=finding,
     )
 
 
-def draw_congestion(grid: Mapping[str, Any], path: Path) -> None:
+def draw_congestion(grid: Mapping[str, Any], path: Path, finding: str = "") -> None:
     """Heat map of the share of hours in which an interface is at its limit."""
     weeks = grid["weeks"]["congested_frac"]
     order = sorted(weeks, key=lambda line: (-sum(weeks[line]), line))[:MOST_LINES]
@@ -49,6 +50,7 @@ def draw_congestion(grid: Mapping[str, Any], path: Path) -> None:
         label="share of the week's hours at the limit",
         title=f"Interfaces at their limit over the weeks of {grid['year']}, the fullest on top",
         first_day=grid["first_day"],
+        finding=finding,
         most=1.0,
     )
 
@@ -61,6 +63,7 @@ def _heat(
     label: str,
     title: str,
     first_day: int,
+    finding: str,
     most: float | None = None,
 ) -> None:
     table = np.array(list(rows.values()))
@@ -91,4 +94,5 @@ def _heat(
             for name, values in rows.items()
             for k, x in enumerate(values)
         ],
+        finding,
     )

@@ -9,7 +9,6 @@ from sim.grid.wording import NOT_HISTORY
 from sim.report.nodal_text import (
     nodal_answer,
     nodal_basis,
-    nodal_caption,
     nodal_key_figures,
     nodal_lines,
     nodal_tables,
@@ -205,8 +204,6 @@ def _seconds_answer(grid: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 def view_caption(name: str, summary: Mapping[str, Any]) -> str | None:
     """The finding of a figure of these views, None for another figure."""
-    if kind_of(summary) == "nodal":
-        return nodal_caption(name, summary["grid"])
     grid = summary["grid"]
     if name == "prices":
         means = {z: sum(w) / len(w) for z, w in grid["weeks"]["price_usd_per_mwh"].items()}

@@ -5,68 +5,114 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from sim.report.arch_figure import draw_architectures, used_architectures
 from sim.report.battery_figure import draw_battery
 from sim.report.cause_figure import draw_causes
+from sim.report.compare_sides import RESOLVED
 from sim.report.facility_figure import draw_facility
 from sim.report.frequency_figure import draw_frequency
 from sim.report.hosting_figure import draw_hosting
-from sim.report.latency_figure import draw_latency, read_latencies
+from sim.report.html import caption
+from sim.report.latency_figure import (
+    draw_latency,
+    objective_words,
+    objectives_s,
+    read_latencies,
+    told_latencies,
+)
 from sim.report.loop_figure import draw_loop
 from sim.report.nodal_run_figures import draw_nodal, nodal_figure_names
 from sim.report.power_figure import draw_power
 from sim.report.regions_figure import draw_congestion, draw_prices
 from sim.report.series import read_series
+from sim.report.serving_split import serving_splits
+from sim.report.slo_figure import draw_attainment
 from sim.report.time_figure import draw_load_duration, draw_power_time
 from sim.report.training_figure import draw_training
+from sim.scenario.load import load_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 
-def draw_run(summary: Mapping[str, Any], folder: Path) -> None:
+def draw_run(
+    summary: Mapping[str, Any], folder: Path, tree: Mapping[str, Any] | None = None
+) -> None:
     """Draw the figures that the run has the numbers for, each with its CSV, in `figures/`.
 
     Args:
         summary: `summary.json`. folder: the run folder; of its tables, `signals.parquet` and
             `requests.parquet` are read if they are there.
+        tree: the resolved scenario as plain data; None: that of the folder, if it is there.
     """
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     sites = summary["sites"]
     if sites:
-        draw_power({name: site["causes_w"] for name, site in sites.items()}, figures / "power.svg")
+        causes_w = {name: site["causes_w"] for name, site in sites.items()}
+        draw_power(causes_w, figures / "power.svg", caption("power", summary))
     asked: Counter[str] = Counter()
     for site in sites.values():
         asked[site["zone"]] += site["gpus"]
     if summary["grid"]["hosting"]:
-        draw_hosting(summary["grid"]["hosting"], asked, figures / "hosting.svg")
-    _draw_view(summary["grid"], figures)
+        told = caption("hosting", summary)
+        draw_hosting(summary["grid"]["hosting"], asked, figures / "hosting.svg", told)
+    _draw_view(summary, figures)
     if summary["grid"].get("kind") == "nodal":
         draw_nodal(summary["grid"], folder)
     draw_facility(summary.get("facility", {}), figures)
     draw_training(summary.get("training", {}), figures)
-    _draw_tables(summary, folder, figures)
+    if tree is None and summary.get("serving"):  # reading it takes a tenth of a second
+        tree = _resolved(folder)
+    _draw_tables(summary, folder, figures, tree)
+    _draw_serving(summary.get("serving"), folder, figures, tree)
+    draw_architectures(used_architectures(summary, tree), figures / "architectures.svg")
 
 
-def _draw_tables(summary: Mapping[str, Any], folder: Path, figures: Path) -> None:
-    """Figures over time and over requests, of what the run recorded."""
+def _resolved(folder: Path) -> Mapping[str, Any] | None:
+    """The resolved scenario of a run folder, if it is there."""
+    path = folder / RESOLVED
+    found = load_tree(path).tree if path.is_file() else None
+    return found if isinstance(found, dict) else None
+
+
+def _draw_tables(
+    summary: Mapping[str, Any], folder: Path, figures: Path, tree: Mapping[str, Any] | None
+) -> None:
+    """Figures over time, of what the run recorded."""
     series, horizon_s = read_series(folder), summary["horizon_s"]
-    draw_causes(summary, series, horizon_s, figures / "power_causes.svg")
+    splits = serving_splits(tree, summary) if tree and series else {}
+    draw_causes(summary, series, horizon_s, figures / "power_causes.svg", splits)
     draw_battery(series, horizon_s, figures / "battery.svg")
     draw_power_time(series, horizon_s, figures / "power_time.svg")
     draw_load_duration(series, horizon_s, figures / "load_duration.svg")
     draw_loop(series, horizon_s, figures / "loop.svg")
-    draw_latency(read_latencies(folder), figures / "latency.svg")
 
 
-def _draw_view(grid: Mapping[str, Any], figures: Path) -> None:
+def _draw_serving(
+    serving: Mapping[str, Any] | None,
+    folder: Path,
+    figures: Path,
+    tree: Mapping[str, Any] | None,
+) -> None:
+    """Latencies and attainment, of single requests or of the summary's quantiles."""
+    objectives = objectives_s(tree)
+    latencies = read_latencies(folder)
+    told = not latencies
+    shown = told_latencies(serving) if told else latencies
+    draw_latency(shown, figures / "latency.svg", objectives, told=told)
+    draw_attainment(serving, objective_words(objectives), figures / "attainment.svg")
+
+
+def _draw_view(summary: Mapping[str, Any], figures: Path) -> None:
     """Figures of a view over a year, or over seconds."""
-    if grid.get("kind") == "regions":
-        draw_prices(grid, figures / "prices.svg")
-        draw_congestion(grid, figures / "congestion.svg")
-    elif grid.get("kind") == "dynamic":
-        draw_frequency(grid, figures / "frequency.svg")
+    draws = {
+        "regions": {"prices": draw_prices, "congestion": draw_congestion},
+        "dynamic": {"frequency": draw_frequency},
+    }
+    for name, draw in draws.get(summary["grid"].get("kind", ""), {}).items():
+        draw(summary["grid"], figures / f"{name}.svg", caption(name, summary))
 
 
 FIGURES = (
@@ -77,6 +123,8 @@ FIGURES = (
     "battery",
     "loop",
     "latency",
+    "attainment",
+    "architectures",
     "training",
     "training_power",
     "facility_year",

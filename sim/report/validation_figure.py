@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,4 +56,10 @@ def _scatter(rows: list[dict[str, Any]], models: list[str], title: str, path: Pa
             )
     axes.set(xscale="log", yscale="log", xlabel=f"measured {title}", ylabel=f"predicted {title}")
     figure.legend(loc="outside right center", fontsize=7)
-    save(figure, path, rows)
+    errors = [abs(row["predicted"] / row["measured"] - 1) for row in rows]
+    within = sum(error <= BAND_FRAC for error in errors) / len(errors)
+    told = (
+        f"{title}: median absolute error {statistics.median(errors):.1%} over {len(rows):,} rows, "
+        f"{within:.0%} of them within {BAND_FRAC:.0%}."
+    )
+    save(figure, path, rows, told)

@@ -144,3 +144,12 @@ def test_a_set_figure_acts_as_if_its_file_said_so(tmp_path: Path) -> None:
     (as_filed,) = summaries(copy.parent, {})
     assert as_set == as_filed
     assert as_set != before
+
+
+def test_nested_settings_keep_what_the_outer_one_set():
+    other = "hardware/h100-sxm.yaml:power.model_error_frac"
+    plain = figure_at(KEY).value
+    with figures_set({other: 0.05}):
+        with figures_set({KEY: 1.03}):
+            assert (figure_at(KEY).value, figure_at(other).value) == (1.03, 0.05)
+        assert (figure_at(KEY).value, figure_at(other).value) == (plain, 0.05)

@@ -118,3 +118,19 @@ def test_the_report_of_a_run_has_the_column(tmp_path: Path) -> None:
     (folder / "influence.parquet").unlink()
     assert main(["report", str(folder)]) == 0
     assert 'id="by-load"' not in (folder / "report.html").read_text("utf-8")
+
+
+def test_a_training_figure_moves_load_and_speed_as_in_a_run_with_it_set(nominal, found):
+    """Without failures a job is in steps all the time, so load and tokens follow the step."""
+    scenario, result = nominal
+    key = "overlap.gradient_frac"
+    one = found[key]
+    before = figures(result.summary)["peak_load_mw"]
+    job = next(iter(result.summary["training"]["jobs"].values()))
+    with figures_set({f"training/assumptions.yaml:{key}": one.low}):
+        after = run_scenario(scenario, 1).summary
+    moved = next(iter(after["training"]["jobs"].values()))
+    speed = job["step_time_s"] / moved["step_time_s"] - 1
+    assert one.speed_low_frac == pytest.approx(speed, rel=1e-9)
+    assert one.load_low_mw == pytest.approx(figures(after)["peak_load_mw"] - before, rel=0.05)
+    assert one.speed_low_frac < 0 <= one.speed_high_frac

@@ -76,7 +76,7 @@ def test_figures_are_the_same_to_the_byte_and_carry_their_finding(tmp_path: Path
     assert told["load_duration.svg"].startswith("Load factor 75%")
     assert "20 to 90 USD/MWh" in told["loop.svg"]
     assert "the grid limits a 0.5 h" in told["loop.svg"]
-    assert "45.0% begin within 0.45 s" in told["latency.svg"]
+    assert "45.0% have TTFT within 0.45 s (interactive)" in told["latency.svg"]
 
 
 def test_nothing_is_drawn_of_what_was_not_recorded(tmp_path: Path) -> None:

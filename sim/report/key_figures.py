@@ -1,0 +1,83 @@
+"""The figures that a reader takes away from a run, with their units and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sim.report.regions_text import view_key_figures
+from sim.units import J_PER_MWH, MEGA, mw_text, si
+
+Summary = Mapping[str, Any]
+Line = tuple[str, str, str, str]
+"""Name, value, unit, interval ("" for none)."""
+
+
+def key_figures(summary: Summary) -> list[dict[str, str]]:
+    """Rows `name, value, unit, interval`; the interval is empty where the run holds none."""
+    rows = [*_load(summary), *_training(summary), *_serving(summary)] if summary["sites"] else []
+    rows += [(name, value, unit, "") for name, value, unit in view_key_figures(summary)]
+    return [{"name": n, "value": v, "unit": u, "interval": i} for n, v, u, i in rows]
+
+
+def _load(summary: Summary) -> list[Line]:
+    sites = summary["sites"].values()
+    low, high = (sum(s[f"peak_load_{end}_mw"] for s in sites) for end in ("low", "high"))
+    peak = mw_text(sum(s["peak_load_mw"] for s in sites))
+    rows = [
+        ("GPUs", f"{sum(s['gpus'] for s in sites):,}", "GPU", ""),
+        ("peak at the meter", peak, "MW", f"{mw_text(low)} to {mw_text(high)}"),
+    ]
+    for boundary in ("chip", "it", "facility"):
+        mean_mw = summary["power_w"][boundary]["mean"] / MEGA
+        rows.append((f"mean power, {boundary} boundary", mw_text(mean_mw), "MW", ""))
+    energy_mwh = summary["energy_j"]["facility"] / J_PER_MWH
+    rows.append(("energy at the meter", mw_text(energy_mwh), "MWh", ""))
+    rows.append(("simulated time", f"{summary['horizon_s'] / 3600:g}", "h", ""))
+    return rows
+
+
+def _training(summary: Summary) -> list[Line]:
+    training = summary.get("training")
+    if not training:
+        return []
+    days = max(job["days_to_finish"] for job in training["jobs"].values())
+    return [
+        ("tokens trained", si(training["tokens"], "").strip(), "token", ""),
+        ("MFU of a training step", f"{100 * training['mfu']:.1f}", "%", ""),
+        ("goodput of training", f"{100 * training['goodput_frac']:.1f}", "%", ""),
+        ("time to finish training", f"{days:,.1f}", "d", ""),
+    ]
+
+
+def _serving(summary: Summary) -> list[Line]:
+    """Of a single fleet with its intervals; of several only what adds up."""
+    serving = summary.get("serving")
+    if not serving:
+        return []
+    fleets = list(serving["fleets"].values())
+    only = fleets[0] if len(fleets) == 1 else None
+    completed, made = f"{serving['completed']:,.0f}", si(serving["tokens_out"], "").strip()
+    rows = [
+        ("requests completed", completed, "request", _span(only, "completed")),
+        ("output tokens", made, "token", _span(only, "tokens_out")),
+    ]
+    if energy := serving["energy_j_per_output_token"]:
+        rows.append(("energy at the meter per output token", f"{energy['facility']:.3g}", "J", ""))
+    for key, words in (("ttft_s", "time to first token"), ("tpot_s", "time per output token")):
+        for quantile, name in (("p50", "median"), ("p99", "99th percentile")):
+            if only and (found := only[key]):
+                between = _between(found["interval"][quantile], ".3g")
+                rows.append((f"{words}, {name}", f"{found[quantile]:.3g}", "s", between))
+    return rows
+
+
+def _span(fleet: Mapping[str, Any] | None, key: str) -> str:
+    return "" if fleet is None else _between(fleet["interval"][key], ",.4g")
+
+
+def _between(estimate: Mapping[str, Any] | None, form: str) -> str:
+    """An interval as text; empty where one sample, or all, were simulated."""
+    if not estimate or estimate["low"] is None or estimate["low"] == estimate["high"]:
+        return ""
+    return f"{estimate['low']:{form}} to {estimate['high']:{form}}"

@@ -1,0 +1,223 @@
+"""Figure of a grid of buses: the price at each bus, and the branches that are full.
+
+The cheapest dispatch of the base case (DC-OPF), with the sites at their peak and without them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.collections import LineCollection
+
+from sim.grid.nodal.cases import load_case
+from sim.grid.nodal.interval import UNSERVED_USD_PER_MWH
+from sim.grid.nodal.opf import DcOpf
+from sim.grid.nodal.settings import Settings
+from sim.grid.nodal.study import Study
+from sim.report.nodal_figures import draw_lines, map_lines
+from sim.report.style import new_figure, save
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from sim.grid.nodal.tables import Floats, Network
+
+MOST_BUSES: Final = 5_000
+"""A larger case takes minutes to dispatch: no figure."""
+FULL_FRAC: Final = 0.9995
+NEAR_FRAC: Final = 0.9
+FULL, NEAR, SITE = "#D55E00", "#CC79A7", "#000000"
+CLIP_PERCENTILES: Final = (2.0, 98.0)
+"""Prices beyond take the colour of the end: a few buses behind a full line flatten the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """The cheapest dispatch of the base case.
+
+    Args:
+        price_usd_per_mwh: by bus; NaN out of service. load_mw: by bus, with the sites.
+        loading_frac: by branch, flow over rating A; 0 where unlimited.
+        unserved_mw: load that no dispatch serves.
+    """
+
+    price_usd_per_mwh: Floats
+    load_mw: Floats
+    loading_frac: Floats
+    unserved_mw: float
+
+    @property
+    def mean_usd_per_mwh(self) -> float:
+        """Weighted by load."""
+        known = np.isfinite(self.price_usd_per_mwh) & (self.load_mw > 0)
+        return float(np.average(self.price_usd_per_mwh[known], weights=self.load_mw[known]))
+
+
+@cache
+def priced(case: str, susceptance: Any, sites_mw: tuple[tuple[int, float], ...]) -> Priced:
+    """Dispatch a case with load added.
+
+    Args:
+        sites_mw: (bus number, MW).
+
+    Raises:
+        InputError: no such case or bus, or no dispatch at all.
+    """
+    network = load_case(case)
+    study = Study(network, Settings(redispatch="dc-opf", susceptance=susceptance))
+    extra = np.zeros(len(network.buses))
+    for bus, mw in sites_mw:
+        extra[network.bus_index(bus)] += mw
+    best = DcOpf(study, unserved_usd_per_mwh=UNSERVED_USD_PER_MWH, extra_load_mw=extra).optimum()
+    rating = network.branches.rating_mw
+    limited = network.branch_on & np.isfinite(rating) & (rating > 0)
+    loading = np.where(limited, np.abs(best.flow_mw) / np.where(limited, rating, 1.0), 0.0)
+    load = network.buses.load_mw + extra
+    return Priced(best.price_usd_per_mwh, load, loading, float(best.unserved_mw.sum()))
+
+
+def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
+    """Map of prices with the full branches, and price against load; nothing for a large case.
+
+    Args:
+        grid: the summary's `grid` of a nodal run.
+    """
+    network = load_case(grid["case"])
+    if len(network.buses) > MOST_BUSES:
+        return
+    sites: dict[int, float] = {}
+    for site in grid.get("sites", ()):
+        sites[site["bus"]] = sites.get(site["bus"], 0.0) + site["peak_load_mw"]
+    susceptance = grid["conventions"]["susceptance"]
+    before = priced(grid["case"], susceptance, ())
+    after = priced(grid["case"], susceptance, tuple(sorted(sites.items())))
+    placed = network.buses.latitude_deg is not None
+    figure = new_figure(8.2 if placed else 5.2, 4.6)
+    panels = figure.subplots(1, 2 if placed else 1, squeeze=False, width_ratios=_widths(placed))[0]
+    if placed:
+        _map(panels[0], network, after, sites)
+    _curve(panels[-1], before, after, with_sites=bool(sites))
+    save(figure, path, _rows(network, before, after), _finding(network, before, after, sites))
+
+
+def _widths(placed: bool) -> list[float]:
+    return [1.7, 1.0] if placed else [1.0]
+
+
+def _map(axes: Axes, network: Network, found: Priced, sites: Mapping[int, float]) -> None:
+    buses = network.buses
+    longitude, latitude = np.asarray(buses.longitude_deg), np.asarray(buses.latitude_deg)
+    draw_lines(axes, map_lines(network))
+    ends = np.stack([np.column_stack([longitude[i], latitude[i]])
+                     for i in (network.branches.start, network.branches.end)], axis=1)  # fmt: skip
+    for least, most, colour, width, words in (
+        (NEAR_FRAC, FULL_FRAC, NEAR, 1.6, f"loaded over {NEAR_FRAC:.0%}"),
+        (FULL_FRAC, np.inf, FULL, 2.4, "at their limit"),
+    ):
+        chosen = (found.loading_frac >= least) & (found.loading_frac < most)
+        label = f"{int(chosen.sum())} branches {words}"
+        axes.add_collection(
+            LineCollection(list(ends[chosen]), colors=colour, linewidths=width, zorder=4,
+                           label=label)
+        )  # fmt: skip
+    known = np.isfinite(found.price_usd_per_mwh)
+    price = found.price_usd_per_mwh[known]
+    low, high = np.percentile(price, CLIP_PERCENTILES)
+    points = axes.scatter(
+        longitude[known], latitude[known], c=price, s=9, cmap="cividis", vmin=low,
+        vmax=max(high, low + 1e-6), linewidths=0, zorder=3, rasterized=True,
+    )  # fmt: skip
+    beyond = ("neither", "max", "min", "both")[int(price.max() > high) + 2 * int(price.min() < low)]
+    bar = axes.figure.colorbar(points, ax=axes, location="left", shrink=0.8, extend=beyond)
+    bar.set_label("price at the bus [USD/MWh]")
+    for bus, mw in sites.items():
+        at = network.bus_index(bus)
+        axes.plot(longitude[at], latitude[at], "o", markersize=9, markerfacecolor="none",
+                  markeredgecolor=SITE, markeredgewidth=1.6, zorder=5,
+                  label=f"bus {bus}: {mw:,.0f} MW")  # fmt: skip
+    axes.set_aspect(1 / np.cos(np.radians(float(latitude.mean()))))
+    axes.set_axis_off()
+    axes.legend(loc="upper left", fontsize=7, bbox_to_anchor=(0.0, 1.02))
+
+
+def _curve(axes: Axes, before: Priced, after: Priced, *, with_sites: bool) -> None:
+    """Price that is reached or exceeded, by share of the load."""
+    for found, colour, dash, label in (
+        (before, "#7A7A7A", "--", "without the sites"),
+        (after, "#0072B2", "-", "with the sites" if with_sites else "the case"),
+    )[0 if with_sites else 1 :]:
+        share, price = _duration(found)
+        axes.step(100 * share, price, where="pre", color=colour, linestyle=dash, label=label)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share of the load that pays\nat least this price [%]")
+    axes.set_ylabel("price [USD/MWh]")
+    prices = np.concatenate([_duration(found)[1] for found in (before, after)])
+    if prices.min() > 0 and prices.max() > 20 * np.median(prices):
+        axes.set_yscale("log")
+    axes.legend(fontsize=7.5, loc="upper right")
+
+
+def _duration(found: Priced) -> tuple[Floats, Floats]:
+    """Cumulative share of the load, and the price, dearest first."""
+    known = np.isfinite(found.price_usd_per_mwh) & (found.load_mw > 0)
+    price, load = found.price_usd_per_mwh[known], found.load_mw[known]
+    order = np.argsort(-price, kind="stable")
+    share = np.cumsum(load[order]) / load.sum()
+    return np.concatenate([[0.0], share]), np.concatenate([price[order][:1], price[order]])
+
+
+def _rows(network: Network, before: Priced, after: Priced) -> list[dict[str, Any]]:
+    """A row for each bus, then one for each branch that is shown as loaded."""
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": "bus", "name": int(number), "load_mw": round(float(load), 4),
+            "price_usd_per_mwh": _known(price), "price_without_sites_usd_per_mwh": _known(was),
+            "loading_frac": "", "loading_without_sites_frac": "",
+        }
+        for number, load, price, was in zip(
+            network.buses.number, after.load_mw, after.price_usd_per_mwh,
+            before.price_usd_per_mwh, strict=True,
+        )
+    ]  # fmt: skip
+    for row in np.flatnonzero(after.loading_frac >= NEAR_FRAC).tolist():
+        name = network.branch_name(row)
+        rows.append(
+            {
+                "kind": "branch", "name": f"{name['from']}-{name['to']} #{name['circuit']}",
+                "load_mw": "", "price_usd_per_mwh": "", "price_without_sites_usd_per_mwh": "",
+                "loading_frac": round(float(after.loading_frac[row]), 6),
+                "loading_without_sites_frac": round(float(before.loading_frac[row]), 6),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _known(price: float) -> float | str:
+    return round(float(price), 4) if np.isfinite(price) else ""
+
+
+def _finding(network: Network, before: Priced, after: Priced, sites: Mapping[int, float]) -> str:
+    price = after.price_usd_per_mwh
+    low, high = int(np.nanargmin(price)), int(np.nanargmax(price))
+    number = network.buses.number
+    full = int((after.loading_frac >= FULL_FRAC).sum())
+    text = (
+        f"Cheapest dispatch of the base case: {price[low]:,.1f} USD/MWh at bus {number[low]} to "
+        f"{price[high]:,.1f} at bus {number[high]}, {full} branches at their limit"
+    )
+    mean = after.mean_usd_per_mwh
+    if not sites:
+        return f"{text}; mean over the load {mean:,.2f} USD/MWh."
+    text += (
+        f"; with {sum(sites.values()):,.0f} MW at {len(sites)} bus{'es' * (len(sites) > 1)} the "
+        f"mean over the load is {mean:,.2f}, without it {before.mean_usd_per_mwh:,.2f} USD/MWh"
+    )
+    if after.unserved_mw > 0.05:
+        text += f"; {after.unserved_mw:,.0f} MW cannot be served"
+    return f"{text}."

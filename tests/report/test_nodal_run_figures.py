@@ -1,0 +1,71 @@
+"""Prices and full branches of a grid of buses, what each outage costs, and what captions say."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.report.figure_html import finding
+from sim.report.nodal_contingency_figure import draw_contingencies
+from sim.report.nodal_price_figure import draw_nodal_prices, priced
+
+SUSCEPTANCE = "1/(x tap)"
+CASE = "activsg2000"
+CASCADES = [
+    {"cascade": "no outage", "depth": 1, "branches_lost": 0, "lost_mw": 0.0,
+     "lost_without_the_load_mw": 0.0},
+    {"cascade": "1-2 #1", "depth": 3, "branches_lost": 7, "lost_mw": 900.0,
+     "lost_without_the_load_mw": 100.0},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prices")
+    grid = {
+        "case": CASE,
+        "conventions": {"susceptance": SUSCEPTANCE},
+        "sites": [{"bus": 7095, "peak_load_mw": 60.0}, {"bus": 7095, "peak_load_mw": 40.0}],
+    }
+    for name in ("one", "two"):
+        draw_nodal_prices(grid, folder / f"{name}.svg")
+    return folder
+
+
+def test_prices_repeat_to_the_byte_and_say_what_they_find(drawn: Path) -> None:
+    for suffix in ("svg", "csv"):
+        one, two = ((drawn / f"{name}.{suffix}").read_bytes() for name in ("one", "two"))
+        assert one == two
+    told = finding((drawn / "one.svg").read_text("utf-8"))
+    assert "with 100 MW at 1 bus the mean over the load is" in told
+
+
+def test_the_numbers_beside_are_those_of_the_dispatch(drawn: Path) -> None:
+    with (drawn / "one.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = priced(CASE, SUSCEPTANCE, ((7095, 100.0),))
+    buses = [row for row in rows if row["kind"] == "bus"]
+    shown = [float(row["price_usd_per_mwh"]) for row in buses]
+    np.testing.assert_allclose(shown, found.price_usd_per_mwh, atol=1e-4)
+    assert sum(float(row["load_mw"]) for row in buses) == pytest.approx(found.load_mw.sum())
+    full = [row for row in rows if row["kind"] == "branch"]
+    assert len(full) == int((found.loading_frac >= 0.9).sum())
+
+
+def test_no_branch_is_over_its_limit_and_more_load_is_no_cheaper() -> None:
+    before, after = (priced(CASE, SUSCEPTANCE, sites) for sites in ((), ((7095, 2000.0),)))
+    assert max(before.loading_frac.max(), after.loading_frac.max()) < 1 + 1e-6
+    assert after.mean_usd_per_mwh >= before.mean_usd_per_mwh - 1e-9
+    assert after.load_mw.sum() == pytest.approx(before.load_mw.sum() + 2000)
+
+
+def test_a_contingency_figure_shows_the_worst_first(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    draw_contingencies({"load_mw": 1000.0, "cascades": CASCADES}, path)
+    told = finding(path.read_text("utf-8"))
+    assert "1 of 2 cascades lose more load than without it; worst: 1-2 #1, 900 MW" in told
+    rows = path.with_suffix(".csv").read_text("utf-8").splitlines()
+    assert rows[1].startswith("1-2 #1,3,7,900.0,100.0")
