@@ -12,7 +12,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
+
+EXCERPT_COLUMNS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,15 @@ class CapacityError(InputError):
 
 class LawViolation(FlopgridError):
     """A conservation law does not hold in a run: a defect in flopgrid, never the user's fault."""
+
+
+def excerpt(line: str, place: Place) -> str:
+    """The line of a place with a caret below its column, at most `EXCERPT_COLUMNS` wide."""
+    column = max(place.column, 1) - 1
+    start = max(0, column - EXCERPT_COLUMNS // 2)
+    shown = line[start : start + EXCERPT_COLUMNS].replace("\t", " ")
+    number = f"{place.line} | "
+    return f"{number}{shown.rstrip()}\n{' ' * (len(number) - 2)}| {' ' * (column - start)}^"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

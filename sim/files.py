@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from sim.errors import InputError, Place, nearest
+from sim.json_places import members, place_at
 from sim.units import MIB
 
 LARGEST_BYTES: Final = 64 * MIB
@@ -115,7 +116,12 @@ def parse_json(text: str, place: Place) -> Any:
         raise InputError(f"not JSON: {error.msg}", "mend the file", place=where) from error
     except RecursionError as error:
         raise InputError("not JSON: nested too deep", "mend the file", place=place) from error
-    except ValueError as error:  # of `_unique`, or a number of more than 4,300 digits
+    except _Twice as error:
+        again = next(member for member in members(text) if member.again)
+        what = f"not JSON: key {again.path[-1][:40]!r} stands twice in an object"
+        where = place_at(text, place, again.key_at)
+        raise InputError(what, "mend the file", place=where) from error
+    except ValueError as error:  # a number of more than 4,300 digits
         what = str(error).partition(" for integer")[0]
         raise InputError(f"not JSON: {what}", "mend the file", place=place) from error
 
@@ -149,12 +155,14 @@ def bounded_lines(stream: TextIO, file: str) -> Iterator[str]:
         yield line
 
 
+class _Twice(ValueError):
+    """A key stands twice in an object."""
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {twice[:40]!r} stands twice in an object")
+        raise _Twice
     return found
 
 

@@ -6,7 +6,7 @@ with their source. A field that neither the file nor the class gives is an error
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sim.datum import data_file, read_yaml
@@ -30,7 +30,7 @@ SAME_CLASS = {
 }
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """A value for a message, cut to a readable length."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -55,12 +55,20 @@ class Fields:
         family: the `model_type`.
         values: the parsed config (its `text_config`, where nested).
         place: the file, for messages.
+        where: the path of a field in that file.
     """
 
-    def __init__(self, family: str, values: Mapping[str, Any], place: Place | None = None):
+    def __init__(
+        self,
+        family: str,
+        values: Mapping[str, Any],
+        place: Place | None = None,
+        where: Callable[[str], str] = str,
+    ):
         self.family = family
         self.values = values
         self.place = place
+        self._where = where
         self.defaults_used: list[str] = []
         self._defaults = family_defaults(family)
 
@@ -96,14 +104,14 @@ class Fields:
         """A whole number of at least 1."""
         value = self.raw(*keys)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.error(keys[0], f"{_short(value)} is not a whole number >= 1", _MEND)
+            raise self._refused(keys, value, "is not a whole number >= 1")
         return self._within(keys, value)
 
     def _within(self, keys: Sequence[str], value: int) -> int:
         """The count, if any machine could hold so many."""
         largest = MAX_LAYERS if set(keys) & set(_LAYER_COUNTS) else MAX_COUNT
         if value > largest:
-            raise self.error(keys[0], f"{_short(value)} is above the largest, {largest}", _MEND)
+            raise self._refused(keys, value, f"is above the largest, {largest}")
         return value
 
     def count_or(self, fallback: int, *keys: str) -> int:
@@ -132,14 +140,14 @@ class Fields:
         if value is None:
             return 0
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self.error(keys[0], f"{_short(value)} is not a whole number >= 0", _MEND)
+            raise self._refused(keys, value, "is not a whole number >= 0")
         return self._within(keys, value)
 
     def flag(self, *keys: str) -> bool:
         """True or false; null is false."""
         value = self.raw(*keys)
         if value is not None and not isinstance(value, bool):
-            raise self.error(keys[0], f"{_short(value)} is not true or false", _MEND)
+            raise self._refused(keys, value, "is not true or false")
         return bool(value)
 
     def text(self, *keys: str) -> str:
@@ -148,7 +156,7 @@ class Fields:
         if value is None:
             return "unknown"
         if not isinstance(value, str):
-            raise self.error(keys[0], f"{_short(value)} is not a string", _MEND)
+            raise self._refused(keys, value, "is not a string")
         return value
 
     def items(self, *keys: str) -> list[Any]:
@@ -157,12 +165,17 @@ class Fields:
         if value is None:
             return []
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise self.error(keys[0], f"{_short(value)} is not a list", _MEND)
+            raise self._refused(keys, value, "is not a list")
         for item in value:
             if isinstance(item, list | dict):
-                raise self.error(keys[0], f"{_short(item)} is not a plain value", _MEND)
+                raise self._refused(keys, item, "is not a plain value")
         return list(value)
+
+    def _refused(self, keys: Sequence[str], value: object, what: str) -> InputError:
+        """An error about a value, under the name that the file has for the field."""
+        given = next((key for key in keys if key in self.values), keys[0])
+        return self.error(given, f"{short(value)} {what}", _MEND)
 
     def error(self, key: str, what: str, todo: str) -> InputError:
         """An error that names file and field."""
-        return InputError(f"{self.family}: {what}", todo, path=key, place=self.place)
+        return InputError(f"{self.family}: {what}", todo, path=self._where(key), place=self.place)

@@ -6,7 +6,7 @@ The zoo is one YAML file per model under `sim/data/zoo`, named after the model; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,15 +14,18 @@ from typing import Any
 
 from sim.arch import readers  # noqa: F401  (registers the readers)
 from sim.arch.blocks import MoE
-from sim.arch.fields import Fields
+from sim.arch.fields import Fields, short
 from sim.arch.registry import find_reader
 from sim.arch.spec import Architecture, Layer, grouped
 from sim.datum import data_names, read_yaml, to_datum
-from sim.errors import InputError, Place, UnknownNameError
-from sim.files import is_file, is_folder, read_json
+from sim.errors import InputError, Place, UnknownNameError, excerpt
+from sim.files import is_file, is_folder, parse_json, read_text
+from sim.json_places import value_place
 
 ZOO = "zoo"
 INDEX = "arch/hugging_face_ids.yaml"
+TEXT = "text_config"
+OUTER = ("model_type", "tie_word_embeddings")
 
 
 def names() -> list[str]:
@@ -73,11 +76,24 @@ def _load_zoo(name: str) -> Architecture:
 
 def _load_file(path: Path) -> Architecture:
     place = Place(str(path))
-    config = read_json(path, "a config.json")
+    text = read_text(path, "a config.json")
+    config = parse_json(text, place)
     if not isinstance(config, dict):
         raise InputError("not a JSON object", "give a model's config.json", place=place)
     is_plain = path.name == "config.json" and path.resolve().parent.name
-    return from_config(config, path.resolve().parent.name if is_plain else path.stem, place)
+    try:
+        return from_config(config, path.resolve().parent.name if is_plain else path.stem, place)
+    except InputError as error:
+        raise _located(error, text, place) from error.__cause__
+
+
+def _located(error: InputError, text: str, place: Place) -> InputError:
+    """The same error with line, column and excerpt, where it names a field of the file."""
+    if error.path and error.place == place:
+        error.place = value_place(text, place, error.path)
+    if error.place is not None and error.place.line:
+        error.excerpt = excerpt(text.split("\n")[error.place.line - 1], error.place)
+    return error
 
 
 def from_config(
@@ -93,15 +109,17 @@ def from_config(
     Raises:
         InputError: unknown family, or a missing or wrong field; names file and field.
     """
-    inner = _text_part(config, place)
-    family = inner.get("model_type", config.get("model_type"))
+    inner, where = _text_part(config, place)
+    family = inner.get("model_type")
     if not isinstance(family, str):
-        raise InputError("missing field 'model_type'", "add it", path="model_type", place=place)
+        what = f"{short(family)} is not a string" if family else "missing field 'model_type'"
+        raise InputError(what, "add it", path=where("model_type"), place=place)
     try:
         read_family = find_reader(family)
     except UnknownNameError as error:
+        error.path = where("model_type")
         raise error.at(place) from None
-    fields = Fields(family, inner, place)
+    fields = Fields(family, inner, place, where)
     found = read_family(fields)
     _check_experts(found.layers, fields)
     return Architecture(
@@ -135,15 +153,22 @@ def _check_experts(layers: list[Layer], fields: Fields) -> None:
                 )
 
 
-def _text_part(config: Mapping[str, Any], place: Place | None) -> Mapping[str, Any]:
-    """The language model inside a multimodal config; its outer `tie_word_embeddings` counts."""
-    text = config.get("text_config")
+def _text_part(
+    config: Mapping[str, Any], place: Place | None
+) -> tuple[Mapping[str, Any], Callable[[str], str]]:
+    """The language model inside a multimodal config; a few outer fields count, too.
+
+    Returns:
+        its fields, and the path in the file of each.
+    """
+    text = config.get(TEXT)
     if text is None:
-        return config
+        return config, str
     if not isinstance(text, Mapping):
-        raise InputError("not an object", "mend it", path="text_config", place=place)
-    outer = {key: config[key] for key in ("tie_word_embeddings",) if key in config}
-    return {**outer, **text}
+        raise InputError("not an object", "mend it", path=TEXT, place=place)
+    outer = {key: config[key] for key in OUTER if key in config}
+    apart = outer.keys() - text.keys()
+    return {**outer, **text}, lambda key: key if key in apart else f"{TEXT}.{key}"
 
 
 def _dtype(*configs: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.reader import ReaderError
 
-from sim.errors import InputError, Place
+from sim.errors import InputError, Place, excerpt
 from sim.files import read_text
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -30,7 +30,6 @@ MAX_BYTES: Final = 2**20
 MAX_NODES: Final = 50_000
 MAX_ALIAS_NODES: Final = 1_000
 MAX_DEPTH: Final = 40
-EXCERPT_COLUMNS: Final = 100
 
 _LINE_END: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _TAG: Final = "tag:yaml.org,2002:"
@@ -133,14 +132,9 @@ def with_excerpt(error: InputError, source: Source | None) -> InputError:
 
 
 def _excerpt(lines: tuple[str, ...], place: Place) -> str:
-    """The line of a place with a caret below its column, at most `EXCERPT_COLUMNS` wide."""
-    if not 0 < place.line <= len(lines):
-        return ""
-    line, column = lines[place.line - 1], max(place.column, 1) - 1
-    start = max(0, column - EXCERPT_COLUMNS // 2)
-    shown = line[start : start + EXCERPT_COLUMNS].replace("\t", " ")
-    number = f"{place.line} | "
-    return f"{number}{shown.rstrip()}\n{' ' * (len(number) - 2)}| {' ' * (column - start)}^"
+    """The line of a place with a caret, "" where the place names none."""
+    known = 0 < place.line <= len(lines)
+    return excerpt(lines[place.line - 1], place) if known else ""
 
 
 class _Builder:

@@ -106,7 +106,7 @@ def test_a_missing_file_is_named() -> None:
         ("{", "1:2: not JSON"),
         ("[1]", " not a JSON object"),
         ("\xff\xfe", "1:1: byte 0xff is not UTF-8"),
-        ('{"a": 1, "a": 2}', " not JSON: key 'a' stands twice"),
+        ('{"a": 1, "a": 2}', "1:10: not JSON: key 'a' stands twice"),
         ('{"a":' * 9999, " not JSON: nested too deep"),
         (f'{{"a": {"9" * 9999}}}', " not JSON: Exceeds the limit"),
     ],
@@ -194,3 +194,37 @@ def test_the_hypothetical_model_says_so_in_every_figure() -> None:
         k: v for k, v in config.items() if isinstance(v, int | float)
     }.items()
     assert {d.name for d in arch.assumptions} >= {"hidden_size", "num_hidden_layers"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"hidden_size": "64"}, r"x\.json:3:18: hidden_size: llama: '64' is not a whole number"),
+        ({"num_hidden_layers": 10**6}, r"x\.json:\d+:\d+: num_hidden_layers: .*above the largest"),
+        ({"model_type": "lama"}, r"x\.json:2:17: model_type: unknown model_type 'lama'"),
+        ({"model_type": 3}, r"x\.json:2:17: model_type: 3 is not a string"),
+        ({"text_config": 3}, r"x\.json:\d+:18: text_config: not an object"),
+        (
+            {"text_config": {**LLAMA, "hidden_size": 0}},
+            r"x\.json:\d+:20: text_config\.hidden_size: llama: 0 is not a whole number",
+        ),
+        (
+            {"text_config": {**LLAMA, "model_type": "deepseek", "n_shared_experts": 1}},
+            r"x\.json:\d+:18: text_config\.moe_intermediate_size: deepseek: missing field",
+        ),
+        (
+            {"tie_word_embeddings": 7, "text_config": _without(LLAMA, "tie_word_embeddings")},
+            r"x\.json:\d+:26: tie_word_embeddings: llama: 7 is not true or false",
+        ),
+    ],
+)
+def test_a_wrong_field_of_a_file_is_told_with_its_line(
+    changes: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({**LLAMA, **changes}, indent=2), "utf-8")
+    with pytest.raises(InputError, match=told) as caught:
+        load(str(path))
+    line = caught.value.place.line if caught.value.place else 0
+    assert caught.value.excerpt.startswith(f"{line} | ")
+    assert caught.value.excerpt.endswith("^")

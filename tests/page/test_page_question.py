@@ -79,6 +79,11 @@ def test_policies_are_those_of_the_command_line(tmp_path):
         ({"config": '{"a": NaN}'}, "config", "not a number"),
         ({"config": "[" * 5000}, "config", "nested deeper"),
         ({"config": "{}"}, "config", ""),
+        (
+            {"config": json.dumps(CONFIG | {"hidden_size": "many"}, indent=1)},
+            "config",
+            "line 6: hidden_size: llama: 'many' is not a whole number",
+        ),
         ({"policies": ["power-cap:gpu_w=9000"]}, "policies", "gpu_w=9000"),
         ({"policies": ["nonsense"]}, "policies", "unknown policy"),
     ],

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from sim import arch
 from sim.arch import Architecture
-from sim.cost.plan_training import plan_training
+from sim.cost.plan_training import best_training
 from sim.cost.serving import ReplicaCost
 from sim.cost.training_setup import TrainingSetup
 from sim.errors import CapacityError, InputError, UnknownNameError
@@ -179,14 +179,14 @@ def _architecture(question: Question, folder: Path) -> tuple[str, Architecture]:
         if question.arch not in arch.names():
             raise _unknown(question.arch)
         return question.arch, arch.load(question.arch)
-    tree = _config_tree(question.config)
+    _check_config(question.config)
     digest = hashlib.sha256(question.config.encode()).hexdigest()[:16]
     path = folder / f"config-{digest}.json"
-    path.write_text(json.dumps(tree), encoding="utf-8")
+    path.write_text(question.config, encoding="utf-8")
     try:
         return str(path), arch.load(str(path))
     except InputError as error:
-        raise WrongField("config", error.what, error.todo) from None
+        raise WrongField("config", _placed(error), error.todo) from None
 
 
 def _unknown(name: str) -> WrongField:
@@ -194,8 +194,14 @@ def _unknown(name: str) -> WrongField:
     return WrongField("arch", error.what, error.todo)
 
 
-def _config_tree(text: str) -> dict[str, Any]:
-    """The uploaded text as JSON, no deeper than a config is."""
+def _placed(error: InputError) -> str:
+    """What is wrong with an uploaded config, with its line and field but not our name for it."""
+    line = f"line {error.place.line}" if error.place and error.place.line else ""
+    return ": ".join(part for part in (line, error.path, error.what) if part)
+
+
+def _check_config(text: str) -> None:
+    """Refuse an uploaded text that is no JSON object, or deeper than a config is."""
     if _depth(text) > MAX_DEPTH:
         raise WrongField(
             "config", f"is nested deeper than {MAX_DEPTH} levels", "give a config.json"
@@ -206,7 +212,6 @@ def _config_tree(text: str) -> dict[str, Any]:
         raise WrongField("config", f"is no JSON: {error}", "give a config.json") from None
     if not isinstance(tree, dict):
         raise WrongField("config", "is not an object", "give a config.json")
-    return tree
 
 
 def _refuse_constant(name: str) -> Any:
@@ -261,7 +266,7 @@ def _best_setup(model: Architecture, node: Node, gpus: int, batch_tokens: int) -
     Raises:
         CapacityError: none fits.
     """
-    return plan_training(model, node, gpus, global_batch_tokens=batch_tokens).best[0].setup
+    return best_training(model, node, gpus, global_batch_tokens=batch_tokens).setup
 
 
 def _serving(question: Question, name: str, model: Architecture, node: Node) -> Mapping[str, Any]:
