@@ -13,6 +13,8 @@ from test_serving_compiled_fleet import FREE, RULES, WHOLE, run
 from test_serving_fleet import SPEC
 
 from sim.cluster.serving.autoscale import Autoscale, Autoscaler
+from sim.cluster.serving.cell_scaler import CellScaler
+from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cluster.serving.observe import Integral
 from sim.cost.tables import TableCoster
@@ -117,6 +119,18 @@ def test_counted_by_hand() -> None:
     switched = scaler.act(4 * second, 2 * area, 0)
     assert [(s.place, s.on) for s in switched] == [(2, False), (1, False)]
     assert [n for _, n in scaler.story] == [1, 3, 1]
+
+
+def test_a_full_fleet_over_a_long_interval_is_summed_exactly() -> None:
+    """30,000 requests at each replica for an hour are above 2**64 request-ps, each alone."""
+    cells = [CompiledReplicas(FREE, RULES, 4) for _ in range(2)]
+    spec = Autoscale(2, 8, 8, interval_s=3600.0, load_s=0.0, slots=120_000, patience=1)
+    switches = CellScaler(spec, cells)
+    for part in cells:
+        part.cell.load[:] = 30_000
+    while switches.scaler.next_ps <= 3600 * PS_PER_S:
+        switches.act(switches.next_ps)
+    assert switches.scaler.ready == 4  # 8 x 30,000 / (120,000 x 0.5)
 
 
 def test_what_is_off_draws_nothing() -> None:

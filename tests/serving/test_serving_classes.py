@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_serving_compiled_fleet import FREE, RULES, WHOLE, run
 from test_serving_fleet import SPEC
 
-from sim.cluster.serving.classes import kinds, with_classes
+from sim.cluster.serving.classes import ClassResult, kinds, with_classes
 from sim.cluster.serving.fleet import ServingFleet
 from sim.control.serving import ClassRule
 from sim.cost.tables import TableCoster
@@ -63,10 +63,24 @@ def test_both_fleets_tell_the_same_of_each_class(seed: int, rate: float, share: 
     for one, other in zip(fast.classes, slow.classes, strict=True):
         for name in ("requests", "completed", "shed", "dropped", "tokens_out", "met"):
             assert getattr(one, name).value == getattr(other, name).value, name
+        check_latencies(one, other, float(one.completed.value))
     for result in (fast, slow):
         for name in ("requests", "completed", "shed", "dropped", "tokens_out"):
             parts = sum(getattr(kind, name).value for kind in result.classes)
             assert parts == getattr(result, name).value, name
+
+
+def check_latencies(fast: ClassResult, slow: ClassResult, count: float) -> None:
+    """Means exactly; quantiles within the histogram's error and the ranks beside them."""
+    for name in ("ttft_s", "tpot_s", "e2e_s"):
+        one, other = getattr(fast, name), getattr(slow, name)
+        assert (one is None) == (other is None), name
+        if one is None:
+            continue
+        assert one.mean.value == pytest.approx(other.mean.value, rel=1e-9), name
+        if count >= 200:  # else the quantile of the one definition is far from the other's
+            assert one.p50.value == pytest.approx(other.p50.value, rel=0.1), name
+            assert one.p90.value == pytest.approx(other.p90.value, rel=0.1), name
 
 
 def test_the_first_class_is_served_and_the_second_shed() -> None:

@@ -12,8 +12,9 @@ from serving_helpers import MS
 from test_serving_engine import TABLES, told
 
 from sim.cluster.serving.compiled import CompiledReplicas
+from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.cluster.serving.kernels import layout as at
-from sim.cluster.serving.state import Watch, histogram_quantile_s
+from sim.cluster.serving.state import Watch
 from sim.control.serving import BatchRules, ClassRule
 from sim.randomness import stream
 from sim.workload.requests import RequestTable
@@ -58,8 +59,8 @@ def test_the_engine_fills_the_histograms_of_its_log() -> None:
     later = log[:, at.L_OUTPUT] - 1
     gap = (log[:, at.L_END] - log[:, at.L_FIRST]) / np.maximum(later, 1)
     for which, values in enumerate((ttft, gap[later > 0], e2e)):
-        assert fast.cell.histogram[which].tolist() == bucketed(values).tolist()
-        assert fast.cell.sums[which] == pytest.approx(values.sum(), rel=1e-12)
+        assert fast.cell.histogram[0, which].tolist() == bucketed(values).tolist()
+        assert fast.cell.sums[0, which] == pytest.approx(values.sum(), rel=1e-12)
     tally = fast.cell.tally[0]
     assert tally[at.W_COMPLETED] == len(log)
     assert tally[at.W_IN] == log[:, at.L_INPUT].sum()

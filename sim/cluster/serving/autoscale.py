@@ -13,7 +13,8 @@ number of requests in the system over time, and how many were completed.
 
 Growth is asked for at once and takes the time in which the model is loaded. Fewer replicas
 are wanted only when the last `patience` decisions all said so (hysteresis); a drained replica
-finishes what it has. Replicas that are off or load draw nothing.
+finishes what it has. Replicas that are off draw what GPUs without a model draw, those that
+load what loading takes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from typing import Literal
 from sim.cluster.serving.records import DropRecord, RequestRecord, ServingEvents
 from sim.errors import InputError
 from sim.units import to_ps
-
-AREA_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +82,10 @@ class Autoscale:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A replica, by its place in the order of switching, goes on or off."""
+    """A replica, by its place in the order of switching, begins to load, goes on or goes off."""
 
     place: int
-    on: bool
+    to: Literal["loading", "on", "off"]
 
 
 class Autoscaler:
@@ -109,6 +108,11 @@ class Autoscaler:
         self.story: list[tuple[int, int]] = [(0, self.ready)]
 
     @property
+    def loading(self) -> int:
+        """Replicas whose model is loaded now: the places from `ready` on."""
+        return len(self._loading)
+
+    @property
     def next_ps(self) -> int:
         """When it wants to be asked again."""
         return min([self._decide_ps, *self._loading])
@@ -117,12 +121,12 @@ class Autoscaler:
         """What to switch now.
 
         Args:
-            area_ps: requests in the system over time so far, request-ps modulo 2**64.
+            area_ps: requests in the system over time so far, request-ps.
             completed: requests so far.
         """
         loaded = sum(due_ps <= now_ps for due_ps in self._loading)
         del self._loading[:loaded]  # in order of their times
-        switches = [Switch(self.ready + n, on=True) for n in range(loaded)]
+        switches = [Switch(self.ready + n, "on") for n in range(loaded)]
         self.ready += loaded
         if now_ps >= self._decide_ps:
             self._decide_ps += self._interval_ps
@@ -132,25 +136,25 @@ class Autoscaler:
         return switches
 
     def _decide(self, now_ps: int, area_ps: int, completed: int) -> list[Switch]:
-        area = (area_ps - self._seen[0]) % 2**AREA_BITS
-        done = completed - self._seen[1]
+        area, done = area_ps - self._seen[0], completed - self._seen[1]
         self._seen = (area_ps, completed)
         spec, on = self.spec, self.ready + len(self._loading)
         wanted = self._by_slo(area, done, on) if spec.kind == "slo" else self._by_load(area, on)
         wanted = min(max(wanted, spec.min_replicas), spec.max_replicas)
         self._wanted.append(wanted)
-        self._loading += [now_ps + to_ps(spec.load_s)] * (wanted - on)
+        more = max(0, wanted - on)
+        self._loading += [now_ps + to_ps(spec.load_s)] * more
         patient = len(self._wanted) == spec.patience
         fewer = on - max(self._wanted) if patient else 0
-        return self._shrink(max(0, fewer))
+        return [Switch(on + n, "loading") for n in range(more)] + self._shrink(max(0, fewer))
 
     def _shrink(self, fewer: int) -> list[Switch]:
         """Stop what loads, the newest first, then drain."""
+        on = self.ready + len(self._loading)
         stopped = min(fewer, len(self._loading))
         del self._loading[len(self._loading) - stopped :]
-        drained = fewer - stopped
-        self.ready -= drained
-        return [Switch(self.ready + n, on=False) for n in reversed(range(drained))]
+        self.ready -= fewer - stopped
+        return [Switch(on - 1 - n, "off") for n in range(fewer)]
 
     def _by_load(self, area: int, on: int) -> int:
         """Replicas that bring the mean number of requests per sequence to the target."""

@@ -58,7 +58,7 @@ def _recorded_feeds(
     for cell in range(len(sizes)):
         keep = inside & (cells == cell)
         purpose = (spec.name, f"cell{cell}")
-        part = RequestTable(*(column[keep] for column in table.columns))
         keys = [counter_key(seed, *purpose, name) for name in ("admission", "route", "move")]
-        feeds.append(recorded_feed(part, *keys))
+        prefixes = spec.rules.prefix_blocks > 0
+        feeds.append(recorded_feed(table.rows(keep), *keys, prefixes=prefixes))
     return tuple(feeds)

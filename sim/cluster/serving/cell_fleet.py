@@ -10,7 +10,7 @@ fleet, with an interval across cells. A fleet of so few cells is simulated whole
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from simpy import Environment
 from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
 from sim.cluster.serving.estimate import Distribution, Estimate, Sample
-from sim.cluster.serving.fleet_result import FleetResult
-from sim.cluster.serving.state import histogram_quantile_s
+from sim.cluster.serving.fleet_result import Counts, FleetResult
+from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.signals import StepSignal
 from sim.units import to_ps
 from sim.workload.counter import counter_key, uniforms
@@ -96,6 +96,12 @@ class CellFleet:
         for part in self.parts:
             part.set_admission(time_ps, frac)
 
+    @property
+    def prefix_tokens(self) -> tuple[int, int]:
+        """Prompt tokens that came from prefix stores, and all of them, in the simulated cells."""
+        hit, read = zip(*(part.prefix_tokens for part in self.parts), strict=True)
+        return sum(hit), sum(read)
+
     def check_laws(self) -> None:
         """Check the conservation laws and Little's law of each cell."""
         for part in self.parts:
@@ -133,6 +139,7 @@ class CellFleet:
             ttft_s=self._latency(0, [r.ttft_s for r in results], sample),
             tpot_s=self._latency(1, [r.tpot_s for r in results], sample),
             e2e_s=self._latency(2, [r.e2e_s for r in results], sample),
+            counted=Counts(*np.sum([astuple(r.counted) for r in results if r.counted], axis=0)),
         )
 
     def _latency(
@@ -143,8 +150,12 @@ class CellFleet:
         if not filled:
             return None
         cells = [cell.cell for part in self.parts for cell in part.cells]
-        counts = np.sum([cell.histogram[which] for cell in cells], axis=0)
-        mean_s = float(np.sum([cell.sums[which] for cell in cells])) / float(counts.sum()) / 1e12
+        counts = np.sum([cell.histogram[:, which].sum(axis=0) for cell in cells], axis=0)
+        mean_s = (
+            float(np.sum([cell.sums[:, which].sum() for cell in cells]))
+            / float(counts.sum())
+            / 1e12
+        )
 
         def estimate(name: str, pooled: float) -> Estimate:
             return sample.statistic(pooled, np.array([getattr(d, name).value for d in filled]))

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.compiled import CompiledReplicas, Totals
+from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.cluster.serving.source import BLOCK_ROWS, DrawnSource, Staircase
-from sim.cluster.serving.state import Watch, histogram_quantile_s
+from sim.cluster.serving.state import Watch
 from sim.control.serving import BatchRules
 from sim.cost.tables import NJ_PER_J, StepTables
 from sim.errors import InputError
@@ -127,7 +128,7 @@ def run_cell(plan: CellPlan, cell: int) -> CellResult:
         size,
         totals,
         state.tally,
-        state.histogram,
+        state.histogram.sum(axis=0),
         power_w,
         int(state.load.sum()),
         time.process_time() - began_s,

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cluster.serving.estimate import Estimate, Sample
+from sim.cluster.serving.estimate import Distribution, Estimate, Sample, distribution
+from sim.cluster.serving.histograms import exact, pooled_distribution
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.records import DropRecord, RequestRecord
 from sim.cluster.serving.source import Source
@@ -34,6 +35,7 @@ class ClassResult:
         requests: that reached a replica. completed: whose last token came.
         shed: refused because too much waited. dropped: refused because they can never fit.
         tokens_out: of the completed. met: completed within the class's objectives.
+        ttft_s, tpot_s, e2e_s: of the completed; None without any.
     """
 
     requests: Estimate
@@ -42,6 +44,9 @@ class ClassResult:
     dropped: Estimate
     tokens_out: Estimate
     met: Estimate
+    ttft_s: Distribution | None
+    tpot_s: Distribution | None
+    e2e_s: Distribution | None
 
 
 def check_shares(shares: Sequence[float], rules: Sequence[ClassRule]) -> None:
@@ -89,55 +94,76 @@ class ClassedSource:
         return rows, draws
 
 
-def tallied(tally: IntArray, count: int) -> tuple[ClassResult, ...]:
-    """Exact results by class from the tallies of the kernels, shape (CLASSES, TALLIES)."""
-    columns = (at.W_ARRIVED, at.W_COMPLETED, at.W_SHED, at.W_DROPPED, at.W_OUT, at.W_MET)
-    rows = tally[:count, columns].tolist()
-    return tuple(ClassResult(*(Estimate(n, n, n) for n in row)) for row in rows)
-
-
-def recorded_classes(
-    rules: Sequence[ClassRule],
-    arrived: Sequence[Sequence[int]],
-    completed: Sequence[RequestRecord],
-    dropped: Sequence[DropRecord],
-    queue_full: str,
-    sample: Sample,
+def tallied(
+    tally: IntArray, count: int, histogram: IntArray, sums_ps: FloatArray
 ) -> tuple[ClassResult, ...]:
-    """Results by class from the records of a window, scaled to the fleet.
+    """Exact results by class from what the kernels keep.
 
     Args:
-        arrived: classes of the arrivals at each simulated replica.
-        queue_full: the reason of a refusal that is shedding.
+        tally: shape (CLASSES, TALLIES). count: of the classes that are in use.
+        histogram, sums_ps: of the latencies, shapes (classes, 3, buckets), (classes, 3).
     """
-
-    def scaled(value: Callable[[RequestRecord], int], own: list[RequestRecord]) -> Estimate:
-        each = np.zeros(sample.simulated)
-        for record in own:
-            each[record.replica] += value(record)
-        return sample.total(each)
-
-    def refused(kind: int, *, full: bool) -> Estimate:
-        each = np.zeros(sample.simulated)
-        for drop in dropped:
-            if drop.request.priority == kind and (drop.reason == queue_full) == full:
-                each[drop.replica] += 1
-        return sample.total(each)
-
-    results = []
-    for kind, rule in enumerate(rules):
-        own = [record for record in completed if record.request.priority == kind]
-        results.append(
+    found = []
+    for row, counts, sums in zip(tally[:count], histogram, sums_ps, strict=False):
+        ttft, tpot, e2e = map(pooled_distribution, counts, sums)
+        found.append(
             ClassResult(
-                requests=sample.total(np.array([float(list(a).count(kind)) for a in arrived])),
-                completed=scaled(lambda _: 1, own),
-                shed=refused(kind, full=True),
-                dropped=refused(kind, full=False),
-                tokens_out=scaled(lambda record: record.request.output_tokens, own),
-                met=scaled(lambda record, rule=rule: int(in_time(record, rule)), own),  # type: ignore[misc]
+                requests=exact(int(row[at.W_ARRIVED])),
+                completed=exact(int(row[at.W_COMPLETED])),
+                shed=exact(int(row[at.W_SHED])),
+                dropped=exact(int(row[at.W_DROPPED])),
+                tokens_out=exact(int(row[at.W_OUT])),
+                met=exact(int(row[at.W_MET])),
+                ttft_s=ttft,
+                tpot_s=tpot,
+                e2e_s=e2e,
             )
         )
-    return tuple(results)
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRecords:
+    """What the simulated replicas recorded of one class in the window.
+
+    Attributes:
+        arrived: at each of them, shape (k,).
+        completed: all records. shed, dropped: refusals because too much waited, or for ever.
+    """
+
+    arrived: FloatArray
+    completed: Sequence[RequestRecord]
+    shed: Sequence[DropRecord]
+    dropped: Sequence[DropRecord]
+
+
+def recorded_class(records: ClassRecords, rule: ClassRule, sample: Sample) -> ClassResult:
+    """Results of one class, scaled to the fleet."""
+
+    def scaled(rows: Sequence[RequestRecord | DropRecord], weights: Sequence[int]) -> Estimate:
+        places = np.array([row.replica for row in rows], dtype=np.int64)
+        each = np.bincount(places, weights, minlength=sample.simulated)
+        return sample.total(each.astype(np.float64))
+
+    def latency(value: Callable[[RequestRecord], float | None]) -> Distribution | None:
+        each: list[list[float]] = [[] for _ in range(sample.simulated)]
+        for record in records.completed:
+            if (found := value(record)) is not None:
+                each[record.replica].append(found)
+        return distribution([np.array(values) for values in each], sample)
+
+    done = records.completed
+    return ClassResult(
+        requests=sample.total(records.arrived),
+        completed=scaled(done, [1] * len(done)),
+        shed=scaled(records.shed, [1] * len(records.shed)),
+        dropped=scaled(records.dropped, [1] * len(records.dropped)),
+        tokens_out=scaled(done, [record.request.output_tokens for record in done]),
+        met=scaled(done, [int(in_time(record, rule)) for record in done]),
+        ttft_s=latency(lambda record: record.ttft_s),
+        tpot_s=latency(lambda record: record.tpot_s),
+        e2e_s=latency(lambda record: record.e2e_s),
+    )
 
 
 def in_time(record: RequestRecord, rule: ClassRule) -> bool:

@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.availability import Availability
+from sim.cluster.serving.cell_log import CellLog
+from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.cluster.serving.jit import is_stored
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.kernels.bring import bring
@@ -33,7 +35,6 @@ from sim.cluster.serving.state import (
     Watch,
     arrival_rows,
     free_rows,
-    histogram_quantile_s,
     limits_row,
     make_cell,
     prefix_rows,
@@ -114,7 +115,7 @@ class CompiledReplicas:
         self.cell = make_cell(
             tables, rules, limits_row(limits, self.watch, rules, replicas, router), self.watch
         )
-        self._logs: list[IntArray] = []
+        self._log = CellLog()
         self._taken = (0, 0)
         self._recosted = False
         self._availability = Availability()
@@ -148,9 +149,19 @@ class CompiledReplicas:
         """Requests as the kernels read them."""
         rows = arrival_rows(requests)
         if self.cell.store.shape[1]:
-            hashes = prefix_rows(rows, requests.blocks or [()] * len(rows))
-            self.cell = self.cell._replace(hashes=hashes)
+            self.know_blocks(prefix_rows(rows, requests.blocks or [()] * len(rows)))
         return rows
+
+    def know_blocks(self, blocks: IntArray) -> None:
+        """Take the blocks of the prompts to come, in a line, for the prefix stores."""
+        self.cell = self.cell._replace(hashes=blocks)
+
+    def prefix_tokens(self) -> tuple[int, int]:
+        """Prompt tokens that came from prefix stores, and all of the requests taken so far."""
+        cell = self.cell
+        held = [self.queue(int(r)) for r in np.flatnonzero(cell.load)]
+        read = sum(int(cell.pool[rows, at.INPUT].sum()) for rows in held)
+        return int(cell.total[at.GIVEN]), int(cell.tally[:, at.TOKENS_IN].sum()) + read
 
     def submit(
         self, rows: IntArray, draws: FloatArray, until_ps: int = at.NEVER, begin: int = 0
@@ -159,7 +170,7 @@ class CompiledReplicas:
         done = begin
         while done < len(rows):
             done = bring(self.cell, rows, draws, done, len(rows), until_ps)
-            if not self._drain_full() and done < len(rows):
+            if not self._log.drain_full(self.cell) and done < len(rows):
                 if rows[done, at.A_TIME] >= until_ps:
                     break
                 self._make_room()
@@ -168,7 +179,7 @@ class CompiledReplicas:
     def settle(self, time_ps: int) -> None:
         """End the steps that end by an instant, begin those that begin before it."""
         bring(self.cell, NO_ARRIVALS, NO_DRAWS, 0, 0, time_ps)
-        while self._drain_full():
+        while self._log.drain_full(self.cell):
             bring(self.cell, NO_ARRIVALS, NO_DRAWS, 0, 0, time_ps)
 
     def set_costs(self, tables: StepTables, time_ps: int) -> None:
@@ -204,8 +215,15 @@ class CompiledReplicas:
 
     def log(self) -> IntArray:
         """Completed and refused requests so far, columns `L_` of the kernels."""
-        self._drain()
-        return np.concatenate(self._logs) if self._logs else self.cell.log[:0]
+        return self._log.read(self.cell)
+
+    def take_log(self) -> IntArray:
+        """The rows of the log since they were last taken; they are not kept."""
+        return self._log.take(self.cell)
+
+    def share_log(self, other: CompiledReplicas) -> None:
+        """Log into the same array as another cell, if each is emptied before the next goes on."""
+        self.cell = self.cell._replace(log=other.cell.log)
 
     def energy_bins(self, time_ps: int) -> IntArray:
         """Energy (nJ) of steps and busy time (ps) by bin up to an instant settled to."""
@@ -307,24 +325,11 @@ class CompiledReplicas:
 
     def quantile_s(self, which: int, level: float) -> float | None:
         """A quantile of TTFT (0), TPOT (1) or E2E (2) in the window, within 0.4 %."""
-        return histogram_quantile_s(self.cell.histogram[which], level)
+        return histogram_quantile_s(self.cell.histogram[:, which].sum(axis=0), level)
 
     def _work(self) -> list[float]:
         """The six quantities of all finished steps, from their counts."""
         return priced(self.cell, self.tables)
-
-    def _drain(self) -> None:
-        logged = int(self.cell.total[at.LOGGED])
-        if logged:
-            self._logs.append(self.cell.log[:logged].copy())
-            self.cell.total[at.LOGGED] = 0
-
-    def _drain_full(self) -> bool:
-        """Empty the log if it is full."""
-        full = bool(self.cell.total[at.LOGGED] >= self.cell.limits[at.LOG_ROOM])
-        if full:
-            self._drain()
-        return full
 
     def _make_room(self) -> None:
         """Twice the rows for requests, when none is free."""

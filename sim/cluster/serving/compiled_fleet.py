@@ -20,6 +20,7 @@ from simpy.events import Event
 
 from sim.cluster.serving.autoscale import Autoscaler
 from sim.cluster.serving.cell_feeds import cell_feeds
+from sim.cluster.serving.cell_log import CellRows
 from sim.cluster.serving.cell_scaler import CellScaler
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.compiled import CompiledReplicas
@@ -31,7 +32,7 @@ from sim.cluster.serving.inbox import Inbox, Piece, merged
 from sim.cluster.serving.state import Watch
 from sim.cost.tables import NJ_PER_J
 from sim.errors import InputError
-from sim.signals import StepSignal
+from sim.signals import Hook, StepSignal
 from sim.units import to_ps, to_s
 from sim.workload.counter import counter_key
 from sim.workload.requests import RequestTable
@@ -53,6 +54,7 @@ class CompiledFleet:
 
     Attributes:
         power_w: signal, chip boundary of the whole fleet.
+        ended: hook, the requests that a cell is done with in a tick, if the spec asks for them.
     """
 
     def __init__(
@@ -71,11 +73,16 @@ class CompiledFleet:
         self._idle_w = first.idle_power_w
         self._marks_ps = (to_ps(spec.warmup_s), to_ps(spec.horizon_s))
         sizes = [spec.size(cell) for cell in range(spec.cells)]
+        watch = Watch(self._marks_ps, log=spec.tell_requests)
         self.cells = tuple(
-            CompiledReplicas(first, spec.rules, size, spec.router, Watch(self._marks_ps))
-            for size in sizes
+            CompiledReplicas(first, spec.rules, size, spec.router, watch) for size in sizes
         )
+        for replicas in self.cells[1:]:
+            replicas.share_log(self.cells[0])
+        self.ended: Hook[CellRows] = Hook()
         self._feeds = cell_feeds(spec, sizes, seed, recorded)
+        for replicas, feed in zip(self.cells, self._feeds, strict=True):
+            replicas.know_blocks(feed.blocks)
         self._admit_frac = 1.0
         self._inbox = Inbox(sizes, counter_key(seed, spec.name, "received"))
         self._moves: tuple[Move, ...] = ()
@@ -100,7 +107,7 @@ class CompiledFleet:
             due_ps: list[int] = []
             if self._switches:
                 self._switches.act(now_ps)
-                due_ps = [self._switches.scaler.next_ps]
+                due_ps = [self._switches.next_ps]
             edges = (now_ps // tick_ps * tick_ps + tick_ps, *self._marks_ps, *due_ps)
             end_ps = min(edge for edge in edges if edge > now_ps)
             own = [feed.take(end_ps, self._admit_frac, self._moves) for feed in self._feeds]
@@ -160,6 +167,12 @@ class CompiledFleet:
         times = [piece for feed in self._feeds for piece in feed.moved_ps]
         return float(sum(int((piece < time_ps).sum()) for piece in times))
 
+    @property
+    def prefix_tokens(self) -> tuple[int, int]:
+        """Prompt tokens that came from prefix stores, and all of the requests taken so far."""
+        hit, read = zip(*(cell.prefix_tokens() for cell in self.cells), strict=True)
+        return sum(hit), sum(read)
+
     def check_laws(self) -> None:
         """Check the conservation laws and Little's law of each cell, at the tick's end."""
         for cell in self.cells:
@@ -177,10 +190,13 @@ class CompiledFleet:
         """Bring all cells forward with their arrivals; the fleet's mean power until then."""
         span_ps = until_ps - self._reached_ps
         energy_nj = busy_ps = 0
-        for cell, mine, other in zip(self.cells, own, self._inbox.take(until_ps), strict=True):
+        received = self._inbox.take(until_ps)
+        for number, (cell, mine, other) in enumerate(zip(self.cells, own, received, strict=True)):
             for rows, draws in merged(mine, other):
                 cell.submit(rows, draws)
             cell.settle(until_ps)
+            if self.spec.tell_requests:
+                self.ended.emit(CellRows(number, cell.take_log()))
             used_nj, used_ps = cell.take_energy(until_ps)
             energy_nj += used_nj
             busy_ps += used_ps

@@ -33,6 +33,7 @@ class CompiledFleetSpec:
         rules: how a replica forms its steps. router: inside a cell.
         class_shares: of the requests by class of the rules; empty: all are of the first.
         autoscale: how many replicas are on; None for all.
+        tell_requests: whether the fleet tells of each request that it is done with.
     """
 
     name: str
@@ -47,6 +48,7 @@ class CompiledFleetSpec:
     cell_replicas: int = CELL_REPLICAS
     class_shares: tuple[float, ...] = ()
     autoscale: Autoscale | None = None
+    tell_requests: bool = False
 
     def __post_init__(self) -> None:
         check_shares(self.class_shares, self.rules.classes)

@@ -31,6 +31,7 @@ class LinearCoster:
         cached_s: time per token of cache read (c).
         power_w: chip power during a step, all GPUs.
         idle_power_w: chip power when no step runs, all GPUs.
+        unloaded_power_w, loading_power_w: without a model, and while it is loaded.
         kv_capacity_tokens: tokens of cache.
         max_sequences: most sequences at once.
         gpus: GPUs of the replica.
@@ -52,6 +53,8 @@ class LinearCoster:
     pair_flops: float = 0.0
     weight_bytes: float = 1.0
     cached_bytes: float = 0.0
+    unloaded_power_w: float = 70.0
+    loading_power_w: float = 120.0
 
     def cost(self, prefill: Sequence[PrefillChunk], decode_contexts: Sequence[int]) -> StepCost:
         """Cost of one step."""

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.source import RecordedSource, Source
-from sim.cluster.serving.state import arrival_rows
+from sim.cluster.serving.state import arrival_rows, prefix_rows
 from sim.workload.counter import uniforms
 from sim.workload.requests import RequestTable
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+NO_BLOCKS = np.zeros(0, dtype=np.int64)
 Numbers = NDArray[np.uint64]
 
 
@@ -36,12 +37,14 @@ class Feed:
         key: of the admission coins; request i is admitted when coin i lies below the share.
         move_key: of the coins that hand requests over; request i goes to the first fleet whose
             share, added up, lies above coin i.
+        blocks: of all prompts in a line, where the rows tell of them (see `prefix_rows`).
 
     Attributes:
         shed_ps: arrival times of those turned away, in pieces. moved_ps: of those handed over.
     """
 
-    def __init__(self, source: Source, key: int, move_key: int = 0):
+    def __init__(self, source: Source, key: int, move_key: int = 0, blocks: IntArray = NO_BLOCKS):
+        self.blocks = blocks
         self.shed_ps: list[IntArray] = []
         self.moved_ps: list[IntArray] = []
         self._move_key = move_key
@@ -102,10 +105,17 @@ class Feed:
         return stays
 
 
-def recorded_feed(table: RequestTable, key: int, route_key: int, move_key: int = 0) -> Feed:
-    """A feed of given requests; their routing draws are numbers by counter."""
+def recorded_feed(
+    table: RequestTable, key: int, route_key: int, move_key: int = 0, *, prefixes: bool = False
+) -> Feed:
+    """A feed of given requests; their routing draws are numbers by counter.
+
+    Args:
+        prefixes: whether their rows tell of the blocks of their prompts.
+    """
     numbers = np.arange(len(table), dtype=np.uint64)
     first, second = uniforms(route_key, 2 * numbers), uniforms(route_key, 2 * numbers + 1)
-    return Feed(
-        RecordedSource(arrival_rows(table), np.stack([first, second], axis=1)), key, move_key
-    )
+    rows = arrival_rows(table)
+    blocks = prefix_rows(rows, table.blocks or [()] * len(table)) if prefixes else NO_BLOCKS
+    source = RecordedSource(rows, np.stack([first, second], axis=1))
+    return Feed(source, key, move_key, blocks)

@@ -175,7 +175,8 @@ class ServingFleet:
             yield At(self.env, Phase.STEP_END)
             now_ps = int(self.env.now)
             for switch in scaler.act(now_ps, counter.area_ps(now_ps), counter.completed):
-                (routed.join if switch.on else routed.drain)(switch.place)
+                change = {"on": routed.join, "off": routed.drain, "loading": routed.load}
+                change[switch.to](switch.place)
 
     @property
     def scale(self) -> float:
@@ -240,6 +241,15 @@ class ServingFleet:
             "under_way": sum(replica.under_way_j for replica in self.replicas),
             "idle": sum(replica.idle_j for replica in self.replicas),
         }
+
+    @property
+    def prefix_tokens(self) -> tuple[int, int]:
+        """Prompt tokens that came from prefix stores, and all of the requests taken so far."""
+        held = [s for r in self.replicas for s in (*r.running, *r.waiting)]
+        done = self.log.completed
+        hit = sum(s.given for s in held) + sum(record.given_tokens for record in done)
+        read = [s.request for s in held] + [record.request for record in done]
+        return hit, sum(request.input_tokens for request in read)
 
     def unfinished(self) -> list[UnfinishedRecord]:
         """Requests that the simulated replicas still hold."""

@@ -7,12 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.cluster.serving.classes import ClassResult, recorded_classes
+from sim.cluster.serving.classes import ClassRecords, ClassResult, recorded_class
 from sim.cluster.serving.estimate import Distribution, Estimate, FloatArray, Sample, distribution
 from sim.cluster.serving.records import DropRecord, RequestRecord
 from sim.cluster.serving.reference import QUEUE_FULL
 from sim.control.serving import ClassRule
 from sim.units import to_s
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the simulated replicas did in the window, not scaled.
+
+    Attributes:
+        requests: that came to a replica.
+        turned_away: shed by admission before they came to one. handed_over: to other fleets.
+    """
+
+    requests: int
+    completed: int
+    dropped: int
+    shed: int
+    tokens_in: int
+    tokens_out: int
+    turned_away: int
+    handed_over: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,7 @@ class FleetResult:
         tpot_s: mean time per output token after the first, of each completed.
         e2e_s: from arrival to last token.
         classes: what became of each class; empty where there is one only.
+        counted: at the simulated replicas; None for a fluid of rates.
     """
 
     fleet: int
@@ -56,6 +76,7 @@ class FleetResult:
     tpot_s: Distribution | None
     e2e_s: Distribution | None
     classes: tuple[ClassResult, ...] = ()
+    counted: Counts | None = None
 
     @property
     def basis(self) -> str:
@@ -104,13 +125,24 @@ class Window:
 
 
 def _classes(window: Window, sample: Sample) -> tuple[ClassResult, ...]:
-    arrived = [
-        [kind for time_ps, kind in zip(times_ps, own, strict=True) if window.holds(time_ps)]
-        for times_ps, own in zip(window.arrivals_ps, window.arrived_kinds, strict=True)
-    ]
+    """What the records tell of each class."""
     done = [record for record in window.completed if window.holds(record.end_ps)]
     refused = [drop for drop in window.dropped if window.holds(drop.time_ps)]
-    return recorded_classes(window.rules, arrived, done, refused, QUEUE_FULL, sample)
+    found = []
+    for kind, rule in enumerate(window.rules):
+        arrived = [
+            sum(own == kind and window.holds(at_ps) for at_ps, own in zip(*pair, strict=True))
+            for pair in zip(window.arrivals_ps, window.arrived_kinds, strict=True)
+        ]
+        turned = [drop for drop in refused if drop.request.priority == kind]
+        records = ClassRecords(
+            arrived=np.array(arrived, dtype=float),
+            completed=[record for record in done if record.request.priority == kind],
+            shed=[drop for drop in turned if drop.reason == QUEUE_FULL],
+            dropped=[drop for drop in turned if drop.reason != QUEUE_FULL],
+        )
+        found.append(recorded_class(records, rule, sample))
+    return tuple(found)
 
 
 def summarise(window: Window, sample: Sample) -> FleetResult:
@@ -139,6 +171,7 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
     window_s = to_s(window.end_ps - window.start_ps)
     energy_j = np.array(window.energy_j)
     arrivals = [float(sum(map(window.holds, times_ps))) for times_ps in window.arrivals_ps]
+    tokens_in = per_replica(lambda record: record.request.input_tokens)
     tokens_out = per_replica(lambda record: record.request.output_tokens)
     shed = np.full(len(done), sum(map(window.holds, window.shed_ps)) / len(done))
     return FleetResult(
@@ -150,7 +183,7 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
         completed=sample.total(per_replica(lambda _: 1)),
         dropped=sample.total(drops),
         shed=sample.total(shed + full),
-        tokens_in=sample.total(per_replica(lambda record: record.request.input_tokens)),
+        tokens_in=sample.total(tokens_in),
         tokens_out=sample.total(tokens_out),
         energy_j=sample.total(energy_j),
         mean_power_w=sample.total(energy_j / window_s),
@@ -159,4 +192,14 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
         tpot_s=latency(lambda record: record.tpot_s),
         e2e_s=latency(lambda record: record.e2e_s),
         classes=_classes(window, sample) if window.rules else (),
+        counted=Counts(
+            requests=int(sum(arrivals)),
+            completed=sum(map(len, done)),
+            dropped=int(drops.sum()),
+            shed=int(full.sum()),
+            tokens_in=int(tokens_in.sum()),
+            tokens_out=int(tokens_out.sum()),
+            turned_away=sum(map(window.holds, window.shed_ps)),
+            handed_over=0,
+        ),
     )

@@ -7,7 +7,7 @@ subscribes to the power signal. A fleet starts its own SimPy processes when it i
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.signals import StepSignal
@@ -66,3 +66,12 @@ class PowerFleet(Protocol):
         Raises:
             InputError: the simulation has not reached the window.
         """
+
+
+@runtime_checkable
+class PrefixFleet(Protocol):
+    """A fleet that knows what its prefix stores saved."""
+
+    @property
+    def prefix_tokens(self) -> tuple[int, int]:
+        """Prompt tokens that came from prefix stores, and all of the requests taken so far."""

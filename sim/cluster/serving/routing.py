@@ -74,6 +74,10 @@ class RoutedReplicas:
         self._leave(index)
         self.replicas[index].drain()
 
+    def load(self, index: int) -> None:
+        """A replica that is off, or finishes what it has, begins to load its model."""
+        self.replicas[index].load_model()
+
     def join(self, index: int) -> None:
         """A replica that was switched on takes requests again."""
         self.replicas[index].switch_on()

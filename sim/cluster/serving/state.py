@@ -32,6 +32,7 @@ MODE_CODES = {
 }
 FIRST_ROWS = 1024
 LOG_ROWS = 65_536
+"""Of the log, after which it is emptied."""
 MOST_BIN_S = 3600.0
 
 
@@ -50,22 +51,6 @@ class Watch:
     bin_s: float = 3600.0
     bins: int = 1
     log: bool = False
-
-
-def histogram_quantile_s(counts: IntArray, level: float) -> float | None:
-    """The value at a level of a histogram of the kernels, middle of its bucket, in s."""
-    total = int(counts.sum())
-    if not total:
-        return None
-    rank = max(1, int(np.ceil(level * total)))
-    bucket = int(np.searchsorted(np.cumsum(counts), rank))
-    low, high = (_bucket_edge_ps(bucket + i) for i in (0, 1))
-    return 0.5 * (low + high) / PS_PER_S
-
-
-def _bucket_edge_ps(bucket: int) -> float:
-    bits = np.int64(bucket + at.HISTOGRAM_LOW) << np.int64(at.HISTOGRAM_SHIFT)
-    return float(bits.view(np.float64))
 
 
 def arrival_rows(requests: RequestTable) -> IntArray:
@@ -104,7 +89,7 @@ def limits_row(
     row[at.SWAP] = int(rules.preemption == "swap")
     row[at.SWAP_PS] = to_ps(rules.swap_s_per_block)
     row[at.SWAP_NJ] = round(rules.swap_j_per_block * NJ_PER_J)
-    row[at.LOG_ROOM] = LOG_ROWS - own.max_seqs - 1 if watch.log else at.NEVER
+    row[at.LOG_ROOM] = LOG_ROWS if watch.log else at.NEVER
     return row
 
 
@@ -149,6 +134,7 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         return np.zeros(shape, dtype=np.int64)
 
     replicas = int(limits[at.UP])
+    log_rows = LOG_ROWS + int(limits[at.MAX_SEQS]) + 1  # a turn may end all of a batch
     rep = zeros(replicas, at.REP_COLUMNS)
     rep[:, [at.PART, *range(at.HEAD, at.TAIL + at.CLASSES)]] = -1
     rep[:, at.BIN_END] = limits[at.BIN_PS] if watch.bins > 1 else at.NEVER
@@ -170,8 +156,8 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         steps=zeros(*price.shape[:2], 2),
         mixed=zeros(price.shape[0]),
         tokens=zeros(len(token)),
-        histogram=zeros(3, at.HISTOGRAM_BUCKETS),
-        sums=np.zeros(3),
+        histogram=zeros(len(rules.classes), 3, at.HISTOGRAM_BUCKETS),
+        sums=np.zeros((len(rules.classes), 3)),
         bins=zeros(watch.bins, 2),
         edge=tables.edge.astype(np.int64),
         price=price.copy(),
@@ -181,7 +167,7 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         bucket=zeros(replicas, 2 * rules.prefix_blocks + 1) - 1,
         ends=np.tile(np.array([-1, -1, 0], dtype=np.int64), (replicas, 1)),
         hashes=zeros(0),
-        log=zeros(LOG_ROWS if watch.log else 0, at.LOG_COLUMNS),
+        log=zeros(log_rows if watch.log else 0, at.LOG_COLUMNS),
     )
 
 

@@ -84,12 +84,12 @@ from sim.cluster.serving.kernels.power import account, tri
 
 
 @inlined
-def observe(c: Cell, which: int, value_ps: float) -> None:
-    """Count a latency in its histogram."""
+def observe(c: Cell, kind: int, which: int, value_ps: float) -> None:
+    """Count a latency in the histogram of its class."""
     bits: Any = np.float64(value_ps).view(np.int64)
     bucket = (bits >> HISTOGRAM_SHIFT) - HISTOGRAM_LOW
-    c.histogram[which, min(max(bucket, 0), HISTOGRAM_BUCKETS - 1)] += 1
-    c.sums[which] += value_ps
+    c.histogram[kind, which, min(max(bucket, 0), HISTOGRAM_BUCKETS - 1)] += 1
+    c.sums[kind, which] += value_ps
 
 
 @inlined
@@ -130,11 +130,11 @@ def complete(c: Cell, r: int, row: int, now: int) -> None:
         write_log(c, r, row, now, 0)
     if c.limits[START_PS] <= now and now < c.limits[END_PS]:
         ttft, gap = np.float64(first - pool[row, ARRIVAL]), 0.0
-        observe(c, 0, ttft)
-        observe(c, 2, np.float64(now - pool[row, ARRIVAL]))
+        observe(c, kind, 0, ttft)
+        observe(c, kind, 2, np.float64(now - pool[row, ARRIVAL]))
         if output > 1:
             gap = np.float64(now - first) / (output - 1)
-            observe(c, 1, gap)
+            observe(c, kind, 1, gap)
         c.tally[kind, W_COMPLETED] += 1
         c.tally[kind, W_IN] += tokens_in
         c.tally[kind, W_OUT] += output

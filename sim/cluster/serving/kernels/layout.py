@@ -66,7 +66,7 @@ TALLIES = 16
 L_ID, L_REPLICA, L_CLASS, L_ARRIVAL, L_INPUT, L_OUTPUT, L_START, L_FIRST, L_END = range(9)
 L_PREEMPTIONS, L_RECOMPUTED, L_REASON = range(9, 12)
 LOG_COLUMNS = 12
-SERVED, TOO_LONG, OVER_BUDGET, QUEUE_FULL = 0, 1, 2, 3
+SERVED, TOO_LONG, OVER_BUDGET, QUEUE_FULL, HELD = range(5)
 
 # Columns of `rules`, one row a class.
 QUEUE_TOKENS, SLO_TTFT_PS, SLO_TPOT_PS = range(3)
@@ -100,8 +100,8 @@ class Cell(NamedTuple):
             shape (D + 1, K, 2).
         mixed: steps with chunks by decoding sequences, shape (D + 1,).
         tokens: steps with chunks by new tokens, shape (T + 1,).
-        histogram: of TTFT, TPOT, E2E in ps, shape (3, HISTOGRAM_BUCKETS).
-        sums: of TTFT, TPOT, E2E in ps, float64, shape (3,).
+        histogram: of TTFT, TPOT, E2E in ps by class, shape (classes, 3, HISTOGRAM_BUCKETS).
+        sums: of TTFT, TPOT, E2E in ps by class, float64, shape (classes, 3).
         bins: energy (nJ) and busy time (ps) by time, shape (n, 2).
         edge: of the segments of the mean context. price: time and its slope, energy and its
             slope, by (d, segment), shape (D + 1, K, 4). token: time and energy by new
