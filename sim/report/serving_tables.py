@@ -1,4 +1,4 @@
-"""Tables of a serving run beside the main one: classes of requests, and the autoscaler."""
+"""Tables of a serving run beside the main one: classes, prefix stores, the autoscaler."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ def serving_tables(serving: Mapping[str, Any]) -> list[Table]:
         for name, fleet in fleets
         if (found := fleet.get("autoscaler"))
     ]
+    stores = [
+        [
+            name,
+            f"{found['store_blocks']:,} of {found['block_tokens']} tokens",
+            f"{found['prompt_tokens']:,}",
+            f"{found['hit_tokens']:,}",
+            "–" if found["hit_frac"] is None else f"{found['hit_frac']:.1%}",
+        ]
+        for name, fleet in fleets
+        if (found := fleet.get("prefix_cache"))
+    ]
     heads = {
         "Classes of requests": [
             "fleet: class",
@@ -40,7 +51,8 @@ def serving_tables(serving: Mapping[str, Any]) -> list[Table]:
             "dropped",
             "in time, of the completed",
         ],
+        "Prefix stores": ["fleet", "blocks of each", "prompt tokens", "from a store", "share"],
         "Autoscaler": ["fleet", "replicas, mean", "range", "changes", "loading [s]"],
     }
-    rows = zip(heads.items(), (classes, scaled), strict=True)
+    rows = zip(heads.items(), (classes, stores, scaled), strict=True)
     return [{"title": title, "header": head, "rows": own} for (title, head), own in rows if own]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simpy
@@ -21,6 +21,7 @@ from sim.control.serving import BatchRules, ClassRule
 from sim.cost.serving import ReplicaCost
 from sim.cost.tables import StepTables, build_tables
 from sim.hardware.node import Node
+from sim.scenario.prefix_store import block_tokens, check_blocks, store_blocks
 from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
@@ -90,15 +91,28 @@ class Fleet:
 
     @property
     def idle_power_w(self) -> float:
-        """Chip power without a request."""
-        return self.replicas * self.costs.at(None).idle_power_w
+        """Chip power without a request, with the replicas that are on now."""
+        on, apart_w = self._switched
+        return on * self.costs.at(None).idle_power_w + apart_w
 
     def expected_power_w(self, cap_w: float | None) -> float:
-        """Mean chip power under a cap with all that arrives now (at the mean rate, if sampled)."""
+        """Mean chip power under a cap with all that arrives now (at the mean rate, if drawn).
+
+        Of an autoscaled fleet, with the replicas that are on now.
+        """
         if isinstance(self.fleet, FluidFleet):
             return self.fleet.expected_power_w(cap_w)
-        per_replica = self.rate_per_s / self.replicas
-        return self.replicas * self.costs.curve(cap_w).power_at_w(per_replica)
+        on, apart_w = self._switched
+        return on * self.costs.curve(cap_w).power_at_w(self.rate_per_s / on) + apart_w
+
+    @property
+    def _switched(self) -> tuple[int, float]:
+        """Replicas that an autoscaler has on now, and the chip power of the others."""
+        scaler = self.fleet.scaler if isinstance(self.fleet, CompiledFleet) else None
+        if scaler is None:
+            return self.replicas, 0.0
+        cost, off = self.costs.at(None), self.replicas - scaler.ready - scaler.loading
+        return scaler.ready, scaler.loading * cost.loading_power_w + off * cost.unloaded_power_w
 
 
 def build_fleet(
@@ -109,14 +123,20 @@ def build_fleet(
     horizon_s: float,
     cap_w: float | None,
     seed: int,
+    *,
+    tell_requests: bool = False,
 ) -> Fleet:
     """Build the fleet of a resolved spec; requests arrive until the horizon.
+
+    Args:
+        tell_requests: whether a fleet of the compiled engine tells of single requests.
 
     Raises:
         InputError: a value that the fleet refuses; CapacityError if the model does not fit.
     """
     costs = CapCosts(spec, node, cap_w)
     found = traffic(spec.requests)
+    check_blocks(spec, found.recorded)
     if spec.fidelity == "fluid":
         fluid = _fluid_spec(name, spec, costs, found, horizon_s)
         return Fleet(
@@ -124,9 +144,10 @@ def build_fleet(
         )
     if spec.fidelity in ("request", "cells"):
         build = CompiledFleet if spec.fidelity == "request" else build_cell_fleet
+        whole_spec = _whole_spec(name, spec, costs, found, horizon_s)
         whole = build(
             env,
-            _whole_spec(name, spec, costs, found, horizon_s),
+            replace(whole_spec, tell_requests=tell_requests),
             costs.tables,
             seed,
             found.recorded,
@@ -198,7 +219,7 @@ def _fleet_spec(
         lengths=found.lengths,
         horizon_s=horizon_s,
         warmup_s=spec.warmup_s,
-        rules=_rules(spec),
+        rules=_rules(spec, costs.at(None)),
         router=spec.router,
         class_shares=_shares(spec),
     )
@@ -216,13 +237,13 @@ def _whole_spec(
         warmup_s=spec.warmup_s,
         tick_s=spec.tick_s,
         autoscale=autoscale(spec, costs.at(None)),
-        rules=_rules(spec),
+        rules=_rules(spec, costs.at(None)),
         router=spec.router,
         class_shares=_shares(spec),
     )
 
 
-def _rules(spec: ServingSpec) -> BatchRules:
+def _rules(spec: ServingSpec, cost: ReplicaCost) -> BatchRules:
     return BatchRules(
         batcher=spec.batcher,
         max_num_seqs=spec.max_num_seqs,
@@ -232,6 +253,8 @@ def _rules(spec: ServingSpec) -> BatchRules:
         preemption=spec.preemption,
         swap_s_per_block=spec.swap_s_per_block or 0.0,
         classes=tuple(map(_class_rule, spec.classes)) or (ClassRule(),),
+        prefix_blocks=store_blocks(spec, cost),
+        prefix_block_tokens=block_tokens(spec),
     )
 
 
@@ -255,6 +278,7 @@ def _fluid_spec(
         mean_tokens=found.lengths.mean_tokens,
         horizon_s=horizon_s,
         warmup_s=spec.warmup_s,
+        loading_power_w=costs.at(None).loading_power_w,
     )
 
 

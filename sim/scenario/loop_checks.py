@@ -45,7 +45,8 @@ def check_rules(scenario: Scenario) -> None:
             raise InputError(
                 "no two sites have the same serving workload with the same fidelity, fluid or "
                 "request, so no request can be handed over (sampled replicas speak for all the "
-                "others: their requests are no whole stream)",
+                "others: their requests are no whole stream; with a prefix cache they stay where "
+                "their prefixes are)",
                 "give the workload at both sites the same name, and fidelity: fluid or request",
                 path=path,
             )
@@ -65,9 +66,9 @@ def _can_shift(scenario: Scenario, chosen: list[str]) -> bool:
 
 
 def _movable(site: Site) -> set[tuple[str, str]]:
-    """Name and fidelity of the fleets that can hand requests over."""
+    """Name and fidelity of the fleets that can hand requests over, or take them."""
     return {
         (w.name, w.fidelity)
         for w in site.workloads
-        if isinstance(w, ServingSpec) and w.fidelity in MOVABLE
+        if isinstance(w, ServingSpec) and w.fidelity in MOVABLE and w.prefix_cache is None
     }

@@ -7,16 +7,19 @@ from sim.cost.serving import ReplicaCost
 from sim.cost.speculation import Speculation, assumed_speculation
 from sim.flops.precision import precision
 from sim.hardware.node import Node
+from sim.scenario.prefix_store import kept_tokens
 from sim.scenario.schema.serving import ServingSpec, SpeculationSpec
 
 
 def replica_cost(spec: ServingSpec, node: Node, cap_w: float | None = None) -> ReplicaCost:
     """Costs of one replica under a cap per GPU, None for none.
 
+    What a store of prefixes keeps of the cache is not there for running requests.
+
     Raises:
         InputError: the layout cannot serve this model; CapacityError if it does not fit.
     """
-    return ReplicaCost(
+    cost = ReplicaCost(
         arch.load(spec.arch),
         spec.layout.to_layout(),
         node,
@@ -26,6 +29,8 @@ def replica_cost(spec: ServingSpec, node: Node, cap_w: float | None = None) -> R
         engine=spec.engine,
         speculation=_speculation(spec.speculation),
     )
+    cost.kv_capacity_tokens -= kept_tokens(spec, cost.kv_capacity_tokens)
+    return cost
 
 
 def _speculation(spec: SpeculationSpec | None) -> Speculation | None:

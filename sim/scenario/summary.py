@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from sim.cluster.serving.classes import ClassResult
 from sim.cluster.serving.estimate import Distribution, Estimate
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.grid.hosting import Hosting
@@ -12,6 +14,7 @@ from sim.record.integral import Measure
 from sim.scenario.faults_summary import faults_json
 from sim.scenario.fleets import Fleet
 from sim.scenario.loop_summary import grid_book_json, loop_json
+from sim.scenario.serving_parts_summary import parts_json
 from sim.scenario.serving_scale import scaler_json
 from sim.scenario.simulate import Outcome, SiteOutcome
 from sim.scenario.training_summary import training_json
@@ -108,6 +111,7 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
             "error_frac_against_request": fleets[name].error_frac_against_request,
         }
         | classes_json(fleets[name], result)
+        | parts_json(fleets[name])
         | autoscaler_json(outcome, fleets[name])
         for name, result in results.items()
     }
@@ -132,6 +136,7 @@ def classes_json(fleet: Fleet, result: FleetResult) -> Json:
             "classes": {
                 spec.name: {key: getattr(found, key).value for key in keys}
                 | {"met_frac": found.met.value / n if (n := found.completed.value) else None}
+                | _latencies(found)
                 for spec, found in zip(fleet.costs.spec.classes, result.classes, strict=True)
             }
         }
@@ -162,7 +167,8 @@ def fleet_json(result: FleetResult) -> Json:
         },
         "mean_power_w": _estimate(result.mean_power_w),
         "energy_j_per_output_token_chip": _estimate(result.energy_j_per_output_token),
-        **{key: _latency(getattr(result, key)) for key in ("ttft_s", "tpot_s", "e2e_s")},
+        **({"counted": asdict(result.counted)} if result.counted else {}),
+        **_latencies(result),
     }
 
 
@@ -170,6 +176,10 @@ def _estimate(estimate: Estimate | None) -> Json | None:
     if estimate is None:
         return None
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _latencies(found: FleetResult | ClassResult) -> Json:
+    return {key: _latency(getattr(found, key)) for key in ("ttft_s", "tpot_s", "e2e_s")}
 
 
 def _latency(found: Distribution | None) -> Json | None:

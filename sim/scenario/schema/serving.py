@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
 from sim.scenario.schema.layout import LayoutSpec
+from sim.scenario.schema.serving_parts import PrefixCacheSpec
 
 
 class EmpiricalLengthsSpec(Strict):
@@ -164,6 +165,7 @@ class ServingSpec(Strict):
     prefix_hit_frac: float = Field(
         0.0, ge=0, le=0.99, description="share of a prompt found in a prefix cache; fluid only"
     )
+    prefix_cache: PrefixCacheSpec | None = Field(None, description="not with fidelity fluid")
     disaggregated: bool = Field(
         False, description="prompts are read on replicas of their own; fluid only"
     )
@@ -216,6 +218,23 @@ class ServingSpec(Strict):
         for key in ("prefix_hit_frac", "disaggregated"):
             if getattr(self, key) and self.fidelity != "fluid":
                 raise ValueError(f"{key} is known as a rate only; give fidelity: fluid")
+        return self
+
+    @model_validator(mode="after")
+    def _prefixes_are_known(self) -> Self:
+        if self.prefix_cache is None:
+            return self
+        if self.fidelity == "fluid":
+            raise ValueError(
+                "prefix_cache needs single requests; give prefix_hit_frac with fidelity: fluid"
+            )
+        if self.preemption == "swap":
+            raise ValueError("prefix_cache needs preemption: recompute")
+        if self.requests.kind != "trace" or self.requests.rate_per_s is not None:
+            raise ValueError(
+                "prefix_cache needs to know the blocks of each prompt; give requests of kind "
+                "trace, row by row (no rate_per_s), from a file with hash_ids"
+            )
         return self
 
     @model_validator(mode="after")
