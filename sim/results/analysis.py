@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from sim.errors import InputError
+from sim.results.rbd_fast import first_order
 from sim.results.store import Columns
 from sim.sweep.condition import Condition, full_name
 
@@ -145,11 +146,11 @@ def sobol_indices(
     """Indices of the sampled columns, largest first.
 
     With the design of Saltelli first-order and total Sobol indices after Saltelli et al. 2010,
-    by total; else first-order ones (RBD-FAST, Tarantola et al. 2006), by rank correlation,
-    which few runs estimate better. Both by SALib.
+    by total, by SALib; else first-order ones (`rbd_fast`), by rank correlation, which few runs
+    estimate better.
 
     Raises:
-        InputError: SALib is not installed, or there are too few runs.
+        InputError: SALib is wanted and not installed, or there are too few runs.
     """
     figure = numbers(columns, value)
     x = np.column_stack([numbers(columns, name) for name in sampled])
@@ -161,7 +162,7 @@ def sobol_indices(
             f"{int((~known).sum())} runs of the design failed", "run them, then ask again"
         )
     ranks = _rank_correlations(x[known], figure[known])
-    found = _salib(x[known], figure[known], sampled, saltelli, seed)
+    found = _sobol(x[known], figure[known], sampled, saltelli, seed)
     indices = []
     for k, name in enumerate(sampled):
         rank, chance = ranks[k]
@@ -170,41 +171,44 @@ def sobol_indices(
     return sorted(indices, key=lambda i: -(abs(i.rank) if i.total is None else i.total))
 
 
-def _salib(
+def _sobol(
     x: FloatArray, y: FloatArray, names: Sequence[str], saltelli: bool, seed: int
 ) -> list[tuple[float, float | None, float | None, float | None]]:
     """(first, total, half-widths of both) of each column."""
     if not np.ptp(y):
         return [(0.0, 0.0 if saltelli else None, None, None)] * len(names)
+    if not saltelli:
+        pairs = first_order(x, y, resamples=RESAMPLES, sure=SURE, seed=seed)
+        return [(first, None, half, None) for first, half in pairs]
     try:
-        from SALib.analyze import rbd_fast, sobol  # type: ignore[import-untyped]
+        from SALib.analyze import sobol  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
             "this needs the package SALib", "pip install 'flopgrid[analysis]'"
         ) from None
     bounds = [[float(a), float(b)] for a, b in zip(x.min(axis=0), x.max(axis=0), strict=True)]
     problem = {"num_vars": len(names), "names": list(names), "bounds": bounds}
-    if saltelli:
-        told = sobol.analyze(
-            problem, y, calc_second_order=False, num_resamples=RESAMPLES, seed=seed
-        )
-        rows = zip(told["S1"], told["ST"], told["S1_conf"], told["ST_conf"], strict=True)
-        return [(float(a), float(b), float(c), float(d)) for a, b, c, d in rows]
-    told = rbd_fast.analyze(problem, x, y, num_resamples=RESAMPLES, seed=seed)
-    pairs = zip(told["S1"], told["S1_conf"], strict=True)
-    return [(float(a), None, float(b), None) for a, b in pairs]
+    told = sobol.analyze(problem, y, calc_second_order=False, num_resamples=RESAMPLES, seed=seed)
+    rows = zip(told["S1"], told["ST"], told["S1_conf"], told["ST_conf"], strict=True)
+    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in rows]
 
 
 def _rank_correlations(x: FloatArray, y: FloatArray) -> list[tuple[float, float]]:
-    """(Spearman's correlation, probability of it by chance) of each column with y."""
-    found = []
-    for k in range(x.shape[1]):
-        if not np.ptp(x[:, k]) or not np.ptp(y):
-            found.append((0.0, 1.0))
-            continue
-        told = stats.spearmanr(x[:, k], y)
-        found.append((float(told.statistic), min(1.0, float(told.pvalue) * x.shape[1])))
-    return found
+    """(Spearman's correlation, probability of it by chance) of each column with y.
+
+    The probability is that of Student's t with n - 2 degrees of freedom, as scipy's `spearmanr`.
+    """
+    free = len(y) - 2
+    varies = (np.ptp(x, axis=0) > 0) & (np.ptp(y) > 0)
+    ranks = stats.rankdata(np.column_stack([x, y]), axis=0)
+    ranks -= ranks.mean(axis=0)
+    lengths = np.sqrt((ranks**2).sum(axis=0))
+    together = np.where(varies, lengths[:-1] * lengths[-1], 1.0)
+    rank = np.where(varies, np.clip(ranks[:, -1] @ ranks[:, :-1] / together, -1, 1), 0.0)
+    with np.errstate(divide="ignore"):
+        chance = 2 * stats.t.sf(np.abs(rank) * np.sqrt(free / (1 - rank**2)), free)
+    chance = np.where(varies, np.minimum(1.0, chance * x.shape[1]), 1.0)
+    return list(zip(rank.tolist(), chance.tolist(), strict=True))
 
 
 def response_curves(columns: Columns, value: str, x: str, by: str | None = None) -> list[Curve]:

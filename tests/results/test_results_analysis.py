@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sim.errors import InputError
 from sim.results.analysis import (
+    _rank_correlations,
     heat_map,
     main_effects,
     pareto_front,
@@ -17,6 +18,7 @@ from sim.results.analysis import (
     response_curves,
     sobol_indices,
 )
+from sim.results.rbd_fast import first_order
 from sim.results.store import Columns
 from sim.sweep.samples import unit_rows
 from sim.sweep.schema import Samples
@@ -68,6 +70,57 @@ def test_the_indices_are_wrong_when_the_rows_are_shuffled() -> None:
     shuffled = columns(**{name: np.array(good[name])[order] for name in good})
     found = sobol_indices(shuffled, "y", ["x0", "x1", "x2"], saltelli=True)
     assert abs({i.factor: i for i in found}["x0"].first - FIRST[0]) > 0.1
+
+
+@pytest.mark.parametrize("runs", [257, 1000])
+def test_first_order_indices_are_those_of_salib(runs: int) -> None:
+    """Same estimator to the last digit; half-widths of 100 resamples each, so within a third."""
+    from SALib.analyze import rbd_fast  # type: ignore[import-untyped]
+
+    x = np.random.default_rng(5).random((runs, 4))
+    y = ishigami(x)
+    names = [f"x{k}" for k in range(4)]
+    problem = {"num_vars": 4, "names": names, "bounds": [[0.0, 1.0]] * 4}
+    told = rbd_fast.analyze(problem, x, y, num_resamples=100, seed=1)
+    found = first_order(x, y, resamples=100, sure=0.95, seed=1)
+    assert [index for index, _ in found] == pytest.approx(told["S1"], abs=1e-12)
+    assert [half for _, half in found] == pytest.approx(told["S1_conf"], rel=1 / 3)
+
+
+def test_the_interval_of_an_index_covers_what_other_samples_give() -> None:
+    """And it would not if it were a fifth of its width: the check can fail."""
+    found = []
+    for seed in range(40):
+        x = np.random.default_rng(seed).random((400, 3))
+        found.append(first_order(x, ishigami(x), resamples=100, sure=0.95, seed=seed)[1])
+    covered = [abs(index - FIRST[1]) <= half for index, half in found]
+    narrow = [abs(index - FIRST[1]) <= half / 5 for index, half in found]
+    assert np.mean(covered) > 0.85
+    assert np.mean(narrow) < 0.75
+
+
+def test_indices_of_few_runs_and_of_a_column_that_stands_still() -> None:
+    for runs in (8, 20, 41):
+        x = np.column_stack([np.linspace(0, 1, runs), np.ones(runs)])
+        (moves, half), still = first_order(x, x[:, 0] ** 2, resamples=100, sure=0.95, seed=1)
+        assert still == (0.0, 0.0)
+        assert np.isfinite([moves, half]).all()
+        assert moves > 0.3
+
+
+def test_rank_correlations_are_those_of_scipy() -> None:
+    from scipy import stats
+
+    x = np.random.default_rng(2).integers(0, 9, (60, 5)).astype(float)  # with ties
+    x[:, 4] = 3.0
+    y = x[:, 0] + np.random.default_rng(3).random(60)
+    found = _rank_correlations(x, y)
+    for k in range(4):
+        told = stats.spearmanr(x[:, k], y)
+        assert found[k][0] == pytest.approx(told.statistic, abs=1e-12)
+        assert found[k][1] == pytest.approx(min(1.0, 5 * told.pvalue), rel=1e-9)
+    assert found[4] == (0.0, 1.0)
+    assert _rank_correlations(y[:, None], y)[0] == pytest.approx((1.0, 0.0), abs=1e-12)
 
 
 def test_indices_of_a_constant_and_of_too_few_runs() -> None:
