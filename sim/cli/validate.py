@@ -57,11 +57,17 @@ def _training(*, as_json: bool) -> int:
     """Published training runs and clusters, the misses too."""
     from sim.cli.text import to_json
     from sim.validation import training_clusters as failures
+    from sim.validation import training_misses as misses
     from sim.validation import training_runs as runs
+    from sim.validation import training_steps as steps
 
-    scores, clusters = runs.score_runs(), failures.score_clusters()
+    scores, clusters, rates = runs.score_runs(), failures.score_clusters(), steps.score_steps()
     if as_json:
-        found = {"runs": runs.to_json(scores), "clusters": failures.clusters_json(clusters)}
+        found = {
+            "runs": runs.to_json(scores),
+            "steps": steps.steps_json(rates),
+            "clusters": failures.clusters_json(clusters),
+        }
         print(to_json(found))
         return 0
     print("\n".join(runs.table_lines(scores)))
@@ -71,7 +77,11 @@ def _training(*, as_json: bool) -> int:
         "nothing was\nchosen for them."
     )
     print("\n".join(runs.sample_lines(scores)))
-    print("\nFailures of other clusters, from the rates of the Llama-3 run:")
+    print("\nMisses, and what is known of their cause:")
+    print("\n".join(misses.miss_lines(scores)))
+    print("\nSteps alone, tokens per second and GPU:")
+    print("\n".join(steps.step_lines(rates)))
+    print("\nFailures of other clusters, from the rates of the Llama-3 run and the other clusters:")
     print("\n".join(failures.cluster_lines(clusters)))
     return 0
 

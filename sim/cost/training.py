@@ -96,7 +96,7 @@ def training_step(setup: TrainingSetup, node: Node) -> TrainingStepCost:
         CapacityError: a GPU's memory does not hold it (says how many bytes are missing), or
             the power cap is below what the lowest clock draws.
     """
-    check_layout(setup.arch, setup.layout, node)
+    check_layout(setup.trained, setup.layout, node)
     check_setup(setup)
     memory = check_training_memory(setup, node.device)
     return step_without_memory_check(setup, node, memory)
@@ -109,7 +109,7 @@ def step_without_memory_check(
     device = node.device
     batch = micro_batch(setup, device)
     compute, clock_frac = _compute_parts(setup, batch, device)
-    busy = (*compute, *_exchange_parts(setup, batch, node))
+    busy = (*compute, *exchange_parts(setup, batch, node))
     times_s = {part.name: part.time_s for part in busy}
     forward_frac = _forward_share(busy)
     weights_s = times_s["backward"] * batch.weight_share
@@ -185,7 +185,7 @@ def _under_cap(part: Part, cap_w: float | None, device: Device) -> Part:
     return replace(part, gpu_power_w=cap_w)
 
 
-def _exchange_parts(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Part, ...]:
+def exchange_parts(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Part, ...]:
     """Exposed exchanges within a pipeline stage. Forward and backward each do them once."""
     layout = setup.layout
     repeats = 2 * setup.micro_batches / layout.pp
@@ -252,7 +252,7 @@ def _forward_share(busy: tuple[Part, ...]) -> float:
 
 def _uneven(setup: TrainingSetup, busy: tuple[Part, ...], device: Device) -> Part:
     """Waiting for the stage that holds a layer more than the mean."""
-    layers, pp = setup.arch.n_layers, setup.layout.pp
+    layers, pp = setup.trained.n_layers, setup.layout.pp
     share = math.ceil(layers / pp) / (layers / pp) - 1
     return Part("uneven stages", "pipeline", share * sum(p.time_s for p in busy), device.active_w)
 
@@ -290,7 +290,7 @@ def _synchronise_parts(
             average = replace(part, name="average over regions")
         else:
             parts.append(part)
-    held = gpu_parameters(setup.arch, setup.layout)
+    held = gpu_parameters(setup.trained, setup.layout)
     owned = held.total / (setup.layout.dp if setup.layout.zero >= 1 else 1)
     traffic = owned * _figure("bytes_per_parameter.optimiser_traffic")
     rate = device.hbm_bytes_per_s * device.hbm_frac

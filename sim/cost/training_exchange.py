@@ -71,7 +71,7 @@ def gradient_exchange(setup: TrainingSetup, node: Node, compute_s: float) -> tup
     they are: once a step behind one micro-batch, else behind all.
     """
     layout = setup.layout
-    held = gpu_parameters(setup.arch, layout)
+    held = gpu_parameters(setup.trained, layout)
     reduces = setup.micro_batches if layout.zero >= 2 else 1
     gathers = 2 * setup.micro_batches if layout.zero == 3 else 1
     gradient, weight = _figure("bytes_per_parameter.gradient"), weight_bytes(setup)
@@ -104,7 +104,7 @@ def region_exchange(setup: TrainingSetup, compute_s: float) -> tuple[Transfer, f
     regions = setup.regions
     if regions is None or regions.count == 1:
         return Transfer(0.0, 0.0), 0.0
-    count = parameters(setup.arch).total
+    count = parameters(setup.trained).total
     if regions.mode == "local-sgd":
         payload = 2 * count * _figure("local_sgd.weight_bytes")
         hideable_s = 0.0

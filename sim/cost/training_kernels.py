@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 LIBRARY: Final = "vllm"
 """Whose kernels: PyTorch's matrix products (cuBLAS; DeepGEMM in fp8) and FlashAttention-3."""
+HEAD: Final = "lm_head"
 ATTENTION: Final = ("prefill_attention", "latent_prefill")
 ASSUMPTIONS: Final = "training/assumptions.yaml"
 
@@ -115,16 +116,28 @@ class MicroBatch:
 def micro_batch(setup: TrainingSetup, device: Device) -> MicroBatch:
     """The micro-batch of a setup; what does not matter to it is shared by a search."""
     layout = setup.layout
-    return _micro_batch(
-        setup.arch,
+    found = _micro_batch(
+        setup.trained,
         Layout(tp=layout.tp, ep=layout.ep),
         setup.micro_batch_sequences,
         setup.sequence_tokens,
         setup.context_parallel,
         setup.precision,
         setup.attention_speed_frac,
+        setup.head_runs,
         device,
     )
+    if setup.multi_token:
+        return replace(found, model_flops=_model_flops(setup))
+    return found
+
+
+def _model_flops(setup: TrainingSetup) -> float:
+    """Matrix FLOPs of a micro-batch without the modules of multi-token prediction."""
+    program = compile_step(setup.arch, BF16, "expanded")
+    tokens = setup.sequence_tokens
+    features = program.uniform_features(setup.micro_batch_sequences, tokens, 0, tokens)
+    return float((program.evaluate(features)["flops"] * program.is_matmul).sum())
 
 
 @lru_cache(maxsize=1024)
@@ -136,6 +149,7 @@ def _micro_batch(
     context_ways: int,
     precision: TrainingPrecision,
     attention_speed: float,
+    head_runs: float,
     device: Device,
 ) -> MicroBatch:
     program = compile_step(arch, FP8 if precision == "fp8" else BF16, "expanded")
@@ -143,14 +157,14 @@ def _micro_batch(
     values = program.evaluate(features)
     matmul = program.is_matmul
     forward = _forward(program, ways, features, context_ways, precision, device)
-    forward = forward.with_attention_at(attention_speed)
+    forward = forward.with_attention_at(attention_speed).with_heads(head_runs)
     ones = np.ones(len(forward.rows))
     kernel = attention_kernel(arch)
-    backward = forward.scaled(_backward_factors(forward.rows, kernel), BACKWARD, device)
+    backward = forward.backward(_backward_factors(forward.rows, kernel), device)
     return MicroBatch(
-        forward=forward.scaled(ones, 1.0, device),
+        forward=forward.scaled(ones, ones, 1.0, device),
         backward=backward,
-        redone=forward.only(_redone(arch, forward.rows, kernel)).scaled(ones, 1.0, device),
+        redone=forward.only(_redone(arch, forward.rows, kernel)).scaled(ones, ones, 1.0, device),
         weight_share=_weight_share(forward.rows, backward),
         model_flops=float((values["flops"] * matmul).sum()),
         all_reduces=float(program.layers[program.all_reduce_after].sum()),
@@ -172,33 +186,48 @@ class _Forward:
     flops: Floats
     energy_flops: Floats
     hbm_bytes: Floats
+    weight_frac: Floats
 
     def with_attention_at(self, speed_frac: float) -> _Forward:
         """The same with attention kernels that compute at another speed."""
         slower = np.where([row.family in ATTENTION for row in self.rows], 1 / speed_frac, 1.0)
         return replace(self, compute_s=self.compute_s * slower)
 
+    def with_heads(self, runs: float) -> _Forward:
+        """The same with an output head that runs several times."""
+        return self._times(np.array([runs if _plain_name(r) == HEAD else 1.0 for r in self.rows]))
+
     def only(self, chosen: Floats) -> _Forward:
         """The same with the other kernels left out; each launch taken as equally long."""
+        return self._times(chosen)
+
+    def _times(self, runs: Floats) -> _Forward:
         return replace(
             self,
-            fixed_s=self.fixed_s * float(chosen @ self.layers / self.layers.sum()),
-            memory_s=self.memory_s * chosen,
-            compute_s=self.compute_s * chosen,
-            flops=self.flops * chosen,
-            energy_flops=self.energy_flops * chosen,
-            hbm_bytes=self.hbm_bytes * chosen,
+            fixed_s=self.fixed_s * float(runs @ self.layers / self.layers.sum()),
+            memory_s=self.memory_s * runs,
+            compute_s=self.compute_s * runs,
+            flops=self.flops * runs,
+            energy_flops=self.energy_flops * runs,
+            hbm_bytes=self.hbm_bytes * runs,
         )
 
-    def scaled(self, compute: Floats, memory: float, device: Device) -> Pass:
-        """A pass with FLOPs and bytes multiplied."""
-        moved = float(self.hbm_bytes.sum()) * memory
+    def backward(self, compute: Floats, device: Device) -> Pass:
+        """Twice the bytes, but that the second time weights are gradients: read and written."""
+        moved = 2 * datum(ASSUMPTIONS, "bytes_per_parameter.gradient").value
+        held = np.array([1.0 if row.dtype.startswith("fp8") else 2.0 for row in self.rows])
+        memory = BACKWARD + self.weight_frac * (moved / held - 1)
+        return self.scaled(compute, memory, BACKWARD, device)
+
+    def scaled(self, compute: Floats, memory: Floats, launches: float, device: Device) -> Pass:
+        """A pass with FLOPs, bytes and launches multiplied."""
+        moved = float(self.hbm_bytes @ memory)
         rows_s = joined(self.memory_s * memory, self.compute_s * compute, self.sharpness)
         classes = np.array([busy_class(row) for row in self.rows])
         busy_j = float(rows_s @ classes @ np.array(device.busy_w))
         spent = float((self.energy_flops * _work_factors(self.rows, compute)).sum())
         return Pass(
-            fixed_s=self.fixed_s * memory,
+            fixed_s=self.fixed_s * launches,
             memory_s=self.memory_s * memory,
             compute_s=self.compute_s * compute,
             sharpness=self.sharpness,
@@ -228,6 +257,8 @@ def _forward(
     terms = np.where(linear, features / context_ways, features)[0]
     flops = np.array([float(row.flops @ terms) for row in kernels.rows])
     moved = np.array([float(row.bytes_ @ terms) for row in kernels.rows])
+    weights = np.array([float(row.weight_bytes @ terms) * row.tensor for row in kernels.rows])
+    weight_frac = weights / np.maximum(moved, 1.0)
     for i, row in enumerate(kernels.rows):
         memory, compute, split = _training_factors(row, ways)
         if row.family == "moe":  # the measured ratio holds the imbalance of serving batches
@@ -247,6 +278,7 @@ def _forward(
         flops=flops * layers * tensor,
         energy_flops=flops * layers * tensor * halved,
         hbm_bytes=moved * layers,
+        weight_frac=weight_frac,
     )
 
 
@@ -286,13 +318,17 @@ def _weight_share(rows: list[Row], backward: Pass) -> float:
 
 def _backward_factors(rows: list[Row], kernel: str) -> Floats:
     """Time of the compute side of backward over forward's."""
-    ratio = datum(ASSUMPTIONS, "attention.backward_speed_frac").value
-    return np.array(
-        [
-            backward_factor(_plain_name(row), kernel) / (ratio if row.family in ATTENTION else 1)
-            for row in rows
-        ]
-    )
+    attention = datum(ASSUMPTIONS, "attention.backward_speed_frac").value
+    narrow = datum(ASSUMPTIONS, "fp8.weight_gradient_speed_frac").value
+
+    def factor(row: Row) -> float:
+        plain = backward_factor(_plain_name(row), kernel)
+        if row.family in ATTENTION:
+            return plain / attention
+        # Of the two products of backward the one that makes gradients of weights is slower.
+        return plain + (1 / narrow - 1) * row.dtype.startswith("fp8")
+
+    return np.array([factor(row) for row in rows])
 
 
 def _work_factors(rows: list[Row], compute: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sim.arch.blocks import DenseFFN, LatentAttention, MoE, Norms
@@ -58,7 +59,7 @@ def training_memory(setup: TrainingSetup) -> dict[str, float]:
     one for each direction (DeepSeek-V3 report, arXiv 2412.19437, table 2).
     """
     layout = setup.layout
-    held = gpu_parameters(setup.arch, layout)
+    held = gpu_parameters(setup.trained, layout)
     expert_copies = layout.tp * layout.dp / max(layout.tp, layout.ep)
     copies = 2.0 if setup.schedule == "dualpipe" else 1.0
 
@@ -123,7 +124,7 @@ def _activations(setup: TrainingSetup) -> float:
     table 2). No more than all `m` micro-batches.
     """
     kept = activation_bytes(
-        setup.arch,
+        setup.trained,
         setup.micro_batch_sequences,
         setup.sequence_tokens,
         setup.recompute,
@@ -136,16 +137,22 @@ def _activations(setup: TrainingSetup) -> float:
 
 
 def _cheap_to_redo(setup: TrainingSetup) -> float:
-    """What selective recomputation makes again from its neighbours.
+    """Bytes of what selective recomputation makes again from its neighbours."""
+    tokens = setup.micro_batch_sequences * setup.sequence_tokens
+    return ELEMENT_BYTES * tokens * _redone_elements(setup.trained) / setup.layout.tp
+
+
+@lru_cache(maxsize=256)
+def _redone_elements(arch: Architecture) -> float:
+    """Elements a token that selective recomputation makes again, all layers.
 
     The product of gate and value from both, and the outputs of norms from their inputs
     (Korthikanti et al. 2022, arXiv 2205.05198, section 5, chose the scores; DeepSeek-V3
     report, section 3.2.3, drops norms, the products of gated layers, and the queries, keys and
     values that latent attention projects up).
     """
-    tokens = setup.micro_batch_sequences * setup.sequence_tokens
     elements = 0.0
-    for block, invocations, _ in setup.arch.blocks():
+    for block, invocations, _ in arch.blocks():
         if isinstance(block, DenseFFN) and block.gated:
             elements += invocations * block.width
         elif isinstance(block, MoE) and block.gated:
@@ -155,7 +162,7 @@ def _cheap_to_redo(setup: TrainingSetup) -> float:
         elif isinstance(block, LatentAttention):
             keys = block.nope_dim + block.rope_dim
             elements += invocations * block.n_heads * (2 * keys + block.v_dim)
-    return ELEMENT_BYTES * tokens * elements / setup.layout.tp
+    return elements
 
 
 def check_training_memory(setup: TrainingSetup, device: Device) -> dict[str, float]:

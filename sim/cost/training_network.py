@@ -1,9 +1,10 @@
 """The network of a training cluster: a rail-optimised fat tree, and links between regions.
 
 Within a region GPUs stand in pods with full bandwidth; between pods the tree is
-oversubscribed. A ring that is laid out pod by pod leaves a pod once: of `k` members in
-each pod one sends out, so the pod's up-links, 1/o of its ports, carry it in full if
-k >= o. An all-to-all sends the share of its bytes that leaves the pod through them.
+oversubscribed. A ring that is laid out node by node, pod by pod leaves each once. With `j`
+members in a node, j rings share the bytes, each over its own port (one ring a network card, as
+NCCL builds them); with `k` members in a pod, its up-links, 1/o of its ports, carry them in full
+if k >= o j. An all-to-all sends the share of its bytes that leaves the pod through them.
 
 Between regions three ways of data parallelism (per step, P the bytes of all gradients and
 weights that a ring moves, R regions):
@@ -59,14 +60,20 @@ class Fabric:
         return Link(node.network.bytes_per_s * frac, node.network.latency_s)
 
     def ring(self, members: int, stride: int, node: Node) -> Link:
-        """Link of a ring of GPUs that stand `stride` GPUs apart."""
+        """Link of a ring of GPUs that stand `stride` GPUs apart.
+
+        A ring enters and leaves each node once. So as many rings as a node has members run at
+        once, each through another one's port, and share the bytes: together they are as fast
+        as those ports, or as NVLink, over which all of them pass inside the node.
+        """
         if (members - 1) * stride < node.gpus:
             return node.nvlink
         base = self._base(node)
-        if members * stride <= self.pod_gpus:
-            return base
-        in_pod = max(1.0, self.pod_gpus / stride)
-        return Link(base.bytes_per_s * min(1.0, in_pod / self.oversubscription), base.latency_s)
+        ports = float(max(1, node.gpus // stride))
+        if members * stride > self.pod_gpus:
+            ports = min(ports, max(1.0, self.pod_gpus / stride) / self.oversubscription)
+        rate = base.bytes_per_s * ports
+        return Link(min(rate, node.nvlink.bytes_per_s) if ports > 1 else rate, base.latency_s)
 
     def exchange(self, members: int, node: Node) -> Link:
         """Link of an all-to-all among neighbouring GPUs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 SPREAD = ("training/assumptions.yaml", "pace.gpu_spread_frac")
 
 
+@lru_cache(maxsize=4096)
 def slowest_frac(gpus: int) -> float:
     """How much longer than the mean GPU the slowest of so many computes.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from sim.arch import Architecture
+from sim.arch.spec import LayerGroup
 from sim.cost.layout import Layout
 from sim.cost.training_network import RAIL_FAT_TREE, Fabric, Regions
 from sim.errors import InputError
@@ -35,6 +37,9 @@ class TrainingSetup:
         attention_speed_frac: speed of the attention kernel over FlashAttention-3's; see
             `training/assumptions.yaml`, `attention`.
         routed_nodes: most nodes on which a token's experts may lie; None: any.
+        multi_token: modules of multi-token prediction. Each is one more layer like the last, a
+            projection of two hidden vectors to one, and the output head once more (DeepSeek-V3
+            report, arXiv 2412.19437, section 2.2). Model FLOPs leave them out.
         fabric: the network between nodes. regions: sites that share the job; None: one.
     """
 
@@ -50,8 +55,20 @@ class TrainingSetup:
     schedule: Schedule = "1f1b"
     attention_speed_frac: float = 1.0
     routed_nodes: int | None = None
+    multi_token: int = 0
     fabric: Fabric = RAIL_FAT_TREE
     regions: Regions | None = None
+
+    @property
+    def trained(self) -> Architecture:
+        """The model with the layers of its modules of multi-token prediction."""
+        return _with_layers(self.arch, self.multi_token) if self.multi_token else self.arch
+
+    @property
+    def head_runs(self) -> float:
+        """Times that the output head runs, with the modules' projections in heads."""
+        projection = 2 * self.arch.hidden / self.arch.vocab
+        return 1 + self.multi_token * (1 + projection)
 
     @property
     def replicas(self) -> int:
@@ -76,6 +93,13 @@ class TrainingSetup:
         return sequences * self.sequence_tokens
 
 
+@lru_cache(maxsize=64)
+def _with_layers(arch: Architecture, extra: int) -> Architecture:
+    """The model with its last layer repeated."""
+    last = arch.layers[-1]
+    return replace(arch, layers=(*arch.layers[:-1], LayerGroup(last.layer, last.count + extra)))
+
+
 def check_setup(setup: TrainingSetup) -> None:
     """Refuse what the parts cannot share.
 
@@ -92,6 +116,12 @@ def check_setup(setup: TrainingSetup) -> None:
         )
     if setup.schedule != "1f1b":
         _check_schedule(setup)
+    if setup.routed_nodes and layout.ep == 1:
+        raise InputError(
+            f"routed_nodes {setup.routed_nodes} limits experts that are spread, not ep 1",
+            "give layout.ep above 1, or leave routed_nodes out",
+            path="routed_nodes",
+        )
     regions = setup.regions
     if regions and setup.replicas % regions.count:
         raise InputError(

@@ -127,6 +127,8 @@ def training_setup(spec: TrainingSpec, cap_w: float | None = None) -> TrainingSe
         precision=spec.precision,
         context_parallel=spec.context_parallel,
         schedule=spec.schedule,
+        routed_nodes=spec.routed_nodes,
+        multi_token=spec.multi_token,
         fabric=spec.network.to_fabric(),
         regions=regions,
     )
@@ -178,7 +180,7 @@ def _saving(spec: TrainingSpec, setup: TrainingSetup, node: Node) -> tuple[Phase
     bytes_per_s = spec.checkpoint.storage_bytes_per_s
     if bytes_per_s is None:
         bytes_per_s = servers * node.storage_write_bytes_per_s_per_server
-    whole = checkpoint_bytes(setup.arch, setup.precision)
+    whole = checkpoint_bytes(setup.trained, setup.precision)
     write_s = whole / bytes_per_s
     if spec.checkpoint.mode == "synchronous":
         return Phase("checkpoint", write_s, node.device.active_w), 0.0

@@ -78,6 +78,7 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
         "layout": spec.layout.model_dump(),
         "precision": spec.precision,
         "context_parallel": spec.context_parallel,
+        "schedule": spec.schedule,
         "steps": job.steps_done,
         "steps_planned": plan.steps,
         "tokens": job.steps_done * step.tokens,

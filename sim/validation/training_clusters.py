@@ -1,58 +1,61 @@
 """Failures of published clusters, predicted from the rates by cause of the Llama-3 run.
 
-Clusters differ by more than chance: by age, by what counts as a failure, by care. So beside
-the Poisson interval of the prediction stands the range that the other clusters give: the
-prediction times the lowest and highest ratio of published to predicted among them.
+Clusters differ by more than chance: by age, by what counts as a failure, by care. So a cluster
+is predicted from the rates of the Llama-3 run times a factor that the *other* clusters give, the
+cluster itself left out (`training_spread`), and the intervals hold both spread and chance. Whether
+they cover as often as they should is counted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sim.datum import Datum, read_yaml, to_datum
+from sim.datum import Datum, data, read_yaml, to_datum
 from sim.hardware.node import load_node
-from sim.scenario.jobs import failure_causes
+from sim.scenario.jobs import FAILURES, failure_causes
 from sim.scenario.schema.training import FailuresByCause
+from sim.units import S_PER_H
+from sim.validation.training_spread import Count, Spread, spread_of
 
 CLUSTERS = "training/published_clusters.yaml"
 DAY_S = 86_400
+LEVELS: Final = (0.5, 0.8, 0.95)
+"""Probabilities of the intervals; the last decides the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterScore:
-    """Failures of a published cluster, and how many the rates by cause predict.
+    """Failures of a published cluster, and how many are predicted without it.
 
     Attributes:
-        low, high: 95 % Poisson interval of the predicted count.
-        others: lowest and highest ratio of published to predicted of the other clusters and
-            of the Llama-3 run itself (1).
+        expected: by the rates of the Llama-3 run alone.
+        median: with the factor of the other clusters. limits: by level, low and high.
         shares: where only shares of causes were published: their percentages; the count is
             then someone's guess and decides nothing.
     """
 
     cluster: str
     published: Datum
-    predicted: float
-    low: float
-    high: float
-    others: tuple[float, float] = (1.0, 1.0)
+    expected: float
+    median: float
+    limits: dict[float, tuple[float, float]]
     shares: tuple[float, ...] = ()
 
     @property
     def ratio(self) -> float:
-        """Published over predicted."""
-        return self.published.value / self.predicted
+        """Published over what the Llama-3 run's rates give."""
+        return self.published.value / self.expected
+
+    def within(self, level: float) -> bool:
+        """The published count lies in an interval."""
+        low, high = self.limits[level]
+        return not self.shares and low <= self.published.value <= high
 
     @property
     def holds(self) -> bool:
-        """The published count lies in the Poisson interval."""
-        return not self.shares and self.low <= self.published.value <= self.high
-
-    @property
-    def in_range(self) -> bool:
-        """It lies in the range that the other clusters give."""
-        return not self.shares and self.others[0] <= self.ratio <= self.others[1]
+        """It lies in the widest of them."""
+        return self.within(LEVELS[-1])
 
     @property
     def verdict(self) -> str:
@@ -60,9 +63,8 @@ class ClusterScore:
         if self.shares:
             fit = ", ".join(map(str, counts_that_fit(self.shares, 210)))
             return f"cannot tell: only shares were published, they fit {fit} ... failures"
-        if self.holds:
-            return "within the interval"
-        return "MISS, within the range of clusters" if self.in_range else "MISS"
+        level = next((level for level in LEVELS if self.within(level)), None)
+        return "MISS" if level is None else f"within {level:.0%}"
 
 
 def counts_that_fit(shares: tuple[float, ...], most: int) -> list[int]:
@@ -75,50 +77,103 @@ def counts_that_fit(shares: tuple[float, ...], most: int) -> list[int]:
 
 
 def score_clusters() -> list[ClusterScore]:
-    """Every published cluster; none of them was used for the rates."""
-    plain = [_score(name, row) for name, row in read_yaml(CLUSTERS).items()]
-    return [_among(score, plain) for score in plain]
+    """Every published cluster, predicted from the others."""
+    return [_score(name, row) for name, row in read_yaml(CLUSTERS).items()]
+
+
+def spread_without(cluster: str | None = None) -> Spread:
+    """What the clusters with a published count say of a further one.
+
+    Args:
+        cluster: left out; None: all are used.
+    """
+    rows = {n: r for n, r in read_yaml(CLUSTERS).items() if "shares_percent" not in r}
+    counts = [
+        Count(to_datum(name, row["published"]).value, _expected(row))
+        for name, row in rows.items()
+        if name != cluster
+    ]
+    return spread_of([*counts, _known_run()])
+
+
+def _known_run() -> Count:
+    """The Llama-3 run itself, whose rates make its count."""
+    figures = data(FAILURES)
+    total = sum(f.value for name, f in figures.items() if name.startswith("count."))
+    return Count(total, total)
+
+
+def _expected(row: dict[str, Any]) -> float:
+    """Failures by the rates of the Llama-3 run, of the causes that a cluster counts."""
+    rates = failure_causes(FailuresByCause(kind="by-cause"), row["gpus"], load_node())
+    rate = sum(c.rate_per_s for c in rates if c.name in row["causes"])
+    return rate * float(row["days"]) * DAY_S
 
 
 def _score(name: str, row: dict[str, Any]) -> ClusterScore:
-    from scipy.stats import poisson
-
-    rates = failure_causes(FailuresByCause(kind="by-cause"), row["gpus"], load_node())
-    rate = sum(c.rate_per_s for c in rates if c.name in row["causes"])
-    count = rate * row["days"] * DAY_S
-    low, high = (float(poisson.ppf(q, count)) for q in (0.025, 0.975))
-    published = to_datum(name, row["published"])
+    spread, expected = spread_without(name), _expected(row)
     return ClusterScore(
-        name, published, count, low, high, shares=tuple(row.get("shares_percent", ()))
+        cluster=name,
+        published=to_datum(name, row["published"]),
+        expected=expected,
+        median=expected * spread.median,
+        limits={level: spread.interval(expected, level) for level in LEVELS},
+        shares=tuple(row.get("shares_percent", ())),
     )
 
 
-def _among(score: ClusterScore, scores: list[ClusterScore]) -> ClusterScore:
-    ratios = [s.ratio for s in scores if s.cluster != score.cluster and not s.shares]
-    return replace(score, others=(min(1.0, *ratios), max(1.0, *ratios)))
+def coverage(scores: list[ClusterScore]) -> dict[float, tuple[int, int]]:
+    """By level: clusters within the interval, and how many there are."""
+    known = [s for s in scores if not s.shares]
+    return {level: (sum(s.within(level) for s in known), len(known)) for level in LEVELS}
 
 
 def cluster_lines(scores: list[ClusterScore]) -> list[str]:
     """The table of failures, for the terminal."""
     head = (
-        f"{'cluster':16} {'published':>10} {'predicted':>10} {'95 % interval':>14} "
-        f"{'range of others':>16}  verdict"
+        f"{'cluster':16} {'published':>10} {'Llama-3 rates':>14} {'median':>8} "
+        f"{'80 % interval':>15} {'95 % interval':>15}  verdict"
     )
     lines = [head, "-" * len(head)]
     for s in scores:
-        interval = f"{s.low:.0f} to {s.high:.0f}"
-        wide = " to ".join(f"{s.predicted * ratio:.0f}" for ratio in s.others)
         published = "-" if s.shares else f"{s.published.value:.4g}"
+        narrow, wide = (_interval_text(s.limits[level]) for level in (0.8, 0.95))
         lines.append(
-            f"{s.cluster:16} {published:>10} {s.predicted:10.4g} {interval:>14} {wide:>16}  "
-            f"{s.verdict}"
+            f"{s.cluster:16} {published:>10} {s.expected:14.4g} {s.median:8.4g} "
+            f"{narrow:>15} {wide:>15}  {s.verdict}"
         )
-    known = [s.ratio for s in scores if not s.shares]
-    lines.append(
-        f"Published clusters had {min(known):.1f} to {max(known):.1f} times the failures that "
-        "the Llama-3 run's rates give: that is how well another cluster can be told."
+    return [*lines, *_summary_lines(scores)]
+
+
+def _interval_text(limits: tuple[float, float]) -> str:
+    return f"{limits[0]:.0f} to {limits[1]:.0f}"
+
+
+def _summary_lines(scores: list[ClusterScore]) -> list[str]:
+    """Coverage, and what it means for a cluster of one's own."""
+    told = ", ".join(
+        f"{inside} of {count} in the {level:.0%} interval"
+        for level, (inside, count) in coverage(scores).items()
     )
-    return lines
+    ratios = [s.ratio for s in scores if not s.shares]
+    spread = spread_without()
+    causes = failure_causes(FailuresByCause(kind="by-cause"), 100_000, load_node())
+    hours = 1 / sum(c.rate_per_s for c in causes) / S_PER_H
+    low, high = spread.factor(0.1), spread.factor(0.9)
+    further = (
+        f"A further cluster has {spread.median:.2g} times the Llama-3 rates, 80 % of clusters "
+        f"{low:.2g} to {high:.2g} times"
+    )
+    every = (
+        f"(failures.rate_factor). 100,000 GPUs: an interruption every {hours:.2g} h at those "
+        f"rates, every {hours / high:.2g} to {hours / low:.2g} h for 80 %."
+    )
+    ratio_text = f"{min(ratios):.2g} to {max(ratios):.2g}"
+    return [
+        f"Leaving each out: {told}. Published over Llama-3 rates: {ratio_text}.",
+        further,
+        every,
+    ]
 
 
 def clusters_json(scores: list[ClusterScore]) -> list[dict[str, Any]]:
@@ -127,13 +182,13 @@ def clusters_json(scores: list[ClusterScore]) -> list[dict[str, Any]]:
         {
             "cluster": s.cluster,
             "published": None if s.shares else s.published.value,
-            "predicted": s.predicted,
-            "low": s.low,
-            "high": s.high,
-            "others_low": s.predicted * s.others[0],
-            "others_high": s.predicted * s.others[1],
+            "expected_by_llama_3_rates": s.expected,
+            "predicted": s.median,
+            "intervals": [
+                {"level": level, "low": low, "high": high}
+                for level, (low, high) in s.limits.items()
+            ],
             "holds": None if s.shares else s.holds,
-            "in_range": None if s.shares else s.in_range,
             "verdict": s.verdict,
             "source": f"{s.published.source} ({s.published.as_of})",
         }

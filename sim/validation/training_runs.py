@@ -15,11 +15,11 @@ from typing import Any
 
 from sim import arch
 from sim.arch import Architecture
-from sim.arch.spec import LayerGroup
 from sim.cluster.training import Expected, JobPlan, expected_run
 from sim.cost.layout import Layout
 from sim.cost.plan_training import plan_training
 from sim.cost.training import ASSUMPTIONS, TrainingStepCost, training_step
+from sim.cost.training_phases import PIPELINE, WAITS
 from sim.cost.training_setup import TrainingSetup
 from sim.datum import Datum, datum, read_yaml, to_datum
 from sim.facility.building import load_building
@@ -116,11 +116,33 @@ def predict_run(name: str) -> PredictedRun:
     """Step, failures and length of a published run."""
     row = read_yaml(RUNS)[name]
     node = load_node(row["node"])
-    model = _model(name, row)
-    setup = _setup(row, model, node)
+    return _predicted(name, row, _setup(row, _model(name, row), node), node)
+
+
+def _predicted(name: str, row: dict[str, Any], setup: TrainingSetup, node: Node) -> PredictedRun:
     step = training_step(setup, node)
     plan = plan_from(name, _spec(row, setup), setup, node)
     return PredictedRun(setup, node, step, plan, expected_run(plan))
+
+
+def predict_on(name: str, gpus: int) -> PredictedRun | None:
+    """The same run with more replicas; None where they would have less than a sequence a step.
+
+    For runs whose number of GPUs was not published.
+    """
+    row, run = read_yaml(RUNS)[name], predict_run(name)
+    layout = run.setup.layout
+    dp = gpus // (layout.tp * layout.pp)
+    micro = min(run.setup.micro_batch_sequences, _sequences(run.setup) // dp)
+    if micro < 1:
+        return None
+    setup = replace(run.setup, layout=replace(layout, dp=dp), micro_batch_sequences=micro)
+    return _predicted(name, row, setup, run.node)
+
+
+def _sequences(setup: TrainingSetup) -> int:
+    """Sequences of a step."""
+    return setup.global_batch_tokens // setup.sequence_tokens
 
 
 def score_runs() -> list[RunScore]:
@@ -131,6 +153,7 @@ def score_runs() -> list[RunScore]:
         values = {
             "mfu": run.step.mfu,
             "step_s": run.step.mean_time_s,
+            **_stretches(run.step),
             "tokens_per_gpu_s": run.step.tokens / run.step.mean_time_s / run.step.gpus,
             "goodput_frac": run.expected.goodput_frac,
             "gpu_hours": run.step_gpu_hours if row.get("rate") else run.gpu_hours,
@@ -152,6 +175,15 @@ def score_runs() -> list[RunScore]:
     return found
 
 
+def _stretches(step: TrainingStepCost) -> dict[str, float]:
+    """A step in three: work and exchange in the pipeline, waiting there, and what comes after."""
+    found = dict.fromkeys(("busy_s", "waits_s", "after_s"), 0.0)
+    for part in step.parts:
+        in_pipeline = "waits_s" if part.name in WAITS else "busy_s"
+        found[in_pipeline if part.phase == PIPELINE else "after_s"] += part.time_s
+    return found
+
+
 def _failures_per_day(plan: JobPlan) -> float:
     return plan.failures.rate_per_s * 86_400 if plan.failures else 0.0
 
@@ -159,18 +191,7 @@ def _failures_per_day(plan: JobPlan) -> float:
 def _model(name: str, row: dict[str, Any]) -> Architecture:
     """A model of the zoo, or of the row's own `config:`."""
     model = arch.load(row["arch"]) if "arch" in row else arch.from_config(row["config"], name)
-    if "kernel" in row:
-        model = model.with_kernel(row["kernel"])
-    return _with_layers(model, int(row.get("extra_layers", 0)))
-
-
-def _with_layers(model: Architecture, extra: int) -> Architecture:
-    """The model with its last layer repeated: multi-token prediction trains one more."""
-    if not extra:
-        return model
-    last = model.layers[-1]
-    groups = (*model.layers[:-1], LayerGroup(last.layer, last.count + extra))
-    return replace(model, layers=groups)
+    return model.with_kernel(row["kernel"]) if "kernel" in row else model
 
 
 def _setup(row: dict[str, Any], model: Architecture, node: Node) -> TrainingSetup:
@@ -198,6 +219,7 @@ def _setup(row: dict[str, Any], model: Architecture, node: Node) -> TrainingSetu
         schedule=row.get("schedule", "1f1b"),
         attention_speed_frac=attention,
         routed_nodes=row.get("routed_nodes"),
+        multi_token=int(row.get("multi_token", 0)),
     )
 
 

@@ -29,8 +29,19 @@ def test_a_ring_inside_a_node_runs_over_nvlink_and_one_across_nodes_over_its_por
     fabric = Fabric()
     assert fabric.ring(8, 1, NODE) == NODE.nvlink
     assert fabric.ring(2, 4, NODE) == NODE.nvlink
-    assert fabric.ring(16, 1, NODE) == NODE.network
     assert fabric.ring(2, 8, NODE) == NODE.network
+    assert fabric.ring(128, 64, NODE) == NODE.network
+
+
+def test_rings_share_the_ports_of_their_members_in_a_node() -> None:
+    """Two members: two rings, two ports of 40 GB/s. Eight: 320 GB/s, NVLink has 360, a slow one
+    less."""
+    fabric = Fabric()
+    assert fabric.ring(64, 4, NODE).bytes_per_s == pytest.approx(2 * NODE.network.bytes_per_s)
+    assert fabric.ring(64, 1, NODE).bytes_per_s == pytest.approx(8 * NODE.network.bytes_per_s)
+    assert fabric.ring(64, 1, NODE).latency_s == NODE.network.latency_s
+    slow = load_node("hgx-h800")
+    assert fabric.ring(64, 1, slow).bytes_per_s == pytest.approx(slow.nvlink.bytes_per_s)
 
 
 def test_bisection_falls_with_oversubscription_beyond_a_pod() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sim.cost.training_network import Fabric, RegionMode, Regions
+from sim.cost.training_setup import Schedule
 from sim.scenario.schema.base import Name, Strict, Whole
 from sim.scenario.schema.layout import LayoutSpec
 
@@ -169,7 +170,14 @@ class TrainingSpec(Strict):
     micro_batch_sequences: Whole = Field(1, ge=1, le=4096)
     recompute: Literal["none", "selective", "full"] = "selective"
     context_parallel: Whole = Field(1, ge=1, le=1024, description="GPUs that share a sequence")
-    schedule: Literal["1f1b", "dualpipe"] = "1f1b"
+    schedule: Schedule = Field(
+        "1f1b",
+        description="of the pipeline; zb1p: zero bubble; dualpipe: both directions at once",
+    )
+    routed_nodes: Whole | None = Field(
+        None, ge=1, le=4096, description="most nodes that a token's experts lie on; default: any"
+    )
+    multi_token: Whole = Field(0, ge=0, le=8, description="modules of multi-token prediction")
     network: NetworkSpec = NetworkSpec()
     regions: RegionsSpec | None = None
     checkpoint: Checkpointing = Checkpointing()

@@ -1,0 +1,147 @@
+"""Measured step rates of training frameworks: is the step off, or what a run loses beside it?
+
+Published GPU hours hold a step and everything that stops it. These tables hold the step alone,
+with its layout; none of their rows was seen when the model was made. A run of the same size on
+the same GPU whose hours miss by more than these rows misses elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from sim import arch
+from sim.arch import Architecture
+from sim.cost.layout import Layout
+from sim.cost.training import ASSUMPTIONS, training_step
+from sim.cost.training_setup import TrainingSetup
+from sim.datum import datum, read_yaml
+from sim.errors import CapacityError
+from sim.hardware.node import load_node
+from sim.validation.training_runs import WITHIN_FRAC
+
+STEPS = "training/published_steps.yaml"
+MODELS = "models"
+
+
+@dataclass(frozen=True, slots=True)
+class StepScore:
+    """A published rate against the model's, tokens per second and GPU.
+
+    Attributes:
+        predicted: None where the model says that it does not fit; `why` says what lacks.
+    """
+
+    table: str
+    setup: TrainingSetup
+    published: float
+    predicted: float | None
+    why: str = ""
+
+    @property
+    def error_frac(self) -> float | None:
+        """Predicted over published, less 1: above 0 is too fast."""
+        return None if self.predicted is None else self.predicted / self.published - 1
+
+    @property
+    def holds(self) -> bool:
+        """Within 10 %."""
+        return self.error_frac is not None and abs(self.error_frac) <= WITHIN_FRAC
+
+
+def score_steps() -> list[StepScore]:
+    """Every row of every table."""
+    tables = {name: t for name, t in read_yaml(STEPS).items() if name != MODELS}
+    return [_score(name, t, entry) for name, t in tables.items() for entry in t["rows"]]
+
+
+def _score(name: str, table: dict[str, Any], entry: dict[str, Any]) -> StepScore:
+    setup, node = _setup(table | entry), load_node(table["node"])
+    published = float(entry["row"][-1])
+    try:
+        step = training_step(setup, node)
+    except CapacityError as error:
+        return StepScore(name, setup, published, None, str(error))
+    return StepScore(name, setup, published, step.tokens / step.time_s / step.gpus)
+
+
+def _setup(entry: dict[str, Any]) -> TrainingSetup:
+    """A row with what its table says of all rows."""
+    model, gpus, tokens, sequences, micro, tp, pp, cp, ep, virtual, _ = entry["row"]
+    attention = entry.get("attention")
+    return TrainingSetup(
+        arch=_model(model),
+        layout=Layout(tp, pp, gpus // (tp * pp), ep, entry["zero"], virtual),
+        sequence_tokens=tokens,
+        global_batch_tokens=sequences * tokens,
+        micro_batch_sequences=micro,
+        recompute=entry["recompute"],
+        precision=entry.get("precision", "bf16"),
+        context_parallel=cp,
+        attention_speed_frac=datum(ASSUMPTIONS, f"attention.{attention}").value
+        if attention
+        else 1.0,
+    )
+
+
+def _model(name: str) -> Architecture:
+    own = read_yaml(STEPS)[MODELS]
+    return arch.from_config(own[name], name) if name in own else arch.load(name)
+
+
+def step_lines(scores: Sequence[StepScore]) -> list[str]:
+    """Rows and what they say by table, for the terminal."""
+    head = (
+        f"{'table':20} {'model':16} {'GPUs':>5} {'tokens':>7} {'published':>10} {'predicted':>10} "
+        f"{'error':>8}  verdict"
+    )
+    lines = [head, "-" * len(head)]
+    for s in scores:
+        where = f"{s.table:20} {s.setup.arch.name:16} {s.setup.layout.gpus:5}"
+        row = f"{where} {s.setup.sequence_tokens:7} {s.published:10.4g}"
+        if s.predicted is None or s.error_frac is None:
+            lines.append(f"{row} {'-':>10} {'-':>8}  {s.why.partition(' (')[0]}")
+            continue
+        verdict = "within 10 %" if s.holds else "MISS (wanted 10 %)"
+        lines.append(f"{row} {s.predicted:10.4g} {s.error_frac:+8.1%}  {verdict}")
+    return [*lines, *(_table_line(name, found) for name, found in _by_table(scores).items())]
+
+
+def _by_table(scores: Sequence[StepScore]) -> dict[str, list[StepScore]]:
+    names = dict.fromkeys(s.table for s in scores)
+    return {name: [s for s in scores if s.table == name] for name in names}
+
+
+def _table_line(name: str, scores: Sequence[StepScore]) -> str:
+    errors = [s.error_frac for s in scores if s.error_frac is not None]
+    if not errors:
+        return f"{name}: none of {len(scores)} rows fits in memory"
+    first = read_yaml(STEPS)[name].get("first_speed_frac")
+    seen = "unseen" if first is None else f"when first predicted {first:+.1%}"
+    return (
+        f"{name}: {len(errors)} of {len(scores)} rows fit, median error "
+        f"{median(abs(e) for e in errors):.1%}, speed {median(errors):+.1%} ({seen}); "
+        f"{sum(s.holds for s in scores)} hold"
+    )
+
+
+def steps_json(scores: Sequence[StepScore]) -> list[dict[str, Any]]:
+    """The same for machines."""
+    tables = read_yaml(STEPS)
+    return [
+        {
+            "table": s.table,
+            "model": s.setup.arch.name,
+            "gpus": s.setup.layout.gpus,
+            "sequence_tokens": s.setup.sequence_tokens,
+            "tokens_per_gpu_s": s.published,
+            "predicted": s.predicted,
+            "error_frac": s.error_frac,
+            "holds": s.holds,
+            "why": s.why,
+            "source": f"{tables[s.table]['source']} ({tables[s.table]['as_of']})",
+        }
+        for s in scores
+    ]
