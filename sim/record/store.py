@@ -126,7 +126,7 @@ class RunFolder:
             atomic.clean_stale(final.parent)
             run = cls(id, atomic.start(final), manifest)
         except OSError as error:
-            raise _unwritable(final, error) from error
+            raise unwritable(final, error) from error
         try:
             run._write_manifest(RUNNING)
         except BaseException:
@@ -147,7 +147,7 @@ class RunFolder:
             self._close(error)
         except OSError as problem:
             atomic.discard(self._draft)
-            raise _unwritable(self.final, problem) from problem
+            raise unwritable(self.final, problem) from problem
         except BaseException:
             atomic.discard(self._draft)
             raise
@@ -208,7 +208,7 @@ class RunFolder:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         except OSError as error:
-            raise _unwritable(self.final / name, error) from error
+            raise unwritable(self.final / name, error) from error
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -297,11 +297,13 @@ def file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each file below a folder but the manifest, by its name with `/`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path for path in files}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in names.items()
-        if name != MANIFEST
-    }
+    return {name: _file_hash(path) for name, path in names.items() if name != MANIFEST}
+
+
+def _file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in pieces: a table may be larger than the memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _finished(id: RunId, path: Path) -> FinishedRun | None:  # noqa: A002
@@ -327,7 +329,8 @@ def _plain(data: object, where: str) -> object:
     return data
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
+def unwritable(path: Path, error: OSError) -> InputError:
+    """The error of a file or folder that the disk refuses."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     return InputError(
         f"cannot be written: {reason}",

@@ -91,8 +91,9 @@ def _build_site(
             if isinstance(workload, ServingSpec):
                 horizon_s = scenario.horizon_h * S_PER_H
                 cap_w = gpu_cap_w(scenario.control)
+                told = scenario.record.requests == "all"
                 wiring.fleets[workload.name] = build_fleet(
-                    env, name, workload, node, horizon_s, cap_w, seed
+                    env, name, workload, node, horizon_s, cap_w, seed, tell_requests=told
                 )
                 if faults:
                     darken(wiring.fleets[workload.name].fleet, faults, shares[number])

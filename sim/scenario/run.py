@@ -28,7 +28,7 @@ from sim.scenario.facility_view import facility_assumptions, facility_json
 from sim.scenario.laws import check_outcome
 from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.override import Step
-from sim.scenario.requests_table import requests_table
+from sim.scenario.requests_table import RequestsFile
 from sim.scenario.resolve import resolve, within
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
@@ -155,14 +155,20 @@ def _folder(document: Document, base: Sequence[Step], steps: Sequence[Step]) -> 
     return Path(named_in).parent if is_file(named_in) else Path()
 
 
-def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> RunResult:
+def run_scenario(
+    scenario: Scenario, seed: int, tell: Tell | None = None, folder: Path | None = None
+) -> RunResult:
     """Simulate a resolved scenario and hold its load against the grid.
+
+    Args:
+        folder: where `requests.parquet` is written while the run goes on, if the scenario
+            asks for it.
 
     Raises:
         InputError: the scenario cannot be built.
         LawViolation: a law does not hold in the run.
     """
-    outcome = simulate(scenario, seed, tell)
+    outcome = _simulated(scenario, seed, tell, folder)
     check_outcome(outcome)
     ranges = {site.name: _load_range_w(outcome, site, seed) for site in outcome.sites}
     view = grid_view(outcome, ranges, seed, tell)
@@ -175,6 +181,16 @@ def run_scenario(scenario: Scenario, seed: int, tell: Tell | None = None) -> Run
     found |= set(facility_assumptions(outcome))
     summary["assumptions"] = sorted(found)
     return RunResult(outcome, view.verdict, view.hosting, summary, view.tables)
+
+
+def _simulated(scenario: Scenario, seed: int, tell: Tell | None, folder: Path | None) -> Outcome:
+    """The simulation alone, with its requests on the disk."""
+    if folder is None or scenario.record.requests == "none":
+        return simulate(scenario, seed, tell)
+    with RequestsFile(folder) as requests:
+        outcome = simulate(scenario, seed, tell, requests.follow)
+        requests.finish(outcome.simulation)
+    return outcome
 
 
 def _load_range_w(outcome: Outcome, site: SiteOutcome, seed: int) -> Range:
@@ -297,7 +313,6 @@ def run_to_folder(
     Returns:
         the folder and the result.
     """
-    result = run_scenario(scenario, seed, tell)
     manifest = {
         "version": __version__,
         "python": platform.python_version(),
@@ -305,12 +320,11 @@ def run_to_folder(
         "inputs": data_used(scenario),
     }
     with RunFolder.open(run_id(scenario, seed), out, manifest) as folder:
+        result = run_scenario(scenario, seed, tell, folder.path)
         folder.write_text("scenario.resolved.yaml", to_yaml(plain(scenario)))
         folder.write_json("summary.json", result.summary)
         if scenario.record.signals:
             folder.write_table("signals.parquet", to_table(result.outcome.timelines))
-        if scenario.record.requests == "all":
-            folder.write_table("requests.parquet", requests_table(result.outcome))
         for name, table in result.tables.items():
             folder.write_table(name, table)
         if decorate:

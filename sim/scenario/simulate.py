@@ -105,17 +105,25 @@ class Total:
         self.signal.set(time_ps, math.fsum(p.value for p in self.parts))
 
 
-def simulate(scenario: Scenario, seed: int, tell: Tell | None = None) -> Outcome:
+def simulate(
+    scenario: Scenario,
+    seed: int,
+    tell: Tell | None = None,
+    watch: Callable[[Simulation], None] | None = None,
+) -> Outcome:
     """Run a resolved scenario.
 
     Args:
         tell: called with a line of progress now and then.
+        watch: called with the simulation before it begins.
 
     Raises:
         InputError: the scenario cannot be built.
         LawViolation: a law does not hold in the run.
     """
     simulation = build(scenario, seed)
+    if watch:
+        watch(simulation)
     recorders = {
         site.spec.name: {b: Integrator.of(_meter(site, b)) for b in _recorded(site, simulation)}
         for site in simulation.sites

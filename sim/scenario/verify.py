@@ -14,10 +14,12 @@ from sim.record.store import DONE, MANIFEST, SUMMARY, file_hashes, read_json
 from sim.scenario import verify_summary as of_summary
 from sim.scenario import verify_tables as of_tables
 from sim.scenario.again import read_manifest, resolved_of
+from sim.scenario.requests_table import REQUESTS
 from sim.scenario.run import run_id
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import Scenario, ServingSpec
 from sim.scenario.site_building import site_building
 from sim.scenario.site_supply import site_supply
+from sim.scenario.verify_requests import check_requests
 from sim.scenario.verify_summary import readable
 
 
@@ -41,7 +43,7 @@ def verify_run(folder: Path) -> list[str]:
         if not missing:
             with readable("summary.json"):
                 done.append(of_summary.check_supply(summary, _one_way_frac(batteries)))
-        done += _check_tables(folder, summary, plants, batteries)
+        done += _check_tables(folder, summary, plants, batteries, scenario)
         done += [*missing, _check_scenario(scenario, manifest)]
     return done
 
@@ -73,11 +75,12 @@ def _check_tables(
     summary: dict[str, Any],
     plants: dict[str, SitePlant],
     batteries: dict[str, Battery],
+    scenario: Scenario,
 ) -> list[str]:
     """The laws of the tables that are there."""
     checks: dict[str, Callable[[], str]] = {
         of_tables.SIGNALS: lambda: of_tables.check_signals(folder, summary, plants, batteries),
-        of_tables.REQUESTS: lambda: of_tables.check_requests(folder, summary),
+        REQUESTS: lambda: check_requests(folder, summary, _in_cells(scenario)),
         of_tables.GRID_HOURS: lambda: of_tables.check_grid_hours(folder, summary),
     }
     done = []
@@ -86,6 +89,16 @@ def _check_tables(
             with readable(name):
                 done.append(check())
     return done
+
+
+def _in_cells(scenario: Scenario) -> frozenset[str]:
+    """Fleets of which whole routing cells speak for the others."""
+    return frozenset(
+        f"{site.name}.{workload.name}"
+        for site in scenario.sites
+        for workload in site.workloads
+        if isinstance(workload, ServingSpec) and workload.fidelity == "cells"
+    )
 
 
 def _built(scenario: Scenario) -> tuple[dict[str, SitePlant], dict[str, Battery], list[str]]:

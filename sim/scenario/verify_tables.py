@@ -1,8 +1,7 @@
-"""Laws of a finished run's tables: signals, requests, hours of the grid."""
+"""Laws of a finished run's tables: signals, hours of the grid."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sim.errors import InputError, LawViolation, Place
-from sim.record.laws import Floats, Recorded, check_order, check_sum, check_times
+from sim.record.laws import Recorded, check_order, check_sum, check_times
 from sim.scenario.laws import check_battery, check_site
 from sim.scenario.verify_summary import BOUNDARIES
 from sim.units import J_PER_MWH
@@ -23,14 +22,11 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 SIGNALS: Final = "signals.parquet"
-REQUESTS: Final = "requests.parquet"
 GRID_HOURS: Final = "grid_hours.parquet"
 TIME_TOLERANCE: Final = 1e-7
 """Times in the file are doubles of seconds: nanoseconds over a day."""
 SINGLE_TOLERANCE: Final = 1e-5
 """The hours of the grid are kept in single precision."""
-SCALED: Final = re.compile(r"(\d+) of (\d+) replicas simulated and scaled")
-ORDER: Final = ("arrival_s", "start_s", "first_token_s", "end_s")
 
 
 def read_table(path: Path) -> pa.Table:
@@ -94,67 +90,6 @@ def _check_import(name: str, signals: Mapping[str, Recorded], summary: Json) -> 
     found_mwh = seen.energy_j(summary["horizon_s"]) / J_PER_MWH
     told_mwh = supply["import_mwh"] - supply["export_mwh"]
     check_sum(f"signal {name}.import_w", told_mwh, [found_mwh], TIME_TOLERANCE)
-
-
-def check_requests(folder: Path, summary: Json) -> str:
-    """Requests: each once, its times in order, and the window's counts those of the summary."""
-    table = read_table(folder / REQUESTS)
-    columns = {name: np.array(table.column(name).to_pylist()) for name in ("fleet", "status")}
-    numbers = {
-        name: np.array(table.column(name).to_pylist(), dtype=float)
-        for name in (*ORDER, "request", "input_tokens", "output_tokens", "energy_chip_j")
-    }
-    fleets = summary["serving"]["fleets"] if "serving" in summary else {}
-    for fleet in sorted(set(columns["fleet"].tolist())):
-        own = columns["fleet"] == fleet
-        mine = {name: values[own] for name, values in numbers.items()}
-        done = columns["status"][own] == "completed"
-        _check_times(fleet, mine, done, summary["horizon_s"])
-        _check_window(fleet, mine, done, summary, fleets[fleet])
-    return f"requests: {table.num_rows:,} rows, each once, counts of the window agree"
-
-
-def _check_times(fleet: str, mine: dict[str, Floats], done: Any, horizon_s: float) -> None:
-    ids, counts = np.unique(mine["request"], return_counts=True)
-    if (counts > 1).any():
-        raise LawViolation(f"requests of {fleet}: {int(ids[counts.argmax()])} stands there twice")
-    times = np.stack([np.zeros(done.sum()), *(mine[name][done] for name in ORDER)], axis=1)
-    wrong = ~((np.diff(times, axis=1) >= 0).all(axis=1) & (times[:, -1] <= horizon_s))
-    if wrong.any():
-        k = int(wrong.argmax())
-        raise LawViolation(
-            f"request {int(mine['request'][done][k])} of {fleet}: times out of order, "
-            f"{times[k, 1:].tolist()} s in a run of {horizon_s!r} s"
-        )
-    if (mine["energy_chip_j"][done] < 0).any():
-        raise LawViolation(f"requests of {fleet}: energy below 0")
-
-
-def _check_window(
-    fleet: str, mine: dict[str, Floats], done: Any, summary: Json, told: Json
-) -> None:
-    """What the summary says of the window, counted again from the rows."""
-    scaled = SCALED.match(told["basis"])
-    if not scaled:
-        return
-    scale = int(scaled[2]) / int(scaled[1])
-    start_s = summary["horizon_s"] - told["window_s"]
-    arrived = (mine["arrival_s"] >= start_s) & (mine["arrival_s"] < summary["horizon_s"])
-    ended = done & (mine["end_s"] >= start_s) & (mine["end_s"] < summary["horizon_s"])
-    counted = {
-        "requests": arrived.sum() + told["shed"] / scale,
-        "completed": ended.sum(),
-        "tokens_in": mine["input_tokens"][ended].sum(),
-        "tokens_out": mine["output_tokens"][ended].sum(),
-    }
-    for key, count in counted.items():
-        check_sum(f"{key} of {fleet}", told[key], [scale * float(count)], 1e-9)
-    shares_j = scale * float(np.nansum(mine["energy_chip_j"]))
-    site_j = summary["sites"][fleet.partition(".")[0]]["energy_j"]["chip"]
-    if shares_j > site_j * (1 + 1e-9):
-        raise LawViolation(
-            f"requests of {fleet}: shares {shares_j!r} J of {site_j!r} J at the chip"
-        )
 
 
 def check_grid_hours(folder: Path, summary: Json) -> str:

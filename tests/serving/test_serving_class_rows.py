@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim.scenario.requests_table import requests_table
+from sim.scenario.requests_table import reference_rows, schema
 from sim.scenario.run import load_scenario
 from sim.scenario.simulate import simulate
 from sim.scenario.summary import serving_json
@@ -20,7 +20,7 @@ def test_each_row_has_its_class(tmp_path: Path) -> None:
     _, scenario = load_scenario(path)
     outcome = simulate(scenario, 1)
     fleet = outcome.sites[0].run.fleets["serving"]
-    rows = requests_table(outcome).to_pylist()
+    rows = reference_rows(outcome.simulation, schema()).to_pylist()
     assert {row["class"] for row in rows} == {"chat", "batch"}
     told = serving_json(outcome, {"campus.serving": fleet})["fleets"]["campus.serving"]
     for name, found in told["classes"].items():

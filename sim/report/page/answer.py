@@ -19,7 +19,6 @@ from sim.report.page.question import Question, to_scenario
 from sim.report.run_figures import draw_run, figure_texts
 from sim.report.verdict_text import answer_sentence, verdict_lines
 from sim.scenario.canonical import hash8, to_yaml
-from sim.scenario.requests_table import requests_table
 from sim.scenario.run import RunResult, data_used, plain, run_scenario
 from sim.scenario.simulate import Tell
 
@@ -38,7 +37,7 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answer:
     """
     tell("reading the question")
     scenario = to_scenario(question, folder)
-    result = run_scenario(scenario, SEED, tell)
+    result = run_scenario(scenario, SEED, tell, folder)
     tell("drawing")
     summary = result.summary
     _write_tables(result, folder)
@@ -77,10 +76,8 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answer:
 
 
 def _write_tables(result: RunResult, folder: Path) -> None:
-    """The tables that figures over time and over requests are drawn from."""
+    """The tables that figures over time are drawn from."""
     tables = {"signals.parquet": to_table(result.outcome.timelines), **result.tables}
-    if result.outcome.simulation.scenario.record.requests == "all":
-        tables["requests.parquet"] = requests_table(result.outcome)
     for name, table in tables.items():
         (folder / name).write_bytes(parquet_bytes(table))
 
