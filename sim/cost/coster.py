@@ -23,6 +23,14 @@ class StepCoster(Protocol):
         """Chip power of the whole replica when no step runs."""
 
     @property
+    def unloaded_power_w(self) -> float:
+        """Chip power of the whole replica that is off or broken: no model is loaded."""
+
+    @property
+    def loading_power_w(self) -> float:
+        """Chip power of the whole replica while its model is loaded."""
+
+    @property
     def kv_capacity_tokens(self) -> int:
         """Tokens of cache that fit beside the weights."""
 

@@ -73,6 +73,8 @@ class ReplicaCost:
         self.speculation = speculation
         self.gpus = layout.gpus
         self.idle_power_w = self.gpus * node.device.idle_w
+        self.unloaded_power_w = self.gpus * node.device.unloaded_w
+        self.loading_power_w = self.gpus * node.device.loading_w
         self.max_sequences = max_num_seqs
         self.kv_capacity_tokens = cache_tokens(self.program, layout, node.device, max_num_seqs)
         self._sums = BatchSums(self.program)

@@ -55,6 +55,7 @@ class StepTables:
         token: shape (6, T + 1), by new tokens in a step with chunks.
         sequence, pair, read: shape (6,).
         gpus, idle_power_w, kv_capacity_tokens, max_sequences: of the replica.
+        unloaded_power_w, loading_power_w: of the replica that is off, or reads its model.
     """
 
     edge: IntArray
@@ -68,6 +69,13 @@ class StepTables:
     idle_power_w: float
     kv_capacity_tokens: int
     max_sequences: int
+    unloaded_power_w: float
+    loading_power_w: float
+
+    def dark_j(self, off_ps: int, loading_ps: int) -> float:
+        """Energy of a replica without a model, and while it is loaded."""
+        off_j = off_ps / PS_PER_S * self.unloaded_power_w
+        return off_j + loading_ps / PS_PER_S * self.loading_power_w
 
     @property
     def max_tokens(self) -> int:
@@ -128,6 +136,8 @@ class TableCoster:
         self.tables = tables
         self.gpus = tables.gpus
         self.idle_power_w = tables.idle_power_w
+        self.unloaded_power_w = tables.unloaded_power_w
+        self.loading_power_w = tables.loading_power_w
         self.kv_capacity_tokens = tables.kv_capacity_tokens
         self.max_sequences = tables.max_sequences
 
@@ -180,6 +190,8 @@ def build_tables(
         idle_power_w=coster.idle_power_w,
         kv_capacity_tokens=coster.kv_capacity_tokens,
         max_sequences=coster.max_sequences,
+        unloaded_power_w=coster.unloaded_power_w,
+        loading_power_w=coster.loading_power_w,
     )
 
 

@@ -30,6 +30,9 @@ MatmulDtype = Literal["bf16", "fp8", "fp8_block", "w4"]
 class Device:
     """One GPU. Efficiencies are achieved over peak, 0..1; `figures` holds the sources.
 
+    `idle_w` is with a model loaded, `unloaded_w` without a process on the GPU, `loading_w` while
+    a model is read.
+
     Peaks are those of the data sheet (`sheet`), scaled where the GPU was measured to reach
     another share of them than the reference device (`at_reference_efficiency`).
     `calibrated`: times and powers were fitted on measurements of this GPU; else every answer
@@ -53,6 +56,8 @@ class Device:
     tensor_parallel_s_per_layer: float
     limit_w: float
     idle_w: float
+    unloaded_w: float
+    loading_w: float
     active_w: float
     sqrt_compute_w: float
     sqrt_memory_w: float

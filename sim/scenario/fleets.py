@@ -22,6 +22,7 @@ from sim.cost.serving import ReplicaCost
 from sim.cost.tables import StepTables, build_tables
 from sim.hardware.node import Node
 from sim.scenario.prefix_store import block_tokens, check_blocks, store_blocks
+from sim.scenario.replica_failures import breaking
 from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
@@ -222,6 +223,7 @@ def _fleet_spec(
         rules=_rules(spec, costs.at(None)),
         router=spec.router,
         class_shares=_shares(spec),
+        failures=breaking(spec, costs.at(None)),
     )
 
 
@@ -240,6 +242,7 @@ def _whole_spec(
         rules=_rules(spec, costs.at(None)),
         router=spec.router,
         class_shares=_shares(spec),
+        failures=breaking(spec, costs.at(None)),
     )
 
 

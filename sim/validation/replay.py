@@ -50,6 +50,8 @@ class _Sampled:
         self._model = model
         self.gpus = model.layout.gpus
         self.idle_power_w = self.gpus * model.node.device.idle_w
+        self.unloaded_power_w = self.gpus * model.node.device.unloaded_w
+        self.loading_power_w = self.gpus * model.node.device.loading_w
         self.kv_capacity_tokens = 0
         self.max_sequences = 0
 

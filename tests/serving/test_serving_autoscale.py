@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_serving_compiled_fleet import FREE, RULES, WHOLE, run
-from test_serving_fleet import SPEC
+from test_serving_fleet import COSTER, SPEC
 
 from sim.cluster.serving.autoscale import Autoscale, Autoscaler
 from sim.cluster.serving.cell_scaler import CellScaler
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cluster.serving.observe import Integral
-from sim.cost.tables import TableCoster
+from sim.cluster.serving.records import ServingEvents
+from sim.cluster.serving.reference import ReferenceReplica
+from sim.cluster.serving.routing import RoutedReplicas
+from sim.control.serving import router
+from sim.cost.tables import TableCoster, build_tables
 from sim.errors import InputError
 from sim.units import PS_PER_S
 from sim.workload.arrivals import PoissonArrivals
@@ -110,14 +115,15 @@ def test_counted_by_hand() -> None:
     second = PS_PER_S
     assert scaler.next_ps == second
     area = 24 * second  # 24 requests for 1 s: 24 / (16 x 0.5) = 3 replicas
-    assert scaler.act(second, area, 0) == []
+    switched = scaler.act(second, area, 0)
+    assert [(s.place, s.to) for s in switched] == [(1, "loading"), (2, "loading")]
     assert scaler.act(2 * second, 2 * area, 0) == []
     assert scaler.next_ps == 5 * second // 2
     switched = scaler.act(5 * second // 2, 0, 0)
-    assert [(s.place, s.on) for s in switched] == [(1, True), (2, True)]
+    assert [(s.place, s.to) for s in switched] == [(1, "on"), (2, "on")]
     assert scaler.act(3 * second, 2 * area, 0) == []  # nothing to do, but for the first time
     switched = scaler.act(4 * second, 2 * area, 0)
-    assert [(s.place, s.on) for s in switched] == [(2, False), (1, False)]
+    assert [(s.place, s.to) for s in switched] == [(2, "off"), (1, "off")]
     assert [n for _, n in scaler.story] == [1, 3, 1]
 
 
@@ -133,14 +139,47 @@ def test_a_full_fleet_over_a_long_interval_is_summed_exactly() -> None:
     assert switches.scaler.ready == 4  # 8 x 30,000 / (120,000 x 0.5)
 
 
-def test_what_is_off_draws_nothing() -> None:
+def test_what_is_off_draws_what_gpus_without_a_model_draw() -> None:
     scale = replace(SCALE, start_replicas=1, max_replicas=1)
     fleet, meter, _ = run(
         replace(WHOLE, arrivals=PoissonArrivals(1e-9), autoscale=scale, cell_replicas=12)
     )
-    idle_w = fleet.power_w.value
-    assert idle_w == pytest.approx(run(WHOLE)[0].cells[0].tables.idle_power_w)
-    assert meter.at(20 * PS_PER_S) == pytest.approx(idle_w * 15.5)
+    assert fleet.power_w.value == pytest.approx(480.0 + 11 * 70.0)
+    assert meter.at(20 * PS_PER_S) == pytest.approx((480.0 + 11 * 70.0) * 15.5)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 1000), st.floats(0.1, 3.9), st.booleans())
+def test_what_loads_fails_and_is_off_draws_its_own_power(
+    seed: int, load_s: float, stopped: bool
+) -> None:
+    """One replica loads from 1 s on and another has failed; in both engines, by hand."""
+    coster = replace(COSTER, unloaded_power_w=33.0, loading_power_w=777.0)
+    env = simpy.Environment()
+    replicas = [ReferenceReplica(env, f"r{i}", i, coster, RULES, ServingEvents()) for i in range(3)]
+    routed = RoutedReplicas(replicas, router("random"), np.random.default_rng(seed))
+    meters = [Integral(replica.power_w) for replica in replicas]
+    fast = CompiledReplicas(build_tables(coster, 64, 512), RULES, 3, "random")
+    for at_s, change in (
+        (0.0, "drain"),
+        (1.0, "load"),
+        (1.0 + load_s, "drain" if stopped else "join"),
+    ):
+        if at_s:
+            env.run(int(at_s * PS_PER_S))
+        fast.settle(int(at_s * PS_PER_S))
+        getattr(routed, change)(1)
+        getattr(fast, change)(1, int(at_s * PS_PER_S))
+        if at_s == 1.0:
+            routed.fail(2)
+            fast.fail(2, PS_PER_S)
+    env.run(6 * PS_PER_S)
+    fast.settle(6 * PS_PER_S)
+    last_w = 33.0 if stopped else 480.0
+    by_hand = 480 * 6 + 33 + 777 * load_s + last_w * (5 - load_s) + 480 + 33 * 5
+    assert sum(meter.at(6 * PS_PER_S) for meter in meters) == pytest.approx(by_hand, rel=1e-9)
+    assert fast.totals(6 * PS_PER_S).energy_j == pytest.approx(by_hand, rel=1e-9)
+    assert sum(r.idle_j + r.dark_j for r in replicas) == pytest.approx(by_hand, rel=1e-9)
 
 
 def test_bad_input_is_refused() -> None:

@@ -47,8 +47,22 @@ def act_later(slow: World, plan: list[tuple[int, str, int]]) -> Generator[Event,
         getattr(slow.routed, what)(index)
 
 
-@settings(max_examples=100, deadline=None)
-@given(workloads, batch_rules(), st.integers(32, 400), st.sampled_from(sorted(ROUTERS)), acts)
+breaks = st.lists(
+    st.tuples(st.integers(0, 40 * MS), st.sampled_from(["fail", "fail", "join"]), st.integers(0, 3)),
+    min_size=1,
+    max_size=9,
+)
+"""Any replica may break, and all of them."""
+
+
+@settings(max_examples=140, deadline=None)
+@given(
+    workloads,
+    batch_rules(),
+    st.integers(32, 400),
+    st.sampled_from(sorted(ROUTERS)),
+    st.one_of(acts, breaks),
+)
 def test_both_engines_tell_the_same(
     stream_of: list[Request],
     how: BatchRules,
@@ -58,11 +72,12 @@ def test_both_engines_tell_the_same(
 ) -> None:
     tables, how = bent(cache, ticks=False), replace(how, preemption="recompute")
     plan = on_the_clock(gaps)
+    end_ps = max(stream_of[-1].arrival_ps, plan[-1][0]) + 10_000 * MS
+    plan.append((end_ps // 2, "join", 0))
     slow = world(stream_of, TableCoster(tables), how, REPLICAS, ROUTERS[route])
     slow.env.process(act_later(slow, plan))
     fast = CompiledReplicas(tables, how, REPLICAS, route, Watch(log=True, bin_s=0.01, bins=40))
     draws = stream(7, "router").random((len(stream_of), 2))
-    end_ps = max(stream_of[-1].arrival_ps, plan[-1][0]) + 10_000 * MS
     table, done = table_of(stream_of), 0
     for time_ps, what, index in plan:
         done = fast.bring(table, draws, time_ps, done)
@@ -75,6 +90,7 @@ def test_both_engines_tell_the_same(
     assert told(fast) == told_by_reference(slow)
     totals = fast.totals(end_ps)
     assert totals.steps == slow.counter.steps
+    assert fast.requeued == slow.routed.requeued
     metered_j = sum(meter.at(end_ps) for meter in slow.meters)
     assert totals.energy_j == pytest.approx(metered_j, rel=1e-9, abs=1e-7)
 
@@ -90,8 +106,9 @@ def test_a_failure_moves_the_requests_and_darkens_the_replica() -> None:
     fast.check_laws(100 * MS)
     (row,) = told(fast)
     assert row == (0, 1, 0, MS, 5 * MS // 2 + 3 * MS, 1, 101)
-    watts, idle = 700.0, 120.0
-    energy_j = watts * 0.0055 + idle * (0.1 - 0.003)  # replica 0 is dark from 2.5 ms on
+    watts, idle, off = 700.0, 120.0, 70.0
+    energy_j = watts * 0.0055 + idle * (0.1 - 0.003)
+    energy_j += off * 0.0975  # replica 0 is dark from 2.5 ms on
     assert fast.totals(100 * MS).energy_j == pytest.approx(energy_j, rel=1e-9)
 
 
@@ -103,7 +120,7 @@ def test_a_drained_replica_finishes_and_goes_dark() -> None:
     fast.drain(0, MS)
     fast.bring(table, draws, 100 * MS, done)
     assert [row[1] for row in told(fast)] == [0, 1]
-    busy_j = 700.0 * 0.005
+    busy_j = 700.0 * 0.005 + 70.0 * 0.096
     assert fast.totals(100 * MS).energy_j == pytest.approx(busy_j + 120.0 * 0.099, rel=1e-9)
     fast.join(0, 100 * MS)
     fast.settle(200 * MS)
@@ -119,9 +136,30 @@ def test_what_cannot_be_is_refused() -> None:
     table, draws = table_of(requests((0, 10, 4))), stream(1).random((1, 2))
     lone = CompiledReplicas(bent(400, ticks=True), rules(max_num_batched_tokens=512))
     lone.bring(table, draws, MS // 2)
+    lone.drain(0, MS // 2)
     with pytest.raises(InputError, match="no replica is up"):
         lone.fail(0, MS // 2)
     slow = world(requests((0, 10, 4)), TableCoster(bent(400, ticks=True)), rules(), 1, power_of_two)
     slow.run(MS // 2)
+    slow.routed.drain(0)
     with pytest.raises(InputError, match="no replica is up"):
         slow.routed.fail(0)
+
+
+def test_requests_wait_with_the_last_replica_until_one_is_back() -> None:
+    """Counted by hand: both broke; what waits goes to the first that is back, at 9 ms."""
+    table, draws = table_of(requests((0, 100, 5), (4 * MS, 10, 1))), stream(7).random((2, 2))
+    how = rules(max_num_batched_tokens=512)
+    fast = CompiledReplicas(bent(400, ticks=True), how, 2, "round-robin", Watch(log=True))
+    done = fast.bring(table, draws, 2 * MS)
+    fast.fail(1, 2 * MS)
+    done = fast.bring(table, draws, 5 * MS // 2, done)
+    fast.fail(0, 5 * MS // 2)
+    fast.bring(table, draws, 9 * MS, done)
+    fast.check_laws(9 * MS)
+    assert fast.totals(9 * MS).completed == 0
+    fast.join(1, 9 * MS)
+    fast.settle(20 * MS)
+    fast.check_laws(20 * MS)
+    assert [(row[0], row[1], row[4]) for row in told(fast)] == [(0, 1, 12 * MS), (1, 1, 10 * MS)]
+    assert fast.requeued == 3

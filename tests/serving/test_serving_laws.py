@@ -66,7 +66,7 @@ def generate_a_token_from_nothing(built: World) -> None:
 
 
 def lose_idle_time(built: World) -> None:
-    built.replicas[0]._idle_ps -= 1
+    built.replicas[0].lost_ps -= 1
 
 
 def pay_too_little(built: World) -> None:

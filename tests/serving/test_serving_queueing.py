@@ -35,7 +35,7 @@ class ExponentialCoster:
     """A step takes an exponential time, whatever is in it."""
 
     gpus = 1
-    idle_power_w = 120.0
+    idle_power_w = unloaded_power_w = loading_power_w = 120.0
     kv_capacity_tokens = max_sequences = 1_000_000
 
     def __init__(self, mean_s: float, rng: np.random.Generator):

@@ -108,7 +108,7 @@ def test_equal_requests_pay_alike_and_all_pay_the_meter() -> None:
     ran = world(requests(*[(0, 50, 8)] * 4), COSTER).run(40 * MS * 10)
     energy_j = [record.cost.energy_j for record in ran.log.completed]
     assert energy_j == pytest.approx([energy_j[0]] * 4)
-    idle_j = COSTER.idle_power_w * ran.replicas[0].idle_ps / 1e12
+    idle_j = COSTER.idle_power_w * ran.replicas[0].rested.idle_ps / 1e12
     metered_j = ran.meters[0].at(400 * MS)
     assert sum(energy_j) + idle_j == pytest.approx(metered_j, rel=1e-12)
 

@@ -207,11 +207,21 @@ class CompiledReplicas:
 
     def join(self, r: int, time_ps: int) -> None:
         """A replica is on and takes requests again."""
-        self._availability.join(self.cell, r, time_ps)
+        self._availability.join(self.cell, r, time_ps, self.queue)
 
-    def dark_ps(self, time_ps: int) -> int:
-        """Time that replicas were off or broken up to an instant settled to, all together."""
-        return self._availability.dark_ps(self.cell, time_ps)
+    @property
+    def requeued(self) -> int:
+        """How often a request was routed again, because its replica broke."""
+        return self._availability.requeued
+
+    def load(self, r: int, time_ps: int) -> None:
+        """A replica that was drained reads its model."""
+        self._availability.load(self.cell, r, time_ps)
+
+    def dark(self, time_ps: int) -> tuple[int, float]:
+        """Time (ps) without a model up to an instant settled to, and energy (J), of all."""
+        off_ps, loading_ps = self._availability.dark_ps(self.cell, time_ps)
+        return off_ps + loading_ps, self.tables.dark_j(off_ps, loading_ps)
 
     def log(self) -> IntArray:
         """Completed and refused requests so far, columns `L_` of the kernels."""
@@ -234,7 +244,8 @@ class CompiledReplicas:
         """Sums up to an instant that the replicas were settled to."""
         cell, total = self.cell, self.cell.total
         energy_nj, busy_ps = map(add, summed(self.energy_bins(time_ps)), self._taken)
-        idle_s = to_s(len(cell.due) * time_ps - busy_ps - self.dark_ps(time_ps))
+        dark_ps, dark_j = self.dark(time_ps)
+        idle_s = to_s(len(cell.due) * time_ps - busy_ps - dark_ps)
         tally = cell.tally.sum(axis=0)
         by_size = cell.steps[:, :, 0].sum(axis=1)
         values = self._work()
@@ -253,7 +264,7 @@ class CompiledReplicas:
             sequences=int(np.arange(len(by_size)) @ by_size),
             turns=int(total[at.TURNS]),
             busy_s=to_s(busy_ps),
-            energy_j=energy_nj / NJ_PER_J + idle_s * self.tables.idle_power_w,
+            energy_j=energy_nj / NJ_PER_J + idle_s * self.tables.idle_power_w + dark_j,
             flops=values[FLOPS],
             hbm_bytes=values[HBM],
         )
@@ -371,7 +382,7 @@ def warm_up(tell: Callable[[str], None] | None = None) -> float:
     one = np.ones((6, 2, 1), dtype=np.int64)
     flat, edge = np.ones(6, dtype=np.int64), np.zeros(1, dtype=np.int64)
     tables = StepTables(
-        edge, one, one, np.ones((6, 2), dtype=np.int64), flat, flat, flat, 1, 0.0, 64, 1
+        edge, one, one, np.ones((6, 2), dtype=np.int64), flat, flat, flat, 1, 0.0, 64, 1, 0.0, 0.0
     )
     replicas = CompiledReplicas(tables, BatchRules(max_num_seqs=1, max_num_batched_tokens=1))
     replicas.bring(arrival_rows(RequestTable(*(np.ones(1, dtype=np.int64),) * 3)), np.zeros((1, 2)))

@@ -19,6 +19,7 @@ from simpy import Environment
 from simpy.events import Event
 
 from sim.cluster.serving.autoscale import Autoscaler
+from sim.cluster.serving.breakdowns import CellBreakdowns, breakdowns
 from sim.cluster.serving.cell_feeds import cell_feeds
 from sim.cluster.serving.cell_log import CellRows
 from sim.cluster.serving.cell_scaler import CellScaler
@@ -54,6 +55,7 @@ class CompiledFleet:
 
     Attributes:
         power_w: signal, chip boundary of the whole fleet.
+        breakdowns: when replicas break, where they do.
         ended: hook, the requests that a cell is done with in a tick, if the spec asks for them.
     """
 
@@ -88,8 +90,11 @@ class CompiledFleet:
         self._moves: tuple[Move, ...] = ()
         self._reached_ps = 0
         self._window_j = 0.0
-        self._dark_ps = 0
+        self._dark = (0, 0.0)
         self._switches = CellScaler(spec.autoscale, self.cells) if spec.autoscale else None
+        self.breakdowns = breakdowns(spec.failures, spec.replicas, seed, spec.name, spec.horizon_s)
+        breaks = CellBreakdowns(self.breakdowns, self.cells) if self.breakdowns else None
+        self._actors = [actor for actor in (self._switches, breaks) if actor]
         self.power_w = StepSignal(f"{spec.name}.chip_w", spec.replicas * self._idle_w)
         env.process(self.serve_tick_by_tick())
 
@@ -104,10 +109,9 @@ class CompiledFleet:
         while True:
             yield At(self.env, Phase.STEP_BEGIN)
             now_ps = int(self.env.now)
-            due_ps: list[int] = []
-            if self._switches:
-                self._switches.act(now_ps)
-                due_ps = [self._switches.next_ps]
+            for actor in self._actors:
+                actor.act(now_ps)
+            due_ps = [actor.next_ps for actor in self._actors]
             edges = (now_ps // tick_ps * tick_ps + tick_ps, *self._marks_ps, *due_ps)
             end_ps = min(edge for edge in edges if edge > now_ps)
             own = [feed.take(end_ps, self._admit_frac, self._moves) for feed in self._feeds]
@@ -168,6 +172,11 @@ class CompiledFleet:
         return float(sum(int((piece < time_ps).sum()) for piece in times))
 
     @property
+    def requeued(self) -> int:
+        """How often a request was routed again, because its replica broke."""
+        return sum(cell.requeued for cell in self.cells)
+
+    @property
     def prefix_tokens(self) -> tuple[int, int]:
         """Prompt tokens that came from prefix stores, and all of the requests taken so far."""
         hit, read = zip(*(cell.prefix_tokens() for cell in self.cells), strict=True)
@@ -200,14 +209,19 @@ class CompiledFleet:
             used_nj, used_ps = cell.take_energy(until_ps)
             energy_nj += used_nj
             busy_ps += used_ps
-        before_ps, self._dark_ps = self._dark_ps, sum(c.dark_ps(until_ps) for c in self.cells)
-        dark_ps = self._dark_ps - before_ps
+        dark_ps, dark_j = self._take_dark(until_ps)
         idle_s = to_s(self.spec.replicas * span_ps - busy_ps - dark_ps)
-        energy_j = energy_nj / NJ_PER_J + idle_s * self._idle_w
+        energy_j = energy_nj / NJ_PER_J + idle_s * self._idle_w + dark_j
         if self._marks_ps[0] <= self._reached_ps < self._marks_ps[1]:
             self._window_j += energy_j
         self._reached_ps = until_ps
         return energy_j / to_s(span_ps)
+
+    def _take_dark(self, until_ps: int) -> tuple[int, float]:
+        """Time (ps) and energy (J) of replicas without a model since they were last taken."""
+        spent = [cell.dark(until_ps) for cell in self.cells]
+        before, self._dark = self._dark, (sum(ps for ps, _ in spent), sum(j for _, j in spent))
+        return self._dark[0] - before[0], self._dark[1] - before[1]
 
     def _at(self, time_ps: int, change: Callable[[], None]) -> None:
         """Change something now, or later ahead of the tick that begins then."""

@@ -21,6 +21,13 @@ from simpy import Environment
 from simpy.events import Event
 
 from sim.cluster.serving.autoscale import Autoscale, Autoscaler, SystemCounter
+from sim.cluster.serving.breakdowns import (
+    NEVER_PS,
+    Breakdowns,
+    Breaking,
+    breakdowns,
+    check_failures,
+)
 from sim.cluster.serving.classes import check_shares, with_classes
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.coster import StepCoster
@@ -59,6 +66,7 @@ class FleetSpec:
         confidence: of the intervals.
         class_shares: of the requests by class of the rules; empty: all are of the first.
         autoscale: how many replicas are on; None for all. Needs all replicas simulated.
+        failures: how replicas break; each of those simulated does by itself.
 
     Raises:
         InputError: a value out of range; UnknownNameError: no such router.
@@ -76,6 +84,7 @@ class FleetSpec:
     confidence: float = 0.95
     class_shares: tuple[float, ...] = ()
     autoscale: Autoscale | None = None
+    failures: Breaking | None = None
 
     def __post_init__(self) -> None:
         if self.autoscale and not (
@@ -88,6 +97,7 @@ class FleetSpec:
             )
         router(self.router)
         check_shares(self.class_shares, self.rules.classes)
+        check_failures(self.failures, self.rules, self.autoscale)
         if not 1 <= self.simulated_replicas <= self.n_replicas:
             raise InputError(
                 f"simulated_replicas = {self.simulated_replicas}, must be from 1 to the "
@@ -122,6 +132,7 @@ class ServingFleet:
         log: their records.
         replicas: the simulated replicas.
         requests: the requests they get.
+        breakdowns: when the simulated replicas break, where they do.
     """
 
     def __init__(
@@ -162,7 +173,27 @@ class ServingFleet:
         self.scaler = Autoscaler(spec.autoscale) if spec.autoscale else None
         if self.scaler:
             env.process(self.switch_replicas(self.scaler, routed, SystemCounter(self.events)))
+        count, horizon_s = spec.simulated_replicas, spec.horizon_s
+        self.breakdowns = breakdowns(spec.failures, count, seed, spec.name, horizon_s)
+        if self.breakdowns:
+            env.process(self.break_replicas(self.breakdowns, routed))
+        self._routed = routed
         env.process(bring_requests(env, self.requests, self._gate))
+
+    def break_replicas(
+        self, plan: Breakdowns, routed: RoutedReplicas
+    ) -> Generator[Event, None, None]:
+        """Let replicas break and come back, behind the steps that end at that instant."""
+        while plan.next_ps < NEVER_PS:
+            yield At(self.env, Phase.STEP_END, plan.next_ps - int(self.env.now))
+            yield At(self.env, Phase.STEP_END)
+            for change in plan.act(int(self.env.now)):
+                (routed.fail if change.broken else routed.join)(change.place)
+
+    @property
+    def requeued(self) -> int:
+        """How often a request was routed again, because its replica broke."""
+        return self._routed.requeued
 
     def switch_replicas(
         self, scaler: Autoscaler, routed: RoutedReplicas, counter: SystemCounter
@@ -233,13 +264,14 @@ class ServingFleet:
     def energy_split_j(self) -> dict[str, float]:
         """Where the energy of the simulated replicas went so far, chip boundary, not scaled.
 
-        The four parts sum to the integral of their power signals.
+        The five parts sum to the integral of their power signals.
         """
         return {
             "completed": sum(record.cost.energy_j for record in self.log.completed),
             "unfinished": sum(record.cost.energy_j for record in self.unfinished()),
             "under_way": sum(replica.under_way_j for replica in self.replicas),
             "idle": sum(replica.idle_j for replica in self.replicas),
+            "dark": sum(replica.dark_j for replica in self.replicas),
         }
 
     @property

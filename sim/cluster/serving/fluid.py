@@ -37,6 +37,7 @@ class FluidSpec:
         rate_per_s: time [s] -> requests per second to the whole fleet.
         mean_tokens: mean input and output tokens of a request.
         warmup_s: results leave out what was before. horizon_s: end of the run.
+        loading_power_w: of a replica with power that does not serve yet; None for its idle power.
     """
 
     name: str
@@ -47,6 +48,7 @@ class FluidSpec:
     horizon_s: float
     warmup_s: float = 0.0
     step_s: float = STEP_S
+    loading_power_w: float | None = None
 
 
 @dataclass(slots=True)
@@ -297,11 +299,11 @@ class FluidFleet:
         self.power_w.set(self._now_ps, self._power_w(self._curve, served))
 
     def _power_w(self, curve: SteadyCurve, served_per_s: float) -> float:
-        """Replicas that serve, those that only idle, and none for the dark ones."""
-        up = self._up
+        """Replicas that serve, those that load their models, and none for the dark ones."""
+        up, loading_w = self._up, self.spec.loading_power_w
         serving_w = up * curve.power_at_w(served_per_s / up) if up else 0.0
         down = self.spec.n_replicas * self._down_frac
-        return serving_w + (down * float(curve.power_w[0]) if down else 0.0)
+        return serving_w + down * (float(curve.power_w[0]) if loading_w is None else loading_w)
 
 
 def _share(frac: float) -> float:

@@ -106,9 +106,9 @@ def _tokens(counter: ServingCounter, replicas: Ordered[ReferenceReplica], now_ps
 
 
 def _time(counter: ServingCounter, replicas: Ordered[ReferenceReplica], now_ps: int) -> None:
-    idle_ps = sum(replica.idle_ps for replica in replicas)
+    idle_ps = sum(replica.rested.idle_ps for replica in replicas)
     under_way_ps = sum(now_ps - r.step.start_ps for r in replicas if r.step)
-    apart_ps = sum(replica.dark_ps + replica.lost_ps for replica in replicas)
+    apart_ps = sum(replica.rested.dark_ps + replica.lost_ps for replica in replicas)
     if idle_ps + apart_ps + counter.busy_ps + under_way_ps != now_ps * len(replicas):
         raise _violation(
             "time",
@@ -128,7 +128,7 @@ def _energy(
 ) -> None:
     shared_j = counter.energy_shared_j + sum(s.paid[3] for s in _in_system(replicas))
     _equal("energy of steps", replicas[0].name, now_ps, counter.energy_stepped_j, shared_j)
-    idle_j = sum(replica.idle_j for replica in replicas)
+    idle_j = sum(replica.idle_j + replica.dark_j for replica in replicas)
     under_way_j = sum(replica.under_way_j + replica.lost_j for replica in replicas)
     metered_j = sum(meter.at(now_ps) for meter in meters)
     _equal("energy", replicas[0].name, now_ps, metered_j, shared_j + idle_j + under_way_j)

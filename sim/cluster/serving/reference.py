@@ -53,6 +53,7 @@ from sim.cluster.serving.records import (
     UnfinishedRecord,
 )
 from sim.cluster.serving.request_cost import own_prices
+from sim.cluster.serving.rest import Rest, Rested
 from sim.cluster.serving.sequence import Extra, Handed, Sequence, Step, begin_step, new_sequence
 from sim.control.serving import (
     BATCHERS,
@@ -88,7 +89,7 @@ class ReferenceReplica:
         free_blocks: cache blocks nobody holds.
         swapped_blocks: blocks moved to and from the host so far.
         stored: prompt blocks of the prefix store, the one unused for longest first.
-        dark: whether it is off or broken, and draws nothing.
+        broken: whether it has failed and is not back.
         lost_j, lost_ps: energy and time of steps that a failure cut off.
         step: the step under way, or None.
 
@@ -126,10 +127,9 @@ class ReferenceReplica:
         self._swaps = rules.preemption == "swap"
         self._batcher = BATCHERS[rules.batcher]
         self._own = own_prices(coster)
-        self.dark = self._draining = False
+        self._draining = self.broken = False
         self.lost_j, self.lost_ps = 0.0, 0
-        self._idle_ps = self._dark_ps = 0
-        self._idle_since_ps: int | None = None
+        self._rested = Rest()
         self._wake: Event | None = None
         self._process = env.process(self.serve_requests())
 
@@ -139,24 +139,24 @@ class ReferenceReplica:
         return len(self.running) + len(self.waiting)
 
     @property
-    def idle_ps(self) -> int:
-        """Time on and without a step so far."""
-        return self._idle_ps + (0 if self.dark else self._rested_ps)
+    def rested(self) -> Rested:
+        """Time without a step so far."""
+        return self._rested.until(int(self.env.now))
 
     @property
-    def dark_ps(self) -> int:
-        """Time off or broken so far; it draws nothing then."""
-        return self._dark_ps + (self._rested_ps if self.dark else 0)
-
-    @property
-    def _rested_ps(self) -> int:
-        since = self._idle_since_ps
-        return 0 if since is None else int(self.env.now) - since
+    def dark(self) -> bool:
+        """Whether it is off, broken or loads its model."""
+        return self._rested.dark
 
     @property
     def idle_j(self) -> float:
-        """Energy without a step so far, chip boundary."""
-        return self.coster.idle_power_w * to_s(self.idle_ps)
+        """Energy without a step so far with the model loaded, chip boundary."""
+        return self.coster.idle_power_w * to_s(self.rested.idle_ps)
+
+    @property
+    def dark_j(self) -> float:
+        """Energy without a model so far, and while it was loaded."""
+        return self.rested.dark_j(self.coster)
 
     @property
     def under_way_j(self) -> float:
@@ -227,11 +227,11 @@ class ReferenceReplica:
     def serve_requests(self) -> Generator[Event, None, None]:
         """Step while there is work, sleep until the next request otherwise."""
         while True:
-            if not self.load:
+            if not self.load or self.broken:
                 yield self._sleep()
                 self._awake()
             yield At(self.env, Phase.STEP_BEGIN)
-            if not self.load:
+            if not self.load or self.broken:
                 continue  # it failed at this instant
             step = self.step = self._begin_step()
             try:
@@ -243,27 +243,22 @@ class ReferenceReplica:
                 self.step = None
 
     def _sleep(self) -> Event:
-        self._rest(dark=self.dark or self._draining)
+        self._rest(dark=self.dark or self._draining, loading=self._rested.loading)
         self._wake = self.env.event()
         return self._wake
 
     def _awake(self) -> None:
-        self._idle_ps, self._dark_ps = self.idle_ps, self.dark_ps
-        self._idle_since_ps = self._wake = None
+        self._rested.end(int(self.env.now))
+        self._wake = None
 
-    def _rest(self, *, dark: bool) -> None:
-        """No step runs from now on; the replica is idle, or dark (off or broken)."""
+    def _rest(self, *, dark: bool, loading: bool = False) -> None:
+        """No step runs from now on; the replica is idle, or dark (off, broken, loading)."""
         now_ps = int(self.env.now)
-        self._idle_ps, self._dark_ps = self.idle_ps, self.dark_ps
-        self._idle_since_ps, self.dark = now_ps, dark
-        self.power_w.set(now_ps, 0.0 if dark else self.coster.idle_power_w)
+        self._rested.begin(now_ps, dark=dark, loading=loading)
+        self.power_w.set(now_ps, self._rested.power_w(self.coster))
 
     def fail(self) -> list[Sequence]:
-        """Break down (rule 14): a step under way is lost, and so is the cache.
-
-        Returns:
-            Its requests: the running ones by admission, then the waiting ones.
-        """
+        """Break down (rule 14): a step under way is lost, and so is the cache; its requests."""
         now_ps, step = int(self.env.now), self.step
         if step is not None:
             if step.start_ps + step.duration_ps == now_ps:
@@ -275,29 +270,47 @@ class ReferenceReplica:
         self.step = None
         for sequence in self.running:
             self.free_blocks += sequence.lose_cache()
+        self.broken = True
+        self._rest(dark=True)
+        return self.give_up()
+
+    def give_up(self) -> list[Sequence]:
+        """Its requests, elsewhere from now on: running ones by admission, then waiting ones."""
         held = [*self.running, *self.waiting]
         self.running, self.waiting = [], deque()
-        self._rest(dark=True)
         self._publish()
         return held
 
     def drain(self) -> None:
         """Go dark as soon as no request is left."""
         self._draining = True
-        if not self.load:
-            self._rest(dark=True)
+        self.load_model(begin=False)
+
+    def load_model(self, *, begin: bool = True) -> None:
+        """Read the model from now on, or stop reading it: what it draws while it is dark."""
+        if self.load:
+            self._rested.loading = begin
+        else:
+            self._rest(dark=True, loading=begin)
 
     def switch_on(self) -> None:
         """Be idle instead of dark: repaired, or started."""
-        self._draining = False
+        self._draining = self.broken = False
         if self.dark:
+            self.stored.clear()
             self._rest(dark=False)
+        self._rested.loading = False
+        self._rouse()
 
     def take(self, sequence: Sequence) -> None:
         """Put a request at the end of its class's queue."""
         self._enqueue(sequence, first=False)
         self._publish()
-        if self._wake is not None and not self._wake.triggered:
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Work again, if there is something to do and it can."""
+        if self._wake and not self._wake.triggered and self.load and not self.broken:
             self._wake.succeed()
 
     def _begin_step(self) -> Step:

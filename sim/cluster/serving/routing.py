@@ -13,6 +13,7 @@ from simpy.events import Event
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.cluster.serving.sequence import Handed
+from sim.cluster.serving.sequence import Sequence as Held
 from sim.control.serving import Router, RouterView, at_random, session_sticky
 from sim.errors import InputError
 from sim.workload.counter import counter_key, halves, uniform
@@ -37,6 +38,9 @@ class RoutedReplicas:
         route: which replica gets a request.
         rng: two uniform draws per request, in order of arrival, whatever the router is; so
             request number i has the draws `rng.random((n, 2))[i]`.
+
+    Attributes:
+        requeued: how often a request was routed again.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class RoutedReplicas:
         self._route = route
         self._rng = rng
         self._routed = 0
-        self._requeued = 0
+        self.requeued = 0
 
     def submit(self, request: Request, handed: Handed | None = None) -> None:
         """Hand a request to the replica that the router picks.
@@ -61,12 +65,20 @@ class RoutedReplicas:
         self.replicas[index].submit(request, handed)
 
     def fail(self, index: int) -> None:
-        """A replica breaks down; its requests are routed again (rule 14)."""
-        self._leave(index)
+        """A replica breaks down; its requests are routed again (rule 14).
+
+        Where no other is up, they wait with it until one is back.
+        """
+        if self.up != [index]:
+            self._leave(index)
+        self._again(self.replicas[index].fail())
+
+    def _again(self, sequences: Iterable[Held]) -> None:
+        """Route requests again."""
         route = at_random if self._route is session_sticky else self._route
-        for sequence in self.replicas[index].fail():
-            draw = halves(REQUEUE_KEY, self._requeued)
-            self._requeued += 1
+        for sequence in sequences:
+            draw = halves(REQUEUE_KEY, self.requeued)
+            self.requeued += 1
             self.replicas[self._pick(route, draw, 0)].take(sequence)
 
     def drain(self, index: int) -> None:
@@ -83,6 +95,9 @@ class RoutedReplicas:
         self.replicas[index].switch_on()
         if index not in self.up:
             insort(self.up, index)
+        for other in [i for i in self.up if self.replicas[i].broken]:
+            self._leave(other)
+            self._again(self.replicas[other].give_up())
 
     def _leave(self, index: int) -> None:
         if index in self.up:
