@@ -10,6 +10,7 @@ import pytest
 from sim import arch
 from sim.cost.layout import Layout
 from sim.cost.training import training_step
+from sim.cost.training_kernels import micro_batch
 from sim.cost.training_setup import TrainingSetup, check_setup
 from sim.errors import InputError
 from sim.flops import parameters
@@ -75,3 +76,26 @@ def test_its_parameters_are_held_and_exchanged() -> None:
 def test_a_router_without_spread_experts_is_refused() -> None:
     with pytest.raises(InputError, match="routed_nodes 4 limits experts that are spread, not ep 1"):
         check_setup(replace(V3, layout=replace(V3.layout, ep=1), routed_nodes=4))
+
+
+def test_gradients_of_weights_are_summed_in_fp32_in_every_micro_batch() -> None:
+    """Backward moves twice the bytes of forward, but for each weight 8 B instead of one read."""
+    model = arch.load("llama-3-8b")
+    setup = TrainingSetup(model, Layout(1, 1, 8, zero=1), 8192, 8 * 8192)
+    batch, count = micro_batch(setup, load_node().device), parameters(model)
+    matrices = count.active_excl_input_embedding - count.vectors
+    extra = batch.backward.hbm_bytes - 2 * batch.forward.hbm_bytes
+    assert extra == pytest.approx((8 - 2) * matrices, rel=1e-6)
+
+
+def test_fp8_products_of_backward_run_as_published() -> None:
+    """One at the speed of forward, one at 0.85 of it; others twice forward's time."""
+    node = load_node()
+    for precision, wanted in (("bf16", {2.0}), ("fp8", {2.0, 1 + 1 / 0.85})):
+        batch = micro_batch(replace(V3, precision=precision), node.device)
+        busy = batch.forward.compute_s > 0
+        found = {
+            round(r, 6) for r in batch.backward.compute_s[busy] / batch.forward.compute_s[busy]
+        }
+        attention = round(2.5 / 0.86, 6)
+        assert found - {attention} == {round(w, 6) for w in wanted}
