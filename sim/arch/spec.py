@@ -33,8 +33,18 @@ class LayerGroup:
     count: int
 
 
+class _Remembered:
+    """Room for a hash: nested layers take long to hash, and every memo asks for it.
+
+    It is no field: copies and other processes, whose strings hash otherwise, start without.
+    """
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(_Remembered):
     """What a model is. Everything that `sim.flops` needs, and where it was read.
 
     Args:
@@ -66,6 +76,15 @@ class Architecture:
     assumptions: tuple[Datum, ...] = ()
     notes: str = ""
     hugging_face: str = ""
+
+    def __hash__(self) -> int:
+        """That of all fields, taken once."""
+        try:
+            return self._hash
+        except AttributeError:
+            found = hash(tuple(getattr(self, name) for name in self.__slots__))
+            object.__setattr__(self, "_hash", found)
+            return found
 
     @property
     def n_layers(self) -> int:

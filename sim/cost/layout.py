@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sim.arch.blocks import MoE
@@ -89,6 +90,7 @@ def check_layout(arch: Architecture, layout: Layout, node: Node) -> None:
         )
 
 
+@lru_cache(maxsize=256)
 def most_experts(arch: Architecture) -> int:
     """Routed experts of the layer that has most; 0 for a model without."""
     return max((b.n_experts for b, _, _ in arch.blocks() if isinstance(b, MoE)), default=0)

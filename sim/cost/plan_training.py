@@ -1,21 +1,27 @@
 """Search the layouts of a training job: which is fastest, and why the others lose.
 
-Exhaustive over tensor, pipeline, interleaving, expert and micro-batch choices, pruned by what
-cannot matter: for each of them and each ZeRO stage the least recomputation that fits is taken,
-since more of it only costs time; and ZeRO 2 or 3 is left out where a lower stage fits as well.
+Exhaustive over tensor, pipeline, interleaving, expert and micro-batch choices, with what cannot
+matter left out: ZeRO 2 or 3 where a lower stage fits as well. Who wants the fastest alone asks
+`best_training`: it looks at the most promising first, by a bound on their speed, and stops where
+no other can be faster.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from sim.cost.layout import Layout, check_layout, most_experts
-from sim.cost.training import TrainingStepCost, training_step
+from sim.cost.training import TrainingStepCost, exchange_parts, training_step
+from sim.cost.training_kernels import MicroBatch, micro_batch
 from sim.cost.training_memory import training_memory
 from sim.cost.training_network import RAIL_FAT_TREE, Fabric
+from sim.cost.training_pace import slowest_frac
 from sim.cost.training_setup import TrainingPrecision, TrainingSetup
 from sim.errors import CapacityError, InputError
 
@@ -30,6 +36,9 @@ MICRO_BATCHES = (1, 2, 4, 8)
 MAX_VIRTUAL_STAGES = 12
 LONG_TOKENS = 16_384
 CONTEXT_WAYS = (1, 2, 4, 8, 16)
+TOO_WIDE = "data-parallel replicas need a larger global batch"
+ROUNDING = 1e-9
+"""What a bound may be off by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +96,85 @@ def plan_training(
         arch, Layout(), sequence_tokens, global_batch_tokens, precision=precision, fabric=fabric
     )
     for setup in setups(base, node, gpus):
-        replica_tokens = setup.micro_batch_sequences * sequence_tokens
-        if setup.replicas * replica_tokens > 1.5 * global_batch_tokens:
-            rejected["data-parallel replicas need a larger global batch"] += 1
+        if _is_too_wide(setup):
+            rejected[TOO_WIDE] += 1
             continue
-        fitting, missing_bytes = _that_fit(setup, node)
-        if not fitting:
+        candidate, missing_bytes = _fastest(setup, node)
+        if candidate is None:
             rejected["memory"] += 1
             least_missing = min(least_missing, missing_bytes)
             continue
-        found.append(
-            max((Candidate(f, training_step(f, node)) for f in fitting), key=_tokens_per_s)
-        )
+        found.append(candidate)
     if not found:
-        raise CapacityError(
-            f"no layout of {arch.name} fits on {gpus} GPUs ({dict(rejected)})"
-            + (f"; the nearest lacks {least_missing / 2**30:,.1f} GiB a GPU" if rejected else ""),
-            "give more GPUs, a larger global batch or a shorter sequence",
-        )
-    found.sort(key=lambda c: (-c.tokens_per_s, c.setup.layout.gpus, c.memory_bytes))
+        raise _none_fits(base, gpus, rejected, least_missing)
+    found.sort(key=_order)
     return Plan(tuple(found), dict(rejected))
+
+
+def best_training(
+    arch: Architecture,
+    node: Node,
+    gpus: int,
+    *,
+    sequence_tokens: int = 8192,
+    global_batch_tokens: int = 16_777_216,
+) -> Candidate:
+    """The first of `plan_training`'s best, without looking at those that cannot be.
+
+    Raises:
+        CapacityError: none fits; says what the nearest one lacks.
+    """
+    base = TrainingSetup(arch, Layout(), sequence_tokens, global_batch_tokens)
+    every = list(setups(base, node, gpus))
+    narrow = [setup for setup in every if not _is_too_wide(setup)]
+    best: Candidate | None = None
+    best_key: tuple[float, ...] = ()
+    least_missing = float("inf")
+    for place, bound in _most_promising(narrow, node):
+        if best is not None and bound < best.tokens_per_s:
+            break
+        candidate, missing_bytes = _fastest(narrow[place], node)
+        if candidate is None:
+            least_missing = min(least_missing, missing_bytes)
+            continue
+        key = (*_order(candidate), place)  # of equals the first, as a sort keeps them
+        if best is None or key < best_key:
+            best, best_key = candidate, key
+    if best is None:
+        rejected = {TOO_WIDE: len(every) - len(narrow), "memory": len(narrow)}
+        raise _none_fits(base, gpus, rejected, least_missing)
+    return best
+
+
+def most_tokens_per_s(setup: TrainingSetup, node: Node, others_s: float = 0.0) -> float:
+    """More than a setup's speed, whatever its ZeRO stage and recomputation.
+
+    A step takes at least forward and backward of all its micro-batches at the nominal clock,
+    the bubble that comes with them and the wait for the fullest stage: a limit of power,
+    gradients and the optimiser only add.
+
+    Args:
+        others_s: what a step takes inside its pipeline beside them, as far as it is known.
+    """
+    layout, batch = setup.layout, micro_batch(setup, node.device)
+    layers = setup.trained.n_layers / layout.pp
+    bubble = (layout.pp - 1) / (layout.virtual_stages * setup.micro_batches)
+    busy_s = _once_s(batch, layout.gpus) * setup.micro_batches / layout.pp + others_s
+    least_s = busy_s * (math.ceil(layers) / layers + bubble)
+    return setup.step_tokens / least_s * (1 + ROUNDING)
+
+
+@lru_cache(maxsize=4096)
+def _once_s(batch: MicroBatch, gpus: int) -> float:
+    """Forward and backward of a micro-batch on the slowest GPU, at the nominal clock."""
+    clock = 1 / (1 + slowest_frac(gpus))
+    return batch.forward.time_s(clock) + batch.backward.time_s(clock)
+
+
+def _most_with_exchanges(setup: TrainingSetup, node: Node) -> float:
+    """The same with the exchanges within the pipeline, which take longer to compute."""
+    parts = exchange_parts(setup, micro_batch(setup, node.device), node)
+    return most_tokens_per_s(setup, node, sum(part.time_s for part in parts))
 
 
 def setups(base: TrainingSetup, node: Node, gpus: int) -> Iterator[TrainingSetup]:
@@ -155,22 +223,73 @@ def why_slower(other: Candidate, best: Candidate) -> str:
     return ", ".join(named) or (f"{idle} fewer GPUs" if idle > 0 else "the same")
 
 
+def _none_fits(
+    base: TrainingSetup, gpus: int, rejected: Mapping[str, int], least_missing: float
+) -> CapacityError:
+    why = {reason: count for reason, count in rejected.items() if count}
+    lack = f"; the nearest lacks {least_missing / 2**30:,.1f} GiB a GPU" if why else ""
+    return CapacityError(
+        f"no layout of {base.arch.name} fits on {gpus} GPUs ({why}){lack}",
+        "give more GPUs, a larger global batch or a shorter sequence",
+    )
+
+
+def _most_promising(narrow: Sequence[TrainingSetup], node: Node) -> Iterator[tuple[int, float]]:
+    """Places of the setups with a bound on their tokens per second, by falling bound.
+
+    The cheap bound comes first; who is ahead by it is bounded closer and put back.
+    """
+    cheap = [(-most_tokens_per_s(setup, node), place) for place, setup in enumerate(narrow)]
+    heapify(cheap)
+    close: list[tuple[float, int]] = []
+    while cheap or close:
+        if cheap and (not close or cheap[0] < close[0]):
+            _, place = heappop(cheap)
+            heappush(close, (-_most_with_exchanges(narrow[place], node), place))
+            continue
+        bound, place = heappop(close)
+        yield place, -bound
+
+
+def _is_too_wide(setup: TrainingSetup) -> bool:
+    """Whether its replicas take more tokens at once than a step may have."""
+    tokens = setup.replicas * setup.micro_batch_sequences * setup.sequence_tokens
+    return tokens > 1.5 * setup.global_batch_tokens
+
+
+def _fastest(setup: TrainingSetup, node: Node) -> tuple[Candidate | None, float]:
+    """A layout with the ZeRO stage and recomputation that suit it best; else the bytes missing."""
+    fitting, missing_bytes = _that_fit(setup, node)
+    found = (Candidate(f, training_step(f, node)) for f in fitting)
+    return max(found, key=_tokens_per_s, default=None), missing_bytes
+
+
+def _order(candidate: Candidate) -> tuple[float, int, float]:
+    """Fastest first; of equals the one with fewer GPUs, then with less memory."""
+    return -candidate.tokens_per_s, candidate.setup.layout.gpus, candidate.memory_bytes
+
+
 def _that_fit(setup: TrainingSetup, node: Node) -> tuple[list[TrainingSetup], float]:
-    """For each recomputation the ZeRO stages worth a look; else the bytes missing.
+    """For each ZeRO stage worth a look the least recomputation that fits; else the bytes missing.
 
     Stage 1 saves optimiser time at no traffic, 2 and 3 only add traffic: so the lowest stage
-    from 1 on that fits, and stage 0 if that fits too.
+    from 1 on that fits, and stage 0 if that fits too. More recomputation only adds time.
     """
     fitting: list[TrainingSetup] = []
+    fits_with_less: set[int] = set()
     missing = 0.0
     for recompute in RECOMPUTE:
         for zero in range(4):
-            trial = replace(setup, recompute=recompute, layout=replace(setup.layout, zero=zero))
-            missing = sum(training_memory(trial).values()) - node.device.usable_bytes
-            if missing <= 0:
+            if zero not in fits_with_less:
+                layout = replace(setup.layout, zero=zero)
+                trial = replace(setup, recompute=recompute, layout=layout)
+                missing = sum(training_memory(trial).values()) - node.device.usable_bytes
+                if missing > 0:
+                    continue
                 fitting.append(trial)
-                if zero >= 1:
-                    break
+                fits_with_less.add(zero)
+            if zero >= 1:
+                break
     return fitting, max(0.0, missing)
 
 

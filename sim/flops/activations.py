@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sim.arch import (
@@ -160,6 +161,7 @@ _KEPT: dict[type[Any], Callable[[Any, int, bool], Kept]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def activation_bytes(
     arch: Architecture,
     n_sequences: int,

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from sim import arch
 from sim.cost.layout import Layout, check_layout
-from sim.cost.plan_training import candidates, plan_training, why_slower
+from sim.cost.plan_training import (
+    best_training,
+    candidates,
+    most_tokens_per_s,
+    plan_training,
+    why_slower,
+)
 from sim.cost.training import least_cap_w, training_step
 from sim.cost.training_memory import gpu_parameters, stage_activations, training_memory
 from sim.cost.training_pace import slowest_frac
@@ -235,6 +241,46 @@ def test_the_planner_finds_what_brute_force_finds() -> None:
     speeds = [candidate.tokens_per_s for candidate in plan.best]
     assert speeds == sorted(speeds, reverse=True)
     assert all(c.memory_bytes <= NODE.device.usable_bytes for c in plan.best)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "tokens", "batch"),
+    [
+        ("mixtral-8x7b", 16, 2048, 2**18),
+        ("llama-3-8b", 16, 32_768, 2**20),
+        ("deepseek-v3", 2048, 4096, 2**24),
+        ("mamba-2.8b", 8, 2048, 2**18),
+    ],
+)
+def test_the_quick_search_finds_the_first_of_the_whole_one(
+    name: str, gpus: int, tokens: int, batch: int
+) -> None:
+    model = arch.load(name)
+    plan = plan_training(model, NODE, gpus, sequence_tokens=tokens, global_batch_tokens=batch)
+    best = best_training(model, NODE, gpus, sequence_tokens=tokens, global_batch_tokens=batch)
+    assert best.setup == plan.best[0].setup
+    assert best.cost == plan.best[0].cost
+    bounds = [most_tokens_per_s(c.setup, NODE) for c in plan.best]
+    assert all(b >= c.tokens_per_s for b, c in zip(bounds, plan.best, strict=True))
+    assert bounds[0] < 3 * best.tokens_per_s  # a bound that is never near would prune nothing
+
+
+def test_a_bound_that_is_too_low_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check above can fail: with a wrong bound the quick search stops at the wrong layout."""
+    model = arch.load("mixtral-8x7b")
+    right = best_training(model, NODE, 16, sequence_tokens=2048, global_batch_tokens=2**18)
+
+    def wrong(setup: TrainingSetup, _node: object, _others_s: float = 0.0) -> float:
+        return 1e-3 * setup.layout.pp * setup.layout.tp
+
+    monkeypatch.setattr("sim.cost.plan_training.most_tokens_per_s", wrong)
+    found = best_training(model, NODE, 16, sequence_tokens=2048, global_batch_tokens=2**18)
+    assert found.setup != right.setup
+
+
+def test_the_quick_search_says_what_the_nearest_layout_lacks() -> None:
+    with pytest.raises(CapacityError, match=r"no layout of llama-3\.1-405b fits on 8 GPUs.*GiB"):
+        best_training(arch.load("llama-3.1-405b"), NODE, 8)
 
 
 def test_the_planner_says_what_the_nearest_layout_lacks() -> None:
