@@ -153,11 +153,30 @@ def kernel_prior(folder: Path) -> dict[str, float]:
     return prior
 
 
-def rates(case: Case) -> list[float]:
-    """What each figure of NAMES multiplies in the mean power of a row."""
-    energy, time_s = case.state.energy, case.state.step_s
+@dataclass(frozen=True)
+class StepTimes:
+    """Seconds of a mean step of each row, and of its sampling: from which engine constants."""
+
+    step_s: Floats
+    sampling_s: Floats
+
+
+def known_times(chosen: list[Case]) -> StepTimes:
+    """With the engine constants as committed."""
+    return StepTimes(
+        np.array([c.state.step_s for c in chosen]),
+        np.array([float(c.state.energy.sampling_s) for c in chosen]),
+    )
+
+
+def rates(case: Case, time_s: float, sampling_s: float) -> list[float]:
+    """What each figure of NAMES multiplies in the mean power of a row.
+
+    What neither a kernel nor sampling takes of a step is waiting.
+    """
+    energy = case.state.energy
     busy = (np.asarray(energy.busy_s) / time_s).tolist()
-    sampling = float(energy.sampling_s) / time_s
+    sampling = sampling_s / time_s
     waiting = 1 - sum(busy) - sampling
     return [waiting, *busy, sampling, float(energy.flops) / time_s,
             float(energy.hbm_bytes) / time_s]  # fmt: skip
@@ -166,10 +185,12 @@ def rates(case: Case) -> list[float]:
 class PowerProblem:
     """Step 2: watts of serving rows, linear in the figures below the limit."""
 
-    def __init__(self, chosen: list[Case], prior: dict[str, float]):
+    def __init__(self, chosen: list[Case], prior: dict[str, float], times: StepTimes | None = None):
+        times = times or known_times(chosen)
         self.start = np.array([prior[name] for name in NAMES])
         self.spread = np.array([PRIOR.get(name, PRIOR_ELSE) for name in NAMES])
-        self.rates = np.array([rates(case) for case in chosen])
+        spent = zip(chosen, times.step_s, times.sampling_s, strict=True)
+        self.rates = np.array([rates(case, *each) for case, *each in spent])
         self.measured = np.array([c.row.measured["power_w_per_gpu"] for c in chosen])
         self.groups = np.array([c.row.config for c in chosen])
         self.sweeps = np.array([_sweep(c.row) for c in chosen])

@@ -7,16 +7,20 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from fit_power import PowerProblem, kernel_prior
+from fit_power import PowerProblem, StepTimes, kernel_prior
 from numpy.typing import NDArray
+from serving_floor import levels, repeats
 from serving_problems import (
     TRTLLM_NAMES,
     VLLM_NAMES,
     VLLM_START,
+    Case,
     Floats,
+    Problem,
     cases,
     engine_problem,
     first_problem,
+    host_counts,
     is_first,
 )
 
@@ -27,10 +31,13 @@ SCORES = Path("sim/data/validation/scores.csv")
 SCORES_HEADER = """\
 # Median over models of their median absolute errors: in_sample with all models in the fit,
 # left_out with each model's rows left out of the fit that predicts them (engine constants
-# and power; kernel laws come from kernel tables, which no serving row enters). p90 and bias
-# (the median signed error) are of the left-out predictions. `aim` is the project's aim for
-# models never measured. The set `ml.energy, node known` has each sweep's median error taken
-# out: the same run on two nodes drew 477 and 547 W per GPU, and no row says which node it had.
+# and power, the power with the times that the engine constants give; kernel laws come from kernel
+# tables, which no serving row enters). p90 and bias (the median signed error) are of the left-out
+# predictions. `aim` is the project's aim for models never measured. The set `ml.energy, node
+# known` has each sweep's median error taken out: the same run on two nodes drew 477 and 547 W per
+# GPU, and no row says which node it had. `no fit`: nothing was fitted for these rows. How far
+# measured runs lie apart (tools/serving_floor.py): floor_repeats is half of the difference of
+# equal runs (median pair), floor_levels the median distance of a sweep from its model's mean.
 # Reproduce: python tools/fit_serving.py FACTS scores --write
 """
 COMMITTED = Path("sim/data/validation/committed.csv")
@@ -39,6 +46,9 @@ COMMITTED_HEADER = """\
 # fitted figures as committed: of the rows that flopgrid ships, and of all reference rows.
 # Reproduce: python tools/fit_serving.py FACTS scores --write
 """
+WAVES = 10
+"""Requests of one client: `--request-count` of genai-perf in the publisher's harness
+(ai-dynamo/aiconfigurator@5e161875, src/aiconfigurator/eval/benchmarks/genai_perf_runner.py)."""
 AIMS = {
     "tpot_mean_ms": 0.05, "out_tokens_per_s": 0.07, "power_w_per_gpu": 0.05,
     "energy_j_per_output_token": 0.06, "ttft_ms": 0.12,
@@ -55,6 +65,7 @@ class Held:
     inside: Floats
     outside: Floats
     groups: NDArray[np.str_]
+    floor: tuple[float, ...] = ()
 
     def score(self, predicted: Floats) -> float:
         """Median over models of their medians."""
@@ -70,8 +81,10 @@ class Held:
             np.quantile(np.abs(error), 0.9), np.median(error),
         )  # fmt: skip
         shown = ",".join(f"{number:.3f}" for number in numbers)
+        floor = ",".join(f"{number:.3f}" for number in self.floor) or ","
         models = len(np.unique(self.groups))
-        return f'"{self.set}",{self.measure},{len(error)},{models},{shown},{AIMS[self.measure]}'
+        head = f'"{self.set}",{self.measure},{len(error)},{models}'
+        return f"{head},{shown},{floor},{AIMS[self.measure]}"
 
     def within(self, sweeps: NDArray[np.str_]) -> Held:
         """With the median error of each sweep taken out."""
@@ -83,16 +96,50 @@ class Held:
         return Held(f"{self.set}, node known", self.measure, self.measured, *found, self.groups)
 
 
+@dataclass(frozen=True)
+class EnergyChain:
+    """Step times and power of the ml.energy rows, each from its own fit."""
+
+    chosen: list[Case]
+    steps: Problem
+    prior: dict[str, float]
+
+    def predict(self, kept: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Seconds and watts of all rows, both fits made from the rows of `kept`.
+
+        A step that an engine constant makes longer waits longer: it draws less power, but
+        takes more energy. So the power is fitted and predicted with the times of these constants.
+        """
+        constants = self.steps.solve(kept)
+        step_s = self.steps.model(constants)
+        values = dict(zip(VLLM_NAMES, constants.tolist(), strict=True))
+        counts = [host_counts(case) for case in self.chosen]
+        sampling_s = np.array(
+            [sum(count[k] * values[k] for k in ("logit_s", "plain_logit_s")) for count in counts]
+        )
+        power = PowerProblem(self.chosen, self.prior, StepTimes(step_s, sampling_s))
+        return step_s, power.model(power.solve(kept))
+
+    def left_out(self) -> tuple[Floats, Floats]:
+        """The same, each model's rows from fits without them."""
+        step_s, watts = np.zeros(len(self.chosen)), np.zeros(len(self.chosen))
+        for model in np.unique(self.steps.models):
+            mine = self.steps.models == model
+            found = self.predict(~mine)
+            step_s[mine], watts[mine] = found[0][mine], found[1][mine]
+        return step_s, watts
+
+
 def energy_chain(rows: list[MeasuredRow], configs: Path) -> list[Held]:
     """The measures of ml.energy; time and power with each model left out of both fits."""
     chosen = cases(rows, configs, lambda r: r.set == "ml.energy")
     steps = engine_problem(chosen, VLLM_NAMES, VLLM_START)
-    power = PowerProblem(chosen, kernel_prior(configs.parents[1] / "measured/kernels_h200_power"))
-    everything = np.ones(len(chosen), dtype=bool)
+    prior = kernel_prior(configs.parents[1] / "measured/kernels_h200_power")
+    chain = EnergyChain(chosen, steps, prior)
+    sweeps = PowerProblem(chosen, prior).sweeps
     running = np.array([c.state.running for c in chosen])
     gpus = np.array([c.model.layout.gpus for c in chosen])
-    inside = steps.model(steps.solve(everything)), power.model(power.solve(everything))
-    outside = steps.left_out(), power.left_out()
+    inside, outside = chain.predict(np.ones(len(chosen), dtype=bool)), chain.left_out()
     found = []
     for measure, predict in (
         ("tpot_mean_ms", lambda t, _: t * 1e3),
@@ -101,12 +148,16 @@ def energy_chain(rows: list[MeasuredRow], configs: Path) -> list[Held]:
         ("energy_j_per_output_token", lambda t, w: w * t * gpus / running),
     ):
         measured = np.array([c.row.measured[measure] for c in chosen])
-        held = Held(
-            "ml.energy", measure, measured, predict(*inside), predict(*outside), power.groups
+        left = predict(*outside)
+        floor = (
+            float(np.median(repeats(sweeps, running, measured))),
+            levels(sweeps, steps.models, left / measured),
         )
+        parts = (measured, predict(*inside), left, steps.models, floor)
+        held = Held("ml.energy", measure, *parts)
         found.append(held)
         if measure in {"power_w_per_gpu", "energy_j_per_output_token"}:
-            found.append(held.within(power.sweeps))
+            found.append(held.within(sweeps))
     return found
 
 
@@ -134,11 +185,38 @@ def closed_loops(rows: list[MeasuredRow], configs: Path) -> list[Held]:
     return found
 
 
+def first_tokens_without_fit(rows: list[MeasuredRow], configs: Path) -> list[Held]:
+    """First tokens for which no constant was fitted.
+
+    Of vLLM's closed loops: clients that start together and send WAVES requests each, so that
+    1 / (2 WAVES) of all prompts of a burst is waited for; nothing outside the steps. Of NVIDIA's
+    online serving of the larger model: every request followed.
+    """
+    first = first_problem(cases(rows, configs, partial(is_first, engine="vllm")))
+    loops = first.model(np.array([1 / (2 * WAVES), 0.0]))
+    online = [r for r in rows if r.load.startswith("QPS") and "70B" in r.config]
+    points = [p for p in predicted_points(online, configs)[0] if p.measure == "ttft_ms"]
+    predicted, measured = (
+        np.array([getattr(p, name) for p in points]) for name in ("predicted", "measured")
+    )
+    models = np.array([p.model for p in points])
+    return [
+        Held("silicon-vllm, no fit", "ttft_ms", first.measured, loops, loops, first.groups),
+        Held("trtllm 70B online, no fit", "ttft_ms", measured, predicted, predicted, models),
+    ]
+
+
+HEAD = (
+    "set,measure,rows,models,in_sample,left_out,left_out_p90,left_out_bias,"
+    "floor_repeats,floor_levels,aim"
+)
+
+
 def scores(rows: list[MeasuredRow], configs: Path, *, keep: bool) -> None:
     """Errors with models left out, and the scores that the gate holds."""
     held = energy_chain(rows, configs) + closed_loops(rows, configs)
-    head = "set,measure,rows,models,in_sample,left_out,left_out_p90,left_out_bias,aim"
-    lines = "\n".join([head, *(one.line() for one in held)]) + "\n"
+    held += first_tokens_without_fit(rows, configs)
+    lines = "\n".join([HEAD, *(one.line() for one in held)]) + "\n"
     print(lines)
     made = committed_lines(rows, configs)
     if keep:
