@@ -126,12 +126,14 @@ def draw_into(folder: RunFolder, result: RunResult) -> None:
 
 
 def progress() -> Callable[[str], None]:
-    """A teller of progress on stderr that keeps quiet in short runs."""
+    """A teller of progress on stderr that keeps quiet in short runs, but for notices."""
+    from sim.scenario.simulate import Notice
+
     told_s = time.monotonic()
 
     def tell(line: str) -> None:
         nonlocal told_s
-        if time.monotonic() - told_s >= QUIET_S:
+        if isinstance(line, Notice) or time.monotonic() - told_s >= QUIET_S:
             told_s = time.monotonic()
             print(line, file=sys.stderr)
 

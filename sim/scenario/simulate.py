@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sim.cluster.serving.compiled import announce
 from sim.cluster.training import check_training_laws
 from sim.errors import LawViolation
 from sim.facility.meter import check_boundary_laws, energy_by_cause_j
@@ -16,17 +17,25 @@ from sim.scenario.build import Simulation, SiteRun, build
 from sim.scenario.couple import couple
 from sim.scenario.loop import ControlLoop
 from sim.scenario.loop_checks import check_rules
-from sim.scenario.schema import Scenario
+from sim.scenario.schema import Scenario, ServingSpec
 from sim.scenario.schema.control import IntervalCoupling
 from sim.scenario.sites import job_swing_w
 from sim.signals import StepSignal
 from sim.units import PS_PER_H, to_s
 
 BOUNDARIES = ("chip", "it", "facility")
+COMPILED = ("request", "cells")
+"""Fidelities of serving fleets that run on the compiled engine."""
 SLICES = 50
 """Slices of the horizon after which progress is told."""
 
 Tell = Callable[[str], None]
+
+
+class Notice(str):
+    """A line of progress that is told at once, however short the run is."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,8 @@ def simulate(
         InputError: the scenario cannot be built.
         LawViolation: a law does not hold in the run.
     """
+    if tell:
+        announce_compiling(scenario, tell)
     simulation = build(scenario, seed)
     if watch:
         watch(simulation)
@@ -165,6 +176,13 @@ def simulate(
     kept = [r.timeline for group in recorders.values() for r in group.values()]
     kept += [r.timeline for r in shown]
     return Outcome(simulation, tuple(sites), total, tuple(kept), loop)
+
+
+def announce_compiling(scenario: Scenario, tell: Tell) -> None:
+    """Say that the serving engine will be compiled, where the run needs it and it is not stored."""
+    workloads = [workload for site in scenario.sites for workload in site.workloads]
+    if any(isinstance(w, ServingSpec) and w.fidelity in COMPILED for w in workloads):
+        announce(lambda line: tell(Notice(line)))
 
 
 def close_loop(simulation: Simulation) -> ControlLoop | None:
