@@ -120,7 +120,8 @@ HEADS = {
     "median_abs_error_frac": "median", "median_of_model_medians": "model medians",
     "p90_abs_error_frac": "p90", "bias_frac": "bias", "error_frac": "error",
     "coverage_frac": "coverage", "in_sample": "in the fit", "left_out": "left out",
-    "left_out_p90": "p90", "left_out_bias": "bias", "at_low_frac": "shortest",
+    "left_out_p90": "p90", "left_out_bias": "bias", "floor_repeats": "equal runs",
+    "floor_levels": "sweeps", "at_low_frac": "shortest",
     "at_high_frac": "longest",
 }  # fmt: skip
 SHARES = {*HEADS, "aim"}
