@@ -19,6 +19,7 @@ from sim.cli.main import main
 from sim.record.store import file_hashes, find_runs
 
 CASES = Path(__file__).resolve().parents[1] / "cases" / "valid"
+SHEDS = "sites[0].workloads[0].classes[1].max_queue_tokens=2000"
 TINY = ("grid.samples=8", "grid.hosting=false")
 
 Capture = pytest.CaptureFixture[str]
@@ -37,6 +38,13 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Training and serving, every request recorded."""
     more = ("horizon_h=0.015", "record.requests=all", *TINY)
     return made(tmp_path_factory.mktemp("serving"), "training-and-serving.yaml", *more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every request of all replicas, on the compiled engine, with shedding."""
+    place = tmp_path_factory.mktemp("whole")
+    return made(place, "serving-classes.yaml", "record.requests=all", SHEDS, *TINY)
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +230,58 @@ def test_tampered_requests_are_found(
 ) -> None:
     folder = with_rows(serving, tmp_path, "requests.parquet", change)
     assert message in complaint(folder, capsys)
+
+
+def last_completed(column: str, value: Any) -> Change:
+    """Change the last row that was completed."""
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        set_at(column, value)([row for row in rows if row["status"] == "completed"][-1])
+
+    return change
+
+
+def first_dropped(column: str, value: Any) -> Change:
+    """Change a row of the window that was refused."""
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        set_at(column, value)([row for row in rows if row["status"] == "dropped"][-1])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.append(dict(rows[-1])), "stands there twice"),
+        (lambda rows: rows.pop(), "requests of campus.serving: "),
+        (last_completed("end_s", 1e9), "times out of order"),
+        (last_completed("output_tokens", 9999), "tokens_out of campus.serving: "),
+        (last_completed("input_tokens", 9999), "tokens_in of campus.serving: "),
+        (last_completed("status", "unfinished"), "completed of campus.serving: "),
+        (first_dropped("reason", "exceeds-kv-cache"), "dropped of campus.serving: "),
+        (first_dropped("status", "unfinished"), "shed of campus.serving: "),
+    ],
+)
+def test_tampered_requests_of_a_whole_fleet_are_found(
+    whole: Path, tmp_path: Path, capsys: Capture, change: Change, message: str
+) -> None:
+    folder = with_rows(whole, tmp_path, "requests.parquet", change)
+    assert message in complaint(folder, capsys)
+
+
+def test_counts_that_do_not_follow_from_the_rows_are_found(
+    whole: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """The fleet's total and that of all fleets agree, but the rows tell another."""
+
+    def change(summary: Any) -> None:
+        for part in (summary["serving"], summary["serving"]["fleets"]["campus.serving"]):
+            part["shed"] += 1
+
+    assert main(["check", str(whole)]) == 0
+    message = complaint(with_summary(whole, tmp_path, change), capsys)
+    assert "shed of campus.serving: " in message
 
 
 @pytest.mark.parametrize(
