@@ -1,4 +1,4 @@
-"""Tables of a serving run beside the main one: classes, prefix stores, the autoscaler."""
+"""Tables of a serving run beside the main one: classes, prefix stores, failures, autoscaler."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ def serving_tables(serving: Mapping[str, Any]) -> list[Table]:
         for name, fleet in fleets
         if (found := fleet.get("prefix_cache"))
     ]
+    broken = [
+        [
+            name,
+            f"{found['replica_mtbf_h']:,.0f}",
+            f"{found['count']} ({found['repaired']})",
+            f"{found['replicas_down_mean']:.2f} of {found['simulated_replicas']:,}",
+            f"{found['requests_requeued']:,}",
+        ]
+        for name, fleet in fleets
+        if (found := fleet.get("failures"))
+    ]
     heads = {
         "Classes of requests": [
             "fleet: class",
@@ -52,7 +63,14 @@ def serving_tables(serving: Mapping[str, Any]) -> list[Table]:
             "in time, of the completed",
         ],
         "Prefix stores": ["fleet", "blocks of each", "prompt tokens", "from a store", "share"],
+        "Failures of replicas": [
+            "fleet",
+            "hours between, of one",
+            "failures (repaired)",
+            "down, mean",
+            "requests routed again",
+        ],
         "Autoscaler": ["fleet", "replicas, mean", "range", "changes", "loading [s]"],
     }
-    rows = zip(heads.items(), (classes, stores, scaled), strict=True)
+    rows = zip(heads.items(), (classes, stores, broken, scaled), strict=True)
     return [{"title": title, "header": head, "rows": own} for (title, head), own in rows if own]

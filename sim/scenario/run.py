@@ -28,6 +28,7 @@ from sim.scenario.facility_view import facility_assumptions, facility_json
 from sim.scenario.laws import check_outcome
 from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.override import Step
+from sim.scenario.replica_failures import assumed
 from sim.scenario.requests_table import RequestsFile
 from sim.scenario.resolve import resolve, within
 from sim.scenario.schema import (
@@ -210,6 +211,8 @@ def _assumptions(outcome: Outcome) -> list[str]:
     sites = outcome.simulation.scenario.sites
     jobs = [w for s in sites for w in s.workloads if isinstance(w, TrainingSpec)]
     figures += training_assumptions(jobs) if jobs else []
+    served = [w for s in sites for w in s.workloads if isinstance(w, ServingSpec)]
+    figures += [figure for w in served for figure in assumed(w).values()]
     told = list(outcome.loop.assumptions) if outcome.loop else []
     models = {w.arch for s in outcome.simulation.scenario.sites for w in s.workloads}
     figures += [f for name in sorted(models) for f in arch.load(name).assumptions]

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.cluster.serving.protocol import PrefixFleet
+from sim.cluster.serving.fleet_result import FleetResult
+from sim.cluster.serving.protocol import BreakingFleet, PrefixFleet
 from sim.scenario.fleets import Fleet
 from sim.scenario.prefix_store import block_tokens, store_blocks
+from sim.scenario.replica_failures import failures_json
 
 Json = dict[str, Any]
 
 
-def parts_json(fleet: Fleet) -> Json:
-    """Prefix stores, where the fleet has them."""
-    return prefix_json(fleet)
+def parts_json(fleet: Fleet, result: FleetResult, end_ps: int) -> Json:
+    """Prefix stores and failures, where the fleet has them.
+
+    Args:
+        result: of the fleet. end_ps: of the run.
+    """
+    found = prefix_json(fleet)
+    if isinstance(fleet.fleet, BreakingFleet):
+        found |= failures_json(fleet.fleet, result.simulated, end_ps)
+    return found
 
 
 def prefix_json(fleet: Fleet) -> Json:

@@ -111,7 +111,7 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
             "error_frac_against_request": fleets[name].error_frac_against_request,
         }
         | classes_json(fleets[name], result)
-        | parts_json(fleets[name])
+        | parts_json(fleets[name], result, outcome.simulation.horizon_ps)
         | autoscaler_json(outcome, fleets[name])
         for name, result in results.items()
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sim.cluster.serving.autoscale import Autoscale
+from sim.cluster.serving.breakdowns import Breaking, check_failures
 from sim.cluster.serving.cells import CELL_REPLICAS
 from sim.cluster.serving.classes import check_shares
 from sim.control.serving import BatchRules
@@ -32,7 +33,7 @@ class CompiledFleetSpec:
             before. tick_s: resolution of the power and of changes.
         rules: how a replica forms its steps. router: inside a cell.
         class_shares: of the requests by class of the rules; empty: all are of the first.
-        autoscale: how many replicas are on; None for all.
+        autoscale: how many replicas are on; None for all. failures: how they break.
         tell_requests: whether the fleet tells of each request that it is done with.
     """
 
@@ -49,9 +50,11 @@ class CompiledFleetSpec:
     class_shares: tuple[float, ...] = ()
     autoscale: Autoscale | None = None
     tell_requests: bool = False
+    failures: Breaking | None = None
 
     def __post_init__(self) -> None:
         check_shares(self.class_shares, self.rules.classes)
+        check_failures(self.failures, self.rules, self.autoscale)
         if self.replicas < 1 or self.cell_replicas < 1:
             raise InputError(f"{self.replicas} replicas in cells of {self.cell_replicas}")
         if not 0 <= self.warmup_s < self.horizon_s < np.inf:

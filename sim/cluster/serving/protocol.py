@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from sim.cluster.serving.breakdowns import Breakdowns
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.signals import StepSignal
 
@@ -66,6 +67,17 @@ class PowerFleet(Protocol):
         Raises:
             InputError: the simulation has not reached the window.
         """
+
+
+@runtime_checkable
+class BreakingFleet(Protocol):
+    """A fleet whose replicas may break."""
+
+    breakdowns: Breakdowns | None
+
+    @property
+    def requeued(self) -> int:
+        """How often a request was routed again, because its replica broke."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
 from sim.scenario.schema.layout import LayoutSpec
-from sim.scenario.schema.serving_parts import PrefixCacheSpec
+from sim.scenario.schema.serving_parts import PrefixCacheSpec, ReplicaFailuresSpec
 
 
 class EmpiricalLengthsSpec(Strict):
@@ -121,7 +121,9 @@ class ClassSpec(Strict):
 
 
 class AutoscalerSpec(Strict):
-    """Replicas are switched on and off with the load; what is off or loads draws nothing.
+    """Replicas are switched on and off with the load.
+
+    What is off draws what GPUs without a model draw, and what loads the power of loading.
 
     `utilisation`: requests in the system per sequence of the ready replicas (`max_num_seqs`
     each) are brought to `target_frac`. `slo`: the mean stay of a request is kept below
@@ -166,6 +168,9 @@ class ServingSpec(Strict):
         0.0, ge=0, le=0.99, description="share of a prompt found in a prefix cache; fluid only"
     )
     prefix_cache: PrefixCacheSpec | None = Field(None, description="not with fidelity fluid")
+    failures: ReplicaFailuresSpec | None = Field(
+        None, description="of replicas, with fidelity request or sampled"
+    )
     disaggregated: bool = Field(
         False, description="prompts are read on replicas of their own; fluid only"
     )
@@ -234,6 +239,15 @@ class ServingSpec(Strict):
             raise ValueError(
                 "prefix_cache needs to know the blocks of each prompt; give requests of kind "
                 "trace, row by row (no rate_per_s), from a file with hash_ids"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _single_replicas_break(self) -> Self:
+        if self.failures is not None and self.fidelity not in ("request", "sampled"):
+            raise ValueError(
+                f"failures are of single replicas, fidelity {self.fidelity} does not tell them; "
+                "give fidelity: request or sampled"
             )
         return self
 
