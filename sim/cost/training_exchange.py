@@ -5,6 +5,7 @@ Each function gives a transfer and the share of its time that is not hidden behi
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sim.arch.blocks import MoE
@@ -68,22 +69,24 @@ def gradient_exchange(setup: TrainingSetup, node: Node, compute_s: float) -> tup
     whole gradient, so every micro-batch reduces its own; ZeRO 3 keeps no whole weights, so
     every micro-batch gathers them for forward and for backward (Rajbhandari et al. 2020,
     section 7). What is hidden is hidden behind the micro-batches whose gradients or weights
-    they are: once a step behind one micro-batch, else behind all.
+    they are: once a step behind one micro-batch, else behind all. In every micro-batch each
+    layer has a transfer of its own.
     """
     layout = setup.layout
     held = gpu_parameters(setup.trained, layout)
-    reduces = setup.micro_batches if layout.zero >= 2 else 1
-    gathers = 2 * setup.micro_batches if layout.zero == 3 else 1
+    layers = math.ceil(setup.trained.n_layers / layout.pp)
+    reduces, parts = (setup.micro_batches, layers) if layout.zero >= 2 else (1, 1)
+    gathers, pieces = (2 * setup.micro_batches, layers) if layout.zero == 3 else (1, 1)
     gradient, weight = _figure("bytes_per_parameter.gradient"), weight_bytes(setup)
     copies = max(1, round(layout.tp * layout.dp / max(layout.tp, layout.ep)))
     ways = ((held.dense, layout.dp, layout.tp), (held.expert, copies, max(layout.tp, layout.ep)))
     time_s = link_bytes = 0.0
     for count, members, stride in ways:
         link = setup.fabric.ring(members, stride, node)
-        reduce = reduce_scatter(count * gradient, members, link)
-        gather = all_gather(count * weight, members, link)
-        time_s += reduce.time_s * reduces + gather.time_s * gathers
-        link_bytes += reduce.link_bytes * reduces + gather.link_bytes * gathers
+        reduce = reduce_scatter(count * gradient / parts, members, link)
+        gather = all_gather(count * weight / pieces, members, link)
+        time_s += reduce.time_s * parts * reduces + gather.time_s * pieces * gathers
+        link_bytes += reduce.link_bytes * parts * reduces + gather.link_bytes * pieces * gathers
     if time_s == 0:
         return Transfer(0.0, 0.0), 0.0
     window_s = compute_s if layout.zero >= 2 else compute_s / setup.micro_batches

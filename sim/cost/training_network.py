@@ -20,6 +20,7 @@ weights that a ring moves, R regions):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -64,7 +65,9 @@ class Fabric:
 
         A ring enters and leaves each node once. So as many rings as a node has members run at
         once, each through another one's port, and share the bytes: together they are as fast
-        as those ports, or as NVLink, over which all of them pass inside the node.
+        as those ports, or as NVLink, over which all of them pass inside the node. Each hop
+        between nodes has its latency, n - 1 of them (Thakur et al. 2005,
+        doi:10.1177/1094342005051521, section 4.1).
         """
         if (members - 1) * stride < node.gpus:
             return node.nvlink
@@ -73,7 +76,10 @@ class Fabric:
         if members * stride > self.pod_gpus:
             ports = min(ports, max(1.0, self.pod_gpus / stride) / self.oversubscription)
         rate = base.bytes_per_s * ports
-        return Link(min(rate, node.nvlink.bytes_per_s) if ports > 1 else rate, base.latency_s)
+        hops = math.ceil(members * min(stride, node.gpus) / node.gpus) - 1
+        return Link(
+            min(rate, node.nvlink.bytes_per_s) if ports > 1 else rate, base.latency_s * hops
+        )
 
     def exchange(self, members: int, node: Node) -> Link:
         """Link of an all-to-all among neighbouring GPUs."""

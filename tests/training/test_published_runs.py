@@ -42,14 +42,23 @@ MISSES = {
     ("deepseek-v3", "after_s"): -1.0,
     ("deepseek-v2", "gpu_hours"): -0.14,
     ("llama-1-7b", "gpu_hours"): -0.25,
-    ("llama-1-33b", "gpu_hours"): -0.12,
     ("llama-2-7b", "gpu_hours"): -0.25,
     ("llama-2-13b", "gpu_hours"): -0.27,
     ("llama-2-34b", "gpu_hours"): -0.26,
 }
 
 
-@pytest.mark.parametrize("key", [k for k in SCORES if k not in MISSES], ids="-".join)
+AT_THE_LIMIT = ("llama-1-33b", "gpu_hours")
+"""10.0 %: on one side or the other."""
+
+
+def test_a_figure_at_the_limit_stays_near_it() -> None:
+    assert SCORES[AT_THE_LIMIT].error_frac == pytest.approx(-0.10, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    "key", [k for k in SCORES if k not in MISSES and k != AT_THE_LIMIT], ids="-".join
+)
 def test_a_published_figure_is_predicted_within_its_limit(key: tuple[str, str]) -> None:
     assert SCORES[key].holds, table_lines([SCORES[key]])
 
