@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sim.report.series import BINS, Floats, Series, axis_of, bin_means
+from sim.report.steps import draw_steps
 from sim.report.style import new_figure, save
 from sim.units import J_PER_MWH, MEGA
 
@@ -41,7 +42,7 @@ def draw_battery(series: Mapping[str, Series], horizon_s: float, path: Path) -> 
         look = {"color": SITE_COLOURS[number], "linestyle": DASHES[number], "linewidth": 1.4}
         power_mw = bin_means(series[site + POWER], edges_s) / MEGA
         above.plot(edges_s / unit_s, stored[site], label=site, **look)
-        below.stairs(power_mw, edges_s / unit_s, baseline=None, **look)
+        draw_steps(below, edges_s / unit_s, power_mw, **look)
         rows += [
             {
                 "site": site,

@@ -15,7 +15,8 @@ import numpy as np
 
 from sim.report.power_figure import IT_CAUSES, LABELS
 from sim.report.series import Floats, Series, axis_of, bin_means
-from sim.report.style import CAUSE_COLOURS, new_figure, save
+from sim.report.steps import fill_steps
+from sim.report.style import CAUSE_COLOURS, new_figure, power_axis, save
 from sim.units import MEGA
 
 if TYPE_CHECKING:
@@ -75,12 +76,12 @@ def draw_causes(
     for name, layer_w in layers.items():
         top = below + layer_w / MEGA
         colour = COLOURS[name]
-        axes.stairs(top, edges_s / unit_s, baseline=below, fill=True, color=colour, label=name)
+        fill_steps(axes, edges_s / unit_s, below, top, color=colour, label=name)
         below = top
     axes.set_xlim(0.0, horizon_s / unit_s)
     axes.set_ylim(0.0, float(below.max()) * 1.05 or 1.0)
     axes.set_xlabel(f"time [{unit}]")
-    axes.set_ylabel("mean power at the meter [MW]")
+    power_axis(axes.yaxis, "mean power at the meter", float(below.max()))
     figure.legend(loc="outside lower center", ncols=2, fontsize=7.5)
     rows = [
         {"start_s": float(edges_s[k]), "end_s": float(edges_s[k + 1])}

@@ -26,6 +26,7 @@ COLOURS: Final = (
     "#7A7A7A",
     "#000000",
 )
+DASHES: Final = ("-", "--", "-.", ":")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 JULY: Final = 6
 MAPS: Final = {
@@ -157,7 +158,13 @@ def _draw_july(axes: Axes, rows: Sequence[Json]) -> None:
     for number, row in enumerate(rows):
         hours = np.arange(24) + 0.5
         july = row["pue_by_month_hour"][JULY]
-        axes.plot(hours, july, color=COLOURS[number % len(COLOURS)], label=row["climate"])
+        axes.plot(
+            hours,
+            july,
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=DASHES[number % len(DASHES)],
+            label=row["climate"],
+        )
     axes.set_xlabel(f"hour of a July day, {rows[0]['cooling']} [h]")
     axes.set_ylabel("PUE, mean of July [1]")
     axes.set_xticks(range(0, 25, 6))
@@ -248,7 +255,7 @@ def draw_chain(chains: Mapping[str, Json], path: Path) -> None:
         axes.barh([level["name"] for level in levels], used, color=colours, height=0.6)
         axes.axvline(1.0, color="black", linewidth=0.8, linestyle="--")
         axes.set_xlim(0, max(1.05, max(used) * 1.08))
-        axes.set_xlabel("power at the run's peak / rating [1]")
+        axes.set_xlabel("power at the run's highest / rating [1]")
         axes.invert_yaxis()
         axes.set_title(site if len(chains) > 1 else "")
         rows += [{"site": site, **level} for level in levels]

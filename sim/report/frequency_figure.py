@@ -24,8 +24,9 @@ def draw_frequency(grid: Mapping[str, Any], path: Path, finding: str = "") -> No
     time_s, frequency = trace["time_s"], trace["frequency_hz"]
     figure = new_figure(7.6, 3.9)
     axes = figure.add_subplot()
-    for step in grid["steps"]:
-        axes.axvline(step["at_s"], color=EVENT, linewidth=0.7, linestyle=":")
+    for number, step in enumerate(grid["steps"]):
+        label = None if number else "load or supply steps"
+        axes.axvline(step["at_s"], color=EVENT, linewidth=0.9, linestyle=":", label=label)
     axes.axhline(60.0, color="black", linewidth=0.5)
     axes.plot(time_s, frequency, color=TRACE, linewidth=1.2)
     far = _limits(axes, grid, min(frequency), max(frequency))
@@ -44,6 +45,8 @@ def draw_frequency(grid: Mapping[str, Any], path: Path, finding: str = "") -> No
     axes.set_ylabel("frequency [Hz]")
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_title(_title(grid, far), fontsize=9)
+    if grid["steps"]:
+        axes.legend(loc="best", fontsize=7.5)
     save(
         figure,
         path,

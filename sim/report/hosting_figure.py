@@ -64,14 +64,14 @@ def draw_hosting(
                 0.94,
                 0.94,
                 facecolor=LIMIT_COLOURS[limit],
-                alpha=0.9 if too_many else 0.45,
+                alpha=0.95 if too_many else 0.75,
                 edgecolor="black" if zone in asked_gpus else "white",
                 linewidth=2.2 if zone in asked_gpus else 0.5,
                 hatch="////" if too_many else None,
             )
         )
-        axes.text(column, -row + 0.16, SHORT.get(zone, zone), ha="center", fontsize=7.5)
-        axes.text(column, -row - 0.28, _thousands(found["gpus"]), ha="center", fontsize=7.5)
+        text = f"{SHORT.get(zone, zone)}\n{_thousands(found['gpus'])}"
+        axes.text(column, -row, text, ha="center", va="center", fontsize=7.5, linespacing=1.5)
     axes.set_xlim(-0.6, 11.6)
     axes.set_ylim(-7.6, 0.6)
     axes.set_aspect("equal")
@@ -88,7 +88,7 @@ def _thousands(gpus: int | None) -> str:
 def _legend(hosting: Mapping[str, Mapping[str, Any]], asked: int) -> list[Patch]:
     found = {h["first"] for h in hosting.values()}
     firsts = [limit for limit in LIMIT_COLOURS if limit in found]
-    handles = [Patch(facecolor=LIMIT_COLOURS[limit], alpha=0.6, label=limit) for limit in firsts]
+    handles = [Patch(facecolor=LIMIT_COLOURS[limit], alpha=0.75, label=limit) for limit in firsts]
     if None in found:
         handles.append(Patch(facecolor=LIMIT_COLOURS["none"], label="not assessed"))
     handles.append(Patch(facecolor="white", hatch="////", label=f"fewer than {asked:,} fit"))

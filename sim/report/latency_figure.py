@@ -109,7 +109,7 @@ def draw_latency(
         return
     targets = objectives or {measure: targets_s(measure) for measure in MEASURES}
     figure = new_figure(7.6, 3.2)
-    panels = figure.subplots(1, len(MEASURES), sharey=True)
+    panels = figure.subplots(1, len(MEASURES), sharey=True, gridspec_kw={"wspace": 0.12})
     rows: list[dict[str, Any]] = []
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
         for number, (fleet, found) in enumerate(latencies.items()):
@@ -151,7 +151,7 @@ def _decades(
     """Whole powers of ten around what is shown, so that the axis has at least two marks."""
     shown = [v for found in latencies.values() for v in found[measure]]
     shown += list(targets.values())
-    low, high = max(min(shown, default=1.0), LEAST_S), max(shown, default=1.0)
+    low, high = max(0.9 * min(shown, default=1.0), LEAST_S), max(shown, default=1.0)
     return 10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(max(high, low) * 1.01))
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sim.report.series import BINS, Series, axis_of, bin_means
-from sim.report.style import new_figure, save
+from sim.report.steps import draw_steps
+from sim.report.style import new_figure, power_axis, save
 from sim.units import MEGA
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def draw_loop(series: Mapping[str, Series], horizon_s: float, path: Path) -> Non
         meter_mw = bin_means(series[site + METER], edges_s) / MEGA
         limit_w = _limit(series, site).at(edges_s[:-1])
         limit_mw = np.where(limit_w < 0, np.nan, limit_w / MEGA)
-        above.stairs(price, edges_s / unit_s, baseline=None, label=site, **look)
-        below.stairs(meter_mw, edges_s / unit_s, baseline=None, **look)
-        below.stairs(limit_mw, edges_s / unit_s, baseline=None, **(look | {"linewidth": 3.5}),
-                     alpha=0.35)  # fmt: skip
+        draw_steps(above, edges_s / unit_s, price, label=site, **look)
+        draw_steps(below, edges_s / unit_s, meter_mw, **look)
+        broad = look | {"linewidth": 3.5, "alpha": 0.35}
+        draw_steps(below, edges_s / unit_s, limit_mw, **broad)
         rows += [
             {
                 "site": site,
@@ -60,8 +61,8 @@ def draw_loop(series: Mapping[str, Series], horizon_s: float, path: Path) -> Non
         ]
     above.set_ylabel("price [USD/MWh]")
     above.set_ylim(min(0.0, above.get_ylim()[0]), above.get_ylim()[1] * 1.1)
-    below.set_ylabel("power; limit, broad [MW]")
     below.set_ylim(bottom=0.0)
+    power_axis(below.yaxis, "power; limit, broad", below.get_ylim()[1])
     below.set_xlabel(f"time [{unit}]")
     below.set_xlim(0.0, horizon_s / unit_s)
     figure.legend(loc="outside lower center", ncols=min(len(sites), 6), fontsize=7.5)

@@ -41,7 +41,7 @@ def draw_contingencies(study: Mapping[str, Any], path: Path) -> None:
     axes.set_ylim(len(shown) - 0.45, -0.55)
     axes.margins(x=0.22)
     axes.set_xlim(left=0)
-    axes.set_ylabel("first outage")
+    axes.set_title("Load lost, by the first outage")
     axes.set_xlabel("load lost when the cascade is over [MW]")
     figure.legend(loc="outside lower center", ncols=len(ways), fontsize=8)
     keys = ("cascade", "depth", "branches_lost", *ways)

@@ -27,6 +27,19 @@ CLASS_COLOURS: Final = ("#440154", "#3B528B", "#21918C", "#90D743", "#FDE725")
 """Viridis in five steps: ordered in brightness, also for the colour-blind."""
 
 SERIES_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
+DASHES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+LOOKS: Final[tuple[Row, ...]] = tuple(
+    {"color": colour, "linestyle": dash}
+    for colour, dash in zip(SERIES_COLOURS, DASHES, strict=True)
+)
+"""Colour and dash of each series: lines that cross are told apart without colour too."""
+WAYS: Final = {
+    "none/base": "fixed dispatch, base case",
+    "none/n1": "fixed dispatch, N-1",
+    "dc-opf/base": "redispatch, base case",
+    "n1-secure/n1": "secure redispatch, N-1",
+}
+"""Who redispatches and what must be survived, in words."""
 LINE_COLOURS: Final = ((345.0, "#9A9A9A", 0.9), (161.0, "#C4C4C4", 0.6), (0.0, "#E4E4E4", 0.4))
 """Least kV, colour and width of a branch on the map."""
 
@@ -85,7 +98,6 @@ def draw_map(
 ) -> None:
     """Map of MW by bus: colour by class, size by voltage; what hosts most lies on top."""
     figure = new_figure(7.6, 6.4)
-    figure.set_dpi(200)
     axes = figure.add_subplot()
     draw_lines(axes, lines)
     points = _scatter(axes, sorted(rows, key=lambda row: row["hosting_mw"]))
@@ -97,16 +109,22 @@ def draw_map(
     bar = figure.colorbar(points, ax=axes, shrink=0.7, spacing="uniform")
     bar.set_ticks(list(CLASSES_MW), labels=[f"{mw:,.0f}" for mw in CLASSES_MW[:-1]] + ["more"])
     bar.set_label("hosting capacity [MW]")
-    _size_legend(axes)
+    _size_legend(axes, rows)
     save(figure, path, rows, _map_finding(rows))
 
 
-def _size_legend(axes: Axes) -> None:
-    """Which size of a dot is which voltage."""
-    for least_kv, area, words in SIZES:
-        del least_kv
-        axes.scatter([], [], s=area, color="#595959", linewidths=0, label=words)
+def _size_legend(axes: Axes, rows: Sequence[Row]) -> None:
+    """Which size of a dot is which voltage, of those that are shown."""
+    shown = {_area(row["base_kv"]) for row in rows}
+    for _, area, words in SIZES:
+        if area in shown:
+            axes.scatter([], [], s=area, color="#595959", linewidths=0, label=words)
     axes.legend(loc="lower left", fontsize=8, title="voltage of the bus", title_fontsize=8)
+
+
+def _area(kv: float) -> int:
+    """Area of the dot of a bus [pt^2]."""
+    return next(area for least_kv, area, _ in SIZES if kv >= least_kv)
 
 
 def _map_finding(rows: Sequence[Row]) -> str:
@@ -139,12 +157,11 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[float, float, float, float, flo
 
 
 def _scatter(axes: Axes, rows: Sequence[Row]) -> PathCollection:
-    kv = np.array([row["base_kv"] for row in rows])
     return axes.scatter(
         [row["longitude_deg"] for row in rows],
         [row["latitude_deg"] for row in rows],
         c=[row["hosting_mw"] for row in rows],
-        s=[next(area for least, area, _ in SIZES if v >= least) for v in kv.tolist()],
+        s=[_area(row["base_kv"]) for row in rows],
         cmap=ListedColormap(CLASS_COLOURS),
         norm=BoundaryNorm(CLASSES_MW, len(CLASS_COLOURS)),
         edgecolors="white",
@@ -165,10 +182,10 @@ def draw_curves(
     figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
     rows: list[Row] = []
-    for colour, (label, values) in zip(SERIES_COLOURS, series.items(), strict=False):
+    for look, (label, values) in zip(LOOKS, series.items(), strict=False):
         mw = np.sort(np.asarray(values, dtype=float))[::-1]
         count = np.arange(1, len(mw) + 1)
-        axes.step(count, np.maximum(mw, AT_ZERO_MW), where="pre", color=colour, label=label)
+        axes.step(count, np.maximum(mw, AT_ZERO_MW), where="pre", **look, label=label)
         rows += [
             {"series": label, "buses": int(n), "hosting_mw": float(v)}
             for n, v in zip(count, mw, strict=True)
@@ -176,8 +193,9 @@ def draw_curves(
     for mw_asked in asked_mw:
         axes.axhline(mw_asked, color="#888888", linewidth=0.7, linestyle=":")
         axes.annotate(
-            f"{mw_asked:,.0f} MW", (1.0, mw_asked), xycoords=("axes fraction", "data"),
-            ha="right", va="bottom", fontsize=8, color="#555555",
+            f"{mw_asked:,.0f} MW", (0.5, mw_asked), xycoords=("axes fraction", "data"),
+            ha="center", va="center", fontsize=8, color="#555555",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
     axes.set_yscale("log")
     axes.set_xlabel("buses that host at least this much [count], each alone")
@@ -205,8 +223,8 @@ def draw_joint(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) ->
     figure = new_figure(6.4, 4.0)
     axes = figure.add_subplot()
     rows: list[Row] = []
-    for colour, (label, points) in zip(SERIES_COLOURS, series.items(), strict=False):
-        axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, label=label)
+    for look, (label, points) in zip(LOOKS, series.items(), strict=False):
+        axes.plot(*zip(*points, strict=True), **look, marker="o", markersize=3, label=label)
         rows += [{"series": label, "sites": n, "total_mw": mw} for n, mw in points]
     axes.set_ylim(bottom=0)
     axes.set_xlabel("sites at once, those that host most alone first [count]")
@@ -274,10 +292,10 @@ def draw_cascades(cascades: Mapping[str, Sequence[Row]], path: Path) -> None:
     figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
     rows: list[Row] = []
-    for colour, (label, stages) in zip(SERIES_COLOURS, cascades.items(), strict=False):
+    for look, (label, stages) in zip(LOOKS, cascades.items(), strict=False):
         lost = [0.0, *(stage["shed_mw"] + stage["dark_mw"] for stage in stages)]
-        axes.step(range(len(lost)), lost, where="post", color=colour, label=label)
-        axes.plot(range(len(lost)), lost, color=colour, marker="o", markersize=3, linestyle="")
+        axes.step(range(len(lost)), lost, where="post", **look, label=label)
+        axes.plot(range(len(lost)), lost, "o", color=look["color"], markersize=3)
         rows += [
             {"cascade": label, "stage": n} | {key: stage[key] for key in STAGE_KEYS}
             for n, stage in enumerate(stages, 1)
@@ -307,10 +325,10 @@ def draw_blackouts(lost_mw: Mapping[str, Sequence[float]], path: Path) -> None:
     figure = new_figure(6.4, 4.0)
     axes = figure.add_subplot()
     rows: list[Row] = []
-    for colour, (label, values) in zip(SERIES_COLOURS, lost_mw.items(), strict=False):
+    for look, (label, values) in zip(LOOKS, lost_mw.items(), strict=False):
         mw = np.sort(np.asarray(values, dtype=float))
         share = 1 - np.arange(len(mw)) / len(mw)
-        axes.step(mw, share, where="pre", color=colour, label=label)
+        axes.step(mw, share, where="pre", **look, label=label)
         rows += [
             {"series": label, "lost_mw": float(v), "share_at_least_frac": float(s)}
             for v, s in zip(mw, share, strict=True)
@@ -335,7 +353,10 @@ def draw_hosting_figures(network: Network, answer: Row, folder: Path) -> list[Pa
     """What `grid hosting` can show: a map (with coordinates), a curve, the joint curve."""
     made: list[Path] = []
     said = answer["conventions"]
-    label = f"redispatch {said['redispatch']}, security {said['security']}"
+    label = WAYS.get(
+        f"{said['redispatch']}/{said['security']}",
+        f"redispatch {said['redispatch']}, security {said['security']}",
+    )
     rows = answer["buses"]
     if rows and network.buses.latitude_deg is not None:
         made.append(folder / "hosting-map.svg")

@@ -1,11 +1,12 @@
 """Figure of a grid of buses: the price at each bus, and the branches that are full.
 
-The cheapest dispatch of the base case (DC-OPF), with the sites at their peak and without them.
+The cheapest dispatch (DC-OPF), secure against single outages where the grid asks for `n1`, with
+the sites at their peak and without them. Units may run down to zero, as if each could be stopped.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,26 +31,30 @@ if TYPE_CHECKING:
 
 MOST_BUSES: Final = 5_000
 """A larger case takes minutes to dispatch: no figure."""
-FULL_FRAC: Final = 0.9995
 NEAR_FRAC: Final = 0.9
+FULL_WORDS: Final = "at a limit that sets prices"
 FULL, NEAR, SITE = "#D55E00", "#CC79A7", "#000000"
+LEAST_SPAN: Final = 1.0
+"""USD/MWh that a scale spans at least: without a full branch all buses have one price."""
 CLIP_PERCENTILES: Final = (2.0, 98.0)
 """Prices beyond take the colour of the end: a few buses behind a full line flatten the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """The cheapest dispatch of the base case.
+    """The cheapest dispatch.
 
     Args:
         price_usd_per_mwh: by bus; NaN out of service. load_mw: by bus, with the sites.
-        loading_frac: by branch, flow over rating A; 0 where unlimited.
+        loading_frac: by branch, flow over rating A without an outage; 0 where unlimited.
+        shadow_usd_per_mwh: by branch, of its dearest limit, after an outage or before; 0: none.
         unserved_mw: load that no dispatch serves.
     """
 
     price_usd_per_mwh: Floats
     load_mw: Floats
     loading_frac: Floats
+    shadow_usd_per_mwh: Floats
     unserved_mw: float
 
     @property
@@ -60,17 +65,24 @@ class Priced:
 
 
 @cache
-def priced(case: str, susceptance: Any, sites_mw: tuple[tuple[int, float], ...]) -> Priced:
+def priced(
+    case: str, susceptance: Any, sites_mw: tuple[tuple[int, float], ...], *, secure: bool
+) -> Priced:
     """Dispatch a case with load added.
 
     Args:
-        sites_mw: (bus number, MW).
+        sites_mw: (bus number, MW). secure: limits hold after single outages too.
 
     Raises:
         InputError: no such case or bus, or no dispatch at all.
     """
     network = load_case(case)
-    study = Study(network, Settings(redispatch="dc-opf", susceptance=susceptance))
+    units = network.generators
+    units = replace(units, min_mw=np.minimum(units.min_mw, 0.0))
+    network = replace(network, generators=units)
+    way = ("n1-secure", "n1") if secure else ("dc-opf", "base")
+    settings = Settings(redispatch=way[0], security=way[1], susceptance=susceptance)  # type: ignore[arg-type]
+    study = Study(network, settings)
     extra = np.zeros(len(network.buses))
     for bus, mw in sites_mw:
         extra[network.bus_index(bus)] += mw
@@ -79,7 +91,11 @@ def priced(case: str, susceptance: Any, sites_mw: tuple[tuple[int, float], ...])
     limited = network.branch_on & np.isfinite(rating) & (rating > 0)
     loading = np.where(limited, np.abs(best.flow_mw) / np.where(limited, rating, 1.0), 0.0)
     load = network.buses.load_mw + extra
-    return Priced(best.price_usd_per_mwh, load, loading, float(best.unserved_mw.sum()))
+    shadow = np.zeros(len(rating))
+    for limit, usd in best.binding:
+        shadow[limit.branch] = max(shadow[limit.branch], usd)
+    unserved_mw = float(best.unserved_mw.sum())
+    return Priced(best.price_usd_per_mwh, load, loading, shadow, unserved_mw)
 
 
 def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
@@ -91,19 +107,30 @@ def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
     network = load_case(grid["case"])
     if len(network.buses) > MOST_BUSES:
         return
-    sites: dict[int, float] = {}
-    for site in grid.get("sites", ()):
-        sites[site["bus"]] = sites.get(site["bus"], 0.0) + site["peak_load_mw"]
+    sites = _loads(grid)
     susceptance = grid["conventions"]["susceptance"]
-    before = priced(grid["case"], susceptance, ())
-    after = priced(grid["case"], susceptance, tuple(sorted(sites.items())))
+    secure = grid["conventions"]["security"] == "n1"
+    before = priced(grid["case"], susceptance, (), secure=secure)
+    after = priced(grid["case"], susceptance, tuple(sorted(sites.items())), secure=secure)
     placed = network.buses.latitude_deg is not None
     figure = new_figure(8.2 if placed else 5.2, 4.6)
     panels = figure.subplots(1, 2 if placed else 1, squeeze=False, width_ratios=_widths(placed))[0]
     if placed:
         _map(panels[0], network, after, sites)
     _curve(panels[-1], before, after, with_sites=bool(sites))
-    save(figure, path, _rows(network, before, after), _finding(network, before, after, sites))
+    told = _finding(network, before, after, sites, secure=secure)
+    save(figure, path, _rows(network, before, after), told)
+
+
+def _loads(grid: Mapping[str, Any]) -> dict[int, float]:
+    """New load by bus number: of the sites, or of a study that brings its own."""
+    study = grid.get("study") or {}
+    rows = [(load["bus"], load["load_mw"]) for load in study.get("loads", ())]
+    rows = rows or [(site["bus"], site["peak_load_mw"]) for site in grid.get("sites", ())]
+    found: dict[int, float] = {}
+    for bus, mw in rows:
+        found[bus] = found.get(bus, 0.0) + mw
+    return found
 
 
 def _widths(placed: bool) -> list[float]:
@@ -116,12 +143,13 @@ def _map(axes: Axes, network: Network, found: Priced, sites: Mapping[int, float]
     draw_lines(axes, map_lines(network))
     ends = np.stack([np.column_stack([longitude[i], latitude[i]])
                      for i in (network.branches.start, network.branches.end)], axis=1)  # fmt: skip
-    for least, most, colour, width, words in (
-        (NEAR_FRAC, FULL_FRAC, NEAR, 1.6, f"loaded over {NEAR_FRAC:.0%}"),
-        (FULL_FRAC, np.inf, FULL, 2.4, "at their limit"),
+    full = found.shadow_usd_per_mwh > 0
+    for chosen, colour, width, words in (
+        (~full & (found.loading_frac >= NEAR_FRAC), NEAR, 1.6, f"loaded over {NEAR_FRAC:.0%}"),
+        (full, FULL, 2.4, FULL_WORDS),
     ):
-        chosen = (found.loading_frac >= least) & (found.loading_frac < most)
-        label = f"{int(chosen.sum())} branches {words}"
+        count = int(chosen.sum())
+        label = f"{count} branch{'es' * (count != 1)} {words}"
         axes.add_collection(
             LineCollection(list(ends[chosen]), colors=colour, linewidths=width, zorder=4,
                            label=label)
@@ -129,9 +157,11 @@ def _map(axes: Axes, network: Network, found: Priced, sites: Mapping[int, float]
     known = np.isfinite(found.price_usd_per_mwh)
     price = found.price_usd_per_mwh[known]
     low, high = np.percentile(price, CLIP_PERCENTILES)
+    if high - low < LEAST_SPAN:
+        low, high = (low + high) / 2 - LEAST_SPAN / 2, (low + high) / 2 + LEAST_SPAN / 2
     points = axes.scatter(
         longitude[known], latitude[known], c=price, s=9, cmap="cividis", vmin=low,
-        vmax=max(high, low + 1e-6), linewidths=0, zorder=3, rasterized=True,
+        vmax=high, linewidths=0, zorder=3, rasterized=True,
     )  # fmt: skip
     beyond = ("neither", "max", "min", "both")[int(price.max() > high) + 2 * int(price.min() < low)]
     bar = axes.figure.colorbar(points, ax=axes, location="left", shrink=0.8, extend=beyond)
@@ -143,7 +173,7 @@ def _map(axes: Axes, network: Network, found: Priced, sites: Mapping[int, float]
                   label=f"bus {bus}: {mw:,.0f} MW")  # fmt: skip
     axes.set_aspect(1 / np.cos(np.radians(float(latitude.mean()))))
     axes.set_axis_off()
-    axes.legend(loc="upper left", fontsize=7, bbox_to_anchor=(0.0, 1.02))
+    axes.figure.legend(loc="outside lower left", fontsize=7.5, ncols=2)
 
 
 def _curve(axes: Axes, before: Priced, after: Priced, *, with_sites: bool) -> None:
@@ -158,9 +188,11 @@ def _curve(axes: Axes, before: Priced, after: Priced, *, with_sites: bool) -> No
     axes.set_xlabel("share of the load that pays\nat least this price [%]")
     axes.set_ylabel("price [USD/MWh]")
     prices = np.concatenate([_duration(found)[1] for found in (before, after)])
+    if np.ptp(prices) < LEAST_SPAN:
+        axes.set_ylim(prices.mean() - LEAST_SPAN, prices.mean() + LEAST_SPAN)
     if prices.min() > 0 and prices.max() > 20 * np.median(prices):
         axes.set_yscale("log")
-    axes.legend(fontsize=7.5, loc="upper right")
+    axes.legend(fontsize=7.5, loc="lower left")
 
 
 def _duration(found: Priced) -> tuple[Floats, Floats]:
@@ -178,14 +210,15 @@ def _rows(network: Network, before: Priced, after: Priced) -> list[dict[str, Any
         {
             "kind": "bus", "name": int(number), "load_mw": round(float(load), 4),
             "price_usd_per_mwh": _known(price), "price_without_sites_usd_per_mwh": _known(was),
-            "loading_frac": "", "loading_without_sites_frac": "",
+            "loading_frac": "", "loading_without_sites_frac": "", "shadow_usd_per_mwh": "",
         }
         for number, load, price, was in zip(
             network.buses.number, after.load_mw, after.price_usd_per_mwh,
             before.price_usd_per_mwh, strict=True,
         )
     ]  # fmt: skip
-    for row in np.flatnonzero(after.loading_frac >= NEAR_FRAC).tolist():
+    shown = (after.loading_frac >= NEAR_FRAC) | (after.shadow_usd_per_mwh > 0)
+    for row in np.flatnonzero(shown).tolist():
         name = network.branch_name(row)
         rows.append(
             {
@@ -193,6 +226,7 @@ def _rows(network: Network, before: Priced, after: Priced) -> list[dict[str, Any
                 "load_mw": "", "price_usd_per_mwh": "", "price_without_sites_usd_per_mwh": "",
                 "loading_frac": round(float(after.loading_frac[row]), 6),
                 "loading_without_sites_frac": round(float(before.loading_frac[row]), 6),
+                "shadow_usd_per_mwh": round(float(after.shadow_usd_per_mwh[row]), 4),
             }
         )  # fmt: skip
     return rows
@@ -202,14 +236,17 @@ def _known(price: float) -> float | str:
     return round(float(price), 4) if np.isfinite(price) else ""
 
 
-def _finding(network: Network, before: Priced, after: Priced, sites: Mapping[int, float]) -> str:
+def _finding(
+    network: Network, before: Priced, after: Priced, sites: Mapping[int, float], *, secure: bool
+) -> str:
     price = after.price_usd_per_mwh
     low, high = int(np.nanargmin(price)), int(np.nanargmax(price))
     number = network.buses.number
-    full = int((after.loading_frac >= FULL_FRAC).sum())
+    full = int((after.shadow_usd_per_mwh > 0).sum())
+    how = "secure against single outages" if secure else "without an outage"
     text = (
-        f"Cheapest dispatch of the base case: {price[low]:,.1f} USD/MWh at bus {number[low]} to "
-        f"{price[high]:,.1f} at bus {number[high]}, {full} branches at their limit"
+        f"Cheapest dispatch {how}: {price[low]:,.1f} USD/MWh at bus {number[low]} to "
+        f"{price[high]:,.1f} at bus {number[high]}, {full} branches {FULL_WORDS}"
     )
     mean = after.mean_usd_per_mwh
     if not sites:

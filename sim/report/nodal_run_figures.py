@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.report.nodal_contingency_figure import draw_contingencies
 from sim.report.nodal_figures import (
+    WAYS,
     draw_blackouts,
     draw_cascades,
     draw_curves,
@@ -63,15 +64,16 @@ def _draw_hosting(
     by_way: dict[str, list[dict[str, Any]]] = {way["way"]: [] for way in study["ways"]}
     for row in _rows(folder / "grid_hosting.parquet"):
         by_way[row["way"]].append(row)
+    words = {way: WAYS.get(way, way) for way in by_way}
     for way, rows in by_way.items():
         if rows[0]["latitude_deg"] is not None:
-            title = f"{grid['case']} (synthetic): largest new load at each bus alone\n{way}"
+            title = f"{grid['case']} (synthetic): largest new load at each bus alone\n{words[way]}"
             name = f"wires_map_{way.replace('/', '_')}"
             draw_map(rows, _lines(grid["case"]), title, figures / f"{name}.svg")
-    series = {way: [row["hosting_mw"] for row in rows] for way, rows in by_way.items()}
+    series = {words[way]: [row["hosting_mw"] for row in rows] for way, rows in by_way.items()}
     draw_curves(series, figures / "wires_curve.svg", study["load_mw"])
     joint = {
-        way["way"]: [(point["sites"], point["total_mw"]) for point in way["joint"]]
+        words[way["way"]]: [(point["sites"], point["total_mw"]) for point in way["joint"]]
         for way in study["ways"]
         if way["joint"]
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from sim.report.style import CAUSE_COLOURS, new_figure, save
+from sim.report.style import CAUSE_COLOURS, new_figure, power_axis, save
 from sim.units import MEGA, mw_text
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def draw_power(causes_w: dict[str, dict[str, float]], path: Path, finding: str =
     axes.set_xlim(0, most_mw * 1.18 or 1.0)
     axes.set_yticks(range(len(causes_w)), list(causes_w))
     axes.set_ylim(len(causes_w) - 0.5, -0.7)
-    axes.set_xlabel("mean power [MW]")
+    power_axis(axes.xaxis, "mean power", most_mw)
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
     save(figure, path, power_rows(causes_w), finding)
 

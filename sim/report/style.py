@@ -14,12 +14,15 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, LogFormatterMathtext
+from matplotlib.ticker import FuncFormatter, LogFormatter, LogFormatterMathtext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from matplotlib.axis import Axis
 
 CAUSE_COLOURS: Final = {
     "chip": "#0072B2",
@@ -51,20 +54,24 @@ RC: Final[Any] = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "legend.frameon": False,
-    "figure.dpi": 100,
 }
 mpl.rcParams.update(RC)
+TIGHT: Final = 0.85
+SVG_DPI: Final = 72
+"""What an SVG is written with: a pixel is a point."""
+RASTER_DPI: Final = 200
+"""Of the parts that are images, such as thousands of points."""
 SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Decades(LogFormatter):
-    """Ticks of a logarithmic axis as plain text: 0.1, 1,000, 10⁴."""
+    """Ticks of a logarithmic axis as plain text: 0.1, 10,000, 10⁵."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The text of one tick; empty where it is not labelled."""
         if not super().__call__(x, pos):
             return ""
-        if x == 0 or 1e-3 <= abs(x) < 1e4:
+        if x == 0 or 1e-3 <= abs(x) < 1e5:
             return f"{x:,g}".replace("-", "−")
         factor, _, power = f"{x:.0e}".partition("e")
         sign = {"1": "", "-1": "−"}.get(factor, f"{factor}×")
@@ -82,8 +89,32 @@ def _plain_ticks(figure: Figure) -> None:
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure in the house style."""
-    return Figure(figsize=(width_in, height_in), layout="constrained")
+    """An empty figure in the house style.
+
+    Args:
+        width_in, height_in: of the page on which it is laid out; it comes smaller by `TIGHT`, so
+            that its letters stay readable when it is printed in a column.
+    """
+    size_in = (TIGHT * width_in, TIGHT * height_in)
+    figure = Figure(figsize=size_in, dpi=SVG_DPI, layout="constrained")
+    FigureCanvasSVG(figure)  # so that places are found with the letters that will be written
+    return figure
+
+
+def power_axis(axis: Axis, what: str, top_mw: float) -> None:
+    """Label an axis whose values are MW, in kW or GW where the largest asks for it."""
+    unit, factor = ("kW", 1e3) if top_mw < 1 else ("GW", 1e-3) if top_mw >= 1e4 else ("MW", 1.0)
+    axis.set_label_text(f"{what} [{unit}]")
+    if factor != 1.0:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * factor:,.6g}"))
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once; an engine that is still there when the file is written draws twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]], finding: str = "") -> None:
@@ -93,8 +124,10 @@ def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]], finding: st
         finding: a sentence that says what the figure shows; it travels inside the SVG.
     """
     _plain_ticks(figure)
+    _lay_out(figure)
     told = {"Description": finding} if finding else {}
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "flopgrid", **told})
+    about = {"Date": None, "Creator": "flopgrid", **told}
+    figure.savefig(path, format="svg", dpi=RASTER_DPI, metadata=about)
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -16,7 +16,8 @@ from sim.report.series import (
     bin_means,
     held_s,
 )
-from sim.report.style import CAUSE_COLOURS, new_figure, save
+from sim.report.steps import fill_steps
+from sim.report.style import CAUSE_COLOURS, new_figure, power_axis, save
 from sim.units import MEGA, mw_text
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ def draw_power_time(series: Mapping[str, Series], horizon_s: float, path: Path) 
     axes = figure.add_subplot()
     below = np.zeros(BINS)
     for boundary, (label, colour) in zip(BOUNDARIES, LAYERS, strict=True):
-        axes.stairs(means_mw[boundary], x, baseline=below, fill=True, color=colour, label=label)
+        fill_steps(axes, x, below, means_mw[boundary], color=colour, label=label)
         below = means_mw[boundary]
-    axes.fill_between(
+    fill_steps(
+        axes,
         x,
-        np.append(low_mw, low_mw[-1]),
-        np.append(high_mw, high_mw[-1]),
-        step="post",
+        low_mw,
+        high_mw,
         color="black",
         alpha=0.3,
         linewidth=0.8,
@@ -79,7 +80,7 @@ def draw_power_time(series: Mapping[str, Series], horizon_s: float, path: Path) 
     axes.set_xlim(0.0, x[-1])
     axes.set_ylim(0.0, float(high_mw.max()) * 1.08 or 1.0)
     axes.set_xlabel(f"time [{unit}]")
-    axes.set_ylabel("power [MW]")
+    power_axis(axes.yaxis, "power", float(high_mw.max()))
     figure.legend(loc="outside lower center", ncols=2, fontsize=7.5)
     rows = [
         {
@@ -138,7 +139,7 @@ def draw_load_duration(series: Mapping[str, Series], horizon_s: float, path: Pat
     axes.set_xlim(0, 100)
     axes.set_ylim(0.0, float(curves["facility"][0]) * 1.08 or 1.0)
     axes.set_xlabel("share of the run in which the power is at least this high [%]")
-    axes.set_ylabel("power [MW]")
+    power_axis(axes.yaxis, "power", float(curves["facility"][0]))
     rows = [
         {"share_frac": float(s), **{f"{b}_mw": float(curves[b][k]) for b in BOUNDARIES}}
         for k, s in enumerate(shares)

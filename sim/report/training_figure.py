@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from sim.report.steps import draw_steps
 from sim.report.style import new_figure, save
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ USE_COLOURS: Final = {
     "evaluate": "#F0E442",
     "suspended": "#C9C9C9",
 }
+LEAST_SHARE: Final = 5e-5
+"""A smaller share of the time is not told: it would read 0.00 %."""
 OTHER_COLOUR: Final = "#DDDDDD"
 CAUSE_COLOURS: Final = {
     "gpu": "#D55E00",
@@ -143,26 +148,22 @@ def _progress(axes: Axes, name: str, job: Mapping[str, Any]) -> None:
 def _shares(axes: Axes, job: Mapping[str, Any]) -> None:
     """One bar: where the time went."""
     left = 0.0
-    for use, share in sorted(job["time_frac"].items(), key=lambda item: -item[1]):
+    shown = {use: share for use, share in job["time_frac"].items() if share >= LEAST_SHARE}
+    for use, share in sorted(shown.items(), key=lambda item: -item[1]):
         axes.barh(
             0,
             share,
             left=left,
             color=USE_COLOURS.get(use, OTHER_COLOUR),
             height=0.8,
-            label=f"{use} {share:.1%}",
+            label=f"{use} {share:.2%}",
         )
         left += share
     axes.set_xlim(0, max(left, 1e-9))
     axes.set_yticks([])
-    axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.75),
-        ncols=4,
-        fontsize=7.5,
-        title="share of the time",
-        title_fontsize=7.5,
-    )
+    axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100"])
+    axes.set_xlabel("share of the time [%]")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -1.6), ncols=4, fontsize=7.5)
 
 
 def draw_swing(training: Mapping[str, Any], path: Path) -> None:
@@ -199,7 +200,8 @@ def _swing_finding(jobs: Mapping[str, Any]) -> str:
 def _wave(axes: Axes, name: str, swing: Mapping[str, Any]) -> None:
     wave = [*swing["wave"], *swing["wave"]]
     edges = [0.0, *itertools.accumulate(p["time_s"] for p in wave)]
-    axes.stairs([p["mw"] for p in wave], edges, color="#0072B2", baseline=None, linewidth=1.3)
+    power_mw = np.array([p["mw"] for p in wave])
+    draw_steps(axes, np.array(edges), power_mw, color="#0072B2", linewidth=1.3)
     axes.set_xlabel("time [s]")
     axes.set_ylabel("power of the GPUs,\nseen at the meter [MW]")
     axes.set_ylim(0, 1.12 * max(p["mw"] for p in wave))
@@ -220,7 +222,7 @@ def _spectrum(axes: Axes, swing: Mapping[str, Any]) -> None:
     axes.set_xlim(0, None)
     axes.set_ylim(0, None)
     ramp = swing["ramp_mw_per_s"].get("1_s", 0.0)
-    axes.set_title(f"largest harmonics; steepest second {ramp:.3g} MW/s", fontsize=9)
+    axes.set_title(f"harmonics; ramp {ramp:.3g} MW/s", fontsize=9)
 
 
 def draw_training(training: Mapping[str, Any], figures: Path) -> None:

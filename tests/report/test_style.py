@@ -5,8 +5,11 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
+
 from sim.report.figure_html import figure_html, finding, inline, within
-from sim.report.style import Decades, new_figure, save
+from sim.report.steps import corners
+from sim.report.style import Decades, new_figure, power_axis, save
 
 HOSTILE = "$5 \\frac{ & <script>alert(1)</script> --> 6$"
 
@@ -41,7 +44,7 @@ def test_ticks_of_a_logarithmic_axis_are_plain_text() -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(Decades())
     told = axes.xaxis.get_major_formatter()
-    assert [told(x) for x in (1e-5, 0.1, 1000.0, 1e6)] == ["10⁻⁵", "0.1", "1,000", "10⁶"]
+    assert [told(x) for x in (1e-5, 0.1, 10000.0, 1e6)] == ["10⁻⁵", "0.1", "10,000", "10⁶"]
     assert [told(x) for x in (0.0, -100.0, -1e6, 3e5)] == ["0", "−100", "−10⁶", "3×10⁵"]
 
 
@@ -60,3 +63,26 @@ def test_the_largest_figures_are_left_out_of_a_page_that_would_be_too_large() ->
     kept = within(figures, 8)
     assert [bool(f["svg"]) for f in kept] == [False, True]
     assert "Too large" in kept[0]["caption"]
+
+
+def test_power_is_told_in_the_unit_that_suits_it() -> None:
+    said = {}
+    for top_mw in (0.03, 30.0, 3e4):
+        axis = new_figure(3, 2).add_subplot().yaxis
+        power_axis(axis, "power", top_mw)
+        said[top_mw] = (axis.get_label_text(), axis.get_major_formatter()(top_mw, 0))
+    assert said[0.03] == ("power [kW]", "30")
+    assert said[30.0][0] == "power [MW]"
+    assert said[3e4] == ("power [GW]", "30")
+
+
+def test_steps_keep_their_values_in_as_few_points_as_they_have_changes() -> None:
+    edges = np.arange(6.0)
+    x, y, z = corners(edges, np.array([1.0, 1, 2, 2, 2]), np.array([0.0, 0, 0, 0, 5]))
+    assert list(x) == [0, 2, 4, 5]
+    assert list(y) == [1, 2, 2, 2]
+    assert list(z) == [0, 0, 5, 5]
+    x, y = corners(np.arange(4.0), np.array([np.nan, np.nan, 3.0]))
+    assert list(x) == [0, 2, 3]
+    assert np.isnan(y[0])
+    assert list(y[1:]) == [3, 3]
