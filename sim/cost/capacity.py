@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sim.arch import Architecture
     from sim.cost.layout import Layout
     from sim.flops import Precision, StepProgram
+    from sim.flops.count import Memory
     from sim.hardware.device import Device
 
 UNBOUNDED_TOKENS: Final = 2**62
@@ -30,18 +31,26 @@ def weight_bytes_per_gpu(arch: Architecture, layout: Layout, precision: Precisio
     return (held - experts) / stages + experts / (stages * layout.dp)
 
 
-def cache_tokens(program: StepProgram, layout: Layout, device: Device, max_sequences: int) -> int:
+def cache_tokens(
+    program: StepProgram,
+    layout: Layout,
+    device: Device,
+    max_sequences: int,
+    longest_tokens: float = math.inf,
+) -> int:
     """Tokens of growing cache that fit beside weights, windows and recurrent state.
+
+    Args:
+        max_sequences: to reserve windows and state for.
+        longest_tokens: of one sequence; a window never holds more.
 
     Raises:
         CapacityError: not even the weights and the state of `max_sequences` fit.
     """
-    arch, precision = program.arch, program.precision
-    held = memory(arch, precision)
-    weights = weight_bytes_per_gpu(arch, layout, precision)
-    window_bytes = sum(window * each for window, each in held.windows)
-    sequences = max_sequences / (layout.tp * layout.pp * layout.dp)
-    state = sequences * (held.state_bytes_per_sequence + window_bytes)
+    arch = program.arch
+    held = memory(arch, program.precision)
+    weights = weight_bytes_per_gpu(arch, layout, program.precision)
+    state = max_sequences * _fixed_bytes(held, layout, longest_tokens)
     free_bytes = device.usable_bytes - weights - state
     if free_bytes <= 0:
         raise CapacityError(
@@ -51,10 +60,35 @@ def cache_tokens(program: StepProgram, layout: Layout, device: Device, max_seque
             "raise tp, or lower max_num_seqs",
             path="layout.tp",
         )
-    if held.kv_bytes_per_token == 0:
-        return UNBOUNDED_TOKENS
-    ways = _cache_ways(program, layout) * layout.pp * layout.dp / _fullest(arch, layout)
-    return int(free_bytes / (held.kv_bytes_per_token / ways))
+    each = held.kv_bytes_per_token / _token_ways(program, layout)
+    return int(free_bytes / each) if each else UNBOUNDED_TOKENS
+
+
+def most_sequences(
+    program: StepProgram, layout: Layout, device: Device, tokens_each: float
+) -> float:
+    """Sequences of so many tokens that fit beside the weights; need not be whole.
+
+    Raises:
+        CapacityError: not even one without tokens fits.
+    """
+    cache_tokens(program, layout, device, 1, tokens_each)
+    held = memory(program.arch, program.precision)
+    weights = weight_bytes_per_gpu(program.arch, layout, program.precision)
+    growing = tokens_each * held.kv_bytes_per_token / _token_ways(program, layout)
+    each = growing + _fixed_bytes(held, layout, tokens_each)
+    return (device.usable_bytes - weights) / each if each else float(UNBOUNDED_TOKENS)
+
+
+def _fixed_bytes(held: Memory, layout: Layout, longest_tokens: float) -> float:
+    """Windows and recurrent state of one sequence, on one GPU."""
+    window_bytes = sum(min(window, longest_tokens) * each for window, each in held.windows)
+    return (held.state_bytes_per_sequence + window_bytes) / (layout.tp * layout.pp * layout.dp)
+
+
+def _token_ways(program: StepProgram, layout: Layout) -> float:
+    """GPUs over which the growing cache of one token is spread."""
+    return _cache_ways(program, layout) * layout.pp * layout.dp / _fullest(program.arch, layout)
 
 
 def _fullest(arch: Architecture, layout: Layout) -> float:

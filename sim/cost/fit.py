@@ -49,7 +49,7 @@ def check_batch(model: StepModel, sequences: int, tokens_each: int) -> Fit:
         CapacityError: says how many bytes are missing.
     """
     device, arch = model.node.device, model.arch
-    held = cache_tokens(model.program, model.layout, device, sequences)
+    held = cache_tokens(model.program, model.layout, device, sequences, tokens_each)
     used = sequences * tokens_each
     if used > held:
         missing = (used - held) * memory(arch, model.program.precision).kv_bytes_per_token

@@ -162,7 +162,9 @@ def fitting(model: StepModel, lengths: Lengths, batch: NDArray[np.int64]) -> NDA
 def _fits(model: StepModel, lengths: Lengths, batch: int) -> bool:
     sequences = full_house(batch)
     try:
-        room = cache_tokens(model.program, model.layout, model.node.device, sequences)
+        room = cache_tokens(
+            model.program, model.layout, model.node.device, sequences, lengths.isl + lengths.osl
+        )
     except CapacityError:
         return False
     return sequences * lengths.held_tokens <= room

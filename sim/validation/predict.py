@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from sim.cost.capacity import UNBOUNDED_TOKENS, cache_tokens
+from sim.cost.capacity import most_sequences
 from sim.cost.layout import Layout, check_layout
 from sim.cost.steps import StepModel
 from sim.datum import data
@@ -154,12 +154,11 @@ def _state(
 
 def _most_running(model: StepModel, requests: Requests) -> float:
     """Sequences that the cache holds, as the engine admits them."""
+    held = requests.isl + model.engine.held_output_frac * requests.osl
     try:
-        tokens = cache_tokens(model.program, model.layout, model.node.device, 1)
+        return most_sequences(model.program, model.layout, model.node.device, held)
     except CapacityError as error:
         raise CannotPredictError(str(error)) from error
-    held = requests.isl + model.engine.held_output_frac * requests.osl
-    return float(min(tokens, UNBOUNDED_TOKENS)) / held
 
 
 def _closed(

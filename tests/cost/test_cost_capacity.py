@@ -1,0 +1,72 @@
+"""How many sequences fit beside the weights: windows hold no more than the sequence has."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from sim import arch
+from sim.cost.capacity import cache_tokens, most_sequences
+from sim.cost.fit import check_batch
+from sim.cost.layout import Layout
+from sim.cost.steps import StepModel
+from sim.errors import CapacityError
+from sim.flops import precision
+from sim.hardware.node import load_node
+
+NODE = load_node()
+MODELS = {
+    "llama-3.1-8b": (Layout(), "bf16"),
+    "llama-4-scout": (Layout(tp=4), "fp8"),
+    "gpt-oss-20b": (Layout(), "mxfp4"),
+    "gemma-3-12b": (Layout(), "bf16"),
+    "nemotron-nano-9b-v2": (Layout(), "bf16"),
+}
+
+
+def model(name: str) -> StepModel:
+    layout, dtype = MODELS[name]
+    return StepModel(arch.load(name), layout, NODE, precision=precision(dtype))
+
+
+def test_a_measured_batch_of_short_sequences_fits() -> None:
+    """ml.energy ran Llama 4 Scout in bf16 on four H100s with 473 sequences of up to 1,000 tokens;
+    its windows of 8,192 tokens would not fit if all were full."""
+    scout = StepModel(arch.load("llama-4-scout"), Layout(tp=4), NODE)
+    assert check_batch(scout, 473, 1000).used_tokens == 473_000
+    with pytest.raises(CapacityError, match="state of 473 sequences"):
+        cache_tokens(scout.program, scout.layout, NODE.device, 473)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("tokens", [200, 5000])
+def test_the_most_sequences_fit_and_a_few_more_do_not(name: str, tokens: int) -> None:
+    found = model(name)
+    most = most_sequences(found.program, found.layout, NODE.device, tokens)
+    check_batch(found, math.floor(most) - 1, tokens)
+    with pytest.raises(CapacityError):
+        check_batch(found, math.ceil(most) + 1, tokens)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_longer_sequences_leave_room_for_fewer(name: str) -> None:
+    found = model(name)
+    counts = [
+        most_sequences(found.program, found.layout, NODE.device, tokens)
+        for tokens in (1, 100, 1000, 10_000, 100_000)
+    ]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_without_windows_the_cache_is_shared_out() -> None:
+    found = model("llama-3.1-8b")
+    tokens = cache_tokens(found.program, found.layout, NODE.device, 1)
+    most = most_sequences(found.program, found.layout, NODE.device, 500.0)
+    assert most == pytest.approx(tokens / 500, rel=1e-4)
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    large = StepModel(arch.load("llama-3.1-70b"), Layout(), NODE)
+    with pytest.raises(CapacityError, match="lacks"):
+        most_sequences(large.program, large.layout, NODE.device, 100.0)
