@@ -8,8 +8,12 @@ if TYPE_CHECKING:
     from sim.cost.steps import StepModel
     from sim.hardware.device import Device
 
-OF_TRAINING: Final = ("efficiency.", "overhead.", "power.active_w", "power.sqrt_")
-"""Figures of a device that serving steps do not use: kernels and engines have their own."""
+NOT_OF_STEPS: Final = (
+    "efficiency.", "overhead.", "power.active_w", "power.sqrt_", "power.unloaded_w",
+    "power.loading_w",
+)  # fmt: skip
+"""Figures of a device that serving steps do not use: kernels and engines have their own, and a
+replica that steps has its model loaded."""
 
 
 def gpu_lines(device: Device) -> list[str]:
@@ -22,7 +26,7 @@ def gpu_lines(device: Device) -> list[str]:
 def assumption_lines(model: StepModel) -> list[str]:
     """All assumptions behind a step: GPU, node links, engine, model."""
     device = model.node.device
-    used = [f for f in device.figures if not f.name.startswith(OF_TRAINING)]
+    used = [f for f in device.figures if not f.name.startswith(NOT_OF_STEPS)]
     links = [f for f in model.node.figures if f.name.startswith("links.")]
     figures = [*used, *links, *model.engine.figures, *model.arch.assumptions]
     return [

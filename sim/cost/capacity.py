@@ -57,7 +57,7 @@ def cache_tokens(
             f"{arch.name} does not fit: a GPU lacks {gib(-free_bytes)} "
             f"({-free_bytes:.0f} bytes) of {gib(device.usable_bytes)} usable "
             f"(weights {gib(weights)}, state of {max_sequences} sequences {gib(state)})",
-            "raise tp, or lower max_num_seqs",
+            "give more GPUs (tp, pp), a smaller format, or fewer sequences (max_num_seqs)",
             path="layout.tp",
         )
     each = held.kv_bytes_per_token / _token_ways(program, layout)

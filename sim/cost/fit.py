@@ -57,7 +57,7 @@ def check_batch(model: StepModel, sequences: int, tokens_each: int) -> Fit:
             f"{sequences} sequences of {tokens_each} tokens do not fit: the replica of "
             f"{model.layout.gpus} x {device.name} holds {held} tokens of cache, {used} are "
             f"needed; it lacks {gib(missing)} ({missing:.0f} bytes)",
-            f"give a batch of at most {held // tokens_each}, more GPUs or a smaller format",
+            f"give {_what_fits(held, tokens_each)}, more GPUs or a smaller format",
             path="batch",
         )
     return Fit(
@@ -66,6 +66,12 @@ def check_batch(model: StepModel, sequences: int, tokens_each: int) -> Fit:
         cache_tokens=None if held >= UNBOUNDED_TOKENS else held,
         used_tokens=used,
     )
+
+
+def _what_fits(held: int, tokens_each: int) -> str:
+    """The batch that fits, or the length of one sequence where none does."""
+    most = held // tokens_each
+    return f"a batch of at most {most}" if most else f"sequences of at most {held} tokens"
 
 
 def check_serving(arch: Architecture, layout: Layout, node: Node) -> None:
