@@ -30,6 +30,18 @@ def add_command(commands: Any) -> None:
     training.add_argument(
         "--precision", choices=("bf16", "fp8"), default="bf16", help="default bf16"
     )
+    training.add_argument(
+        "--schedule",
+        action="append",
+        choices=("1f1b", "zb1p", "dualpipe"),
+        help="of the pipeline (default 1f1b, interleaved); give it again to try several",
+    )
+    training.add_argument(
+        "--routed-nodes", type=_count, metavar="N", help="most nodes with a token's experts"
+    )
+    training.add_argument(
+        "--multi-token", type=_count, default=0, metavar="N", help="multi-token modules"
+    )
     training.add_argument("--top", type=_count, default=10, help="layouts to print (default 10)")
     training.add_argument("--json", action="store_true", help="print JSON")
     training.set_defaults(handler=handle_training)
@@ -61,6 +73,9 @@ def handle_training(args: argparse.Namespace) -> int:
         sequence_tokens=args.sequence_tokens,
         global_batch_tokens=args.batch_tokens,
         precision=args.precision,
+        schedules=tuple(dict.fromkeys(args.schedule or ("1f1b",))),
+        routed_nodes=args.routed_nodes,
+        multi_token=args.multi_token,
     )
     rows = [_row(candidate, plan) for candidate in plan.best[: args.top]]
     if args.json:
@@ -87,6 +102,7 @@ def _row(candidate: Candidate, plan: Plan) -> dict[str, Any]:
         "ep": layout.ep,
         "zero": layout.zero,
         "virtual_stages": layout.virtual_stages,
+        "schedule": setup.schedule,
         "context_ways": setup.context_parallel,
         "micro_batch": setup.micro_batch_sequences,
         "recompute": setup.recompute,

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sim.cost.layout import Layout, check_layout, most_experts
@@ -22,7 +23,7 @@ from sim.cost.training_kernels import MicroBatch, micro_batch
 from sim.cost.training_memory import training_memory
 from sim.cost.training_network import RAIL_FAT_TREE, Fabric
 from sim.cost.training_pace import slowest_frac
-from sim.cost.training_setup import TrainingPrecision, TrainingSetup
+from sim.cost.training_setup import Schedule, TrainingPrecision, TrainingSetup
 from sim.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -81,21 +82,38 @@ def plan_training(
     global_batch_tokens: int = 16_777_216,
     precision: TrainingPrecision = "bf16",
     fabric: Fabric = RAIL_FAT_TREE,
+    schedules: Sequence[Schedule] = ("1f1b",),
+    routed_nodes: int | None = None,
+    multi_token: int = 0,
 ) -> Plan:
     """Search all layouts on at most `gpus` GPUs.
 
     Context parallelism is tried for sequences above `LONG_TOKENS`.
 
+    Args:
+        schedules: of the pipeline, each tried. routed_nodes, multi_token: of `TrainingSetup`.
+
     Raises:
         CapacityError: none fits; says what the nearest one lacks.
+        InputError: `routed_nodes` for a model without experts.
     """
+    if routed_nodes and not most_experts(arch):
+        raise InputError(f"routed_nodes {routed_nodes}: {arch.name} has no experts", "leave it out")
     found: list[Candidate] = []
     rejected: Counter[str] = Counter()
     least_missing = float("inf")
     base = TrainingSetup(
-        arch, Layout(), sequence_tokens, global_batch_tokens, precision=precision, fabric=fabric
+        arch,
+        Layout(),
+        sequence_tokens,
+        global_batch_tokens,
+        precision=precision,
+        fabric=fabric,
+        routed_nodes=routed_nodes,
+        multi_token=multi_token,
     )
-    for setup in setups(base, node, gpus):
+    each = (setups(replace(base, schedule=schedule), node, gpus) for schedule in schedules)
+    for setup in chain.from_iterable(each):
         if _is_too_wide(setup):
             rejected[TOO_WIDE] += 1
             continue
@@ -186,10 +204,22 @@ def setups(base: TrainingSetup, node: Node, gpus: int) -> Iterator[TrainingSetup
             if not dp or base.sequence_tokens % shared:
                 continue
             rounded = replace(layout, dp=dp)
-            if rounded.ep <= rounded.tp * rounded.dp:
+            if rounded.ep <= rounded.tp * rounded.dp and _can_run(base.schedule, rounded):
                 yield replace(
-                    base, layout=rounded, micro_batch_sequences=micro, context_parallel=shared
+                    base,
+                    layout=rounded,
+                    micro_batch_sequences=micro,
+                    context_parallel=shared,
+                    routed_nodes=base.routed_nodes if rounded.ep > 1 else None,
                 )
+
+
+def _can_run(schedule: Schedule, layout: Layout) -> bool:
+    """Other schedules than 1F1B need a pipeline, none interleaves, DualPipe wants it even."""
+    if schedule == "1f1b":
+        return True
+    even = schedule != "dualpipe" or layout.pp % 2 == 0
+    return layout.pp > 1 and layout.virtual_stages == 1 and even
 
 
 def candidates(arch: Architecture, node: Node, gpus: int) -> Iterator[tuple[Layout, int]]:
@@ -226,7 +256,7 @@ def why_slower(other: Candidate, best: Candidate) -> str:
 def _none_fits(
     base: TrainingSetup, gpus: int, rejected: Mapping[str, int], least_missing: float
 ) -> CapacityError:
-    why = {reason: count for reason, count in rejected.items() if count}
+    why = {reason: rejected[reason] for reason in sorted(rejected) if rejected[reason]}
     lack = f"; the nearest lacks {least_missing / 2**30:,.1f} GiB a GPU" if why else ""
     return CapacityError(
         f"no layout of {base.arch.name} fits on {gpus} GPUs ({why}){lack}",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sim import arch
+from sim.cli.main import main
 from sim.cost.layout import Layout
+from sim.cost.plan_training import plan_training
 from sim.cost.training import training_step
 from sim.cost.training_kernels import micro_batch
 from sim.cost.training_setup import TrainingSetup, check_setup
@@ -91,11 +94,46 @@ def test_gradients_of_weights_are_summed_in_fp32_in_every_micro_batch() -> None:
 def test_fp8_products_of_backward_run_as_published() -> None:
     """One at the speed of forward, one at 0.85 of it; others twice forward's time."""
     node = load_node()
-    for precision, wanted in (("bf16", {2.0}), ("fp8", {2.0, 1 + 1 / 0.85})):
-        batch = micro_batch(replace(V3, precision=precision), node.device)
+    for setup, wanted in ((V3, {2.0}), (replace(V3, precision="fp8"), {2.0, 1 + 1 / 0.85})):
+        batch = micro_batch(setup, node.device)
         busy = batch.forward.compute_s > 0
         found = {
             round(r, 6) for r in batch.backward.compute_s[busy] / batch.forward.compute_s[busy]
         }
         attention = round(2.5 / 0.86, 6)
         assert found - {attention} == {round(w, 6) for w in wanted}
+
+
+def test_the_planner_tries_the_schedules_that_it_is_given() -> None:
+    """The best of both is no slower than that of one; what a schedule cannot run is left out."""
+    model = arch.load("llama-3-8b")
+    both = plan_training(
+        model, load_node(), 16, global_batch_tokens=2**20, schedules=("1f1b", "dualpipe")
+    )
+    plain = plan_training(model, load_node(), 16, global_batch_tokens=2**20)
+    found = {c.setup.schedule for c in both.best}
+    assert found == {"1f1b", "dualpipe"}
+    assert both.best[0].tokens_per_s >= plain.best[0].tokens_per_s
+    for candidate in both.best:
+        layout = candidate.setup.layout
+        if candidate.setup.schedule == "dualpipe":
+            assert layout.virtual_stages == 1
+            assert layout.pp % 2 == 0
+
+
+def test_the_planner_keeps_to_the_router_and_refuses_one_without_experts() -> None:
+    plan = plan_training(
+        arch.load("olmoe-1b-7b"), load_node(), 32, global_batch_tokens=2**20, routed_nodes=2
+    )
+    nodes = {c.setup.layout.ep: c.setup.routed_nodes for c in plan.best}
+    assert nodes[1] is None
+    assert nodes[32] == 2
+    with pytest.raises(InputError, match="routed_nodes 2: llama-3-8b has no experts"):
+        plan_training(arch.load("llama-3-8b"), load_node(), 16, routed_nodes=2)
+
+
+def test_the_command_shows_schedules(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = "plan training llama-3-8b --gpus 8 --batch-tokens 262144 --schedule zb1p --json"
+    assert main(asked.split()) == 0
+    rows = json.loads(capsys.readouterr().out)["best"]
+    assert {row["schedule"] for row in rows} == {"zb1p"}
