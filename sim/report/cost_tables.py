@@ -31,6 +31,9 @@ CAP_STEP_FRAC = 1 / 28
 """25 W on a GPU of 700 W."""
 CONTEXTS = tuple(128 * 2**n for n in range(14))
 """128 to 1M tokens."""
+LEAST_CAP_FRAC = 0.4
+"""Of the limit: how far down capping a data-centre GPU was measured (V100, ml-energy/zeus); further
+down the law of the clock is a guess that makes caps look free."""
 
 
 ONE_GPU = Layout()
@@ -215,7 +218,7 @@ def sweep(asked: Question, what: Sweep) -> list[Row]:
 
     Args:
         what: `batch` (1, 2, 4, ... that fit), `context`, or `cap` (from the power limit down
-            to what the lowest clock draws).
+            to LEAST_CAP_FRAC of it, or to what the lowest clock draws).
 
     Raises:
         InputError: see `cost`; CapacityError where not even the first fits.
@@ -255,10 +258,11 @@ def _rows(model: StepModel, asked: Question, points: list[tuple[int, int]]) -> l
 
 
 def _caps(asked: Question) -> list[Row]:
-    """From the power limit down, as far as the clock can follow."""
+    """From the power limit down, as far as caps were measured and the clock can follow."""
     device = node_of(asked.gpu).device
+    least_w = max(device.idle_w, LEAST_CAP_FRAC * device.limit_w)
     rows: list[Row] = []
-    for cap_w in np.arange(device.limit_w, device.idle_w, -CAP_STEP_FRAC * device.limit_w):
+    for cap_w in np.arange(device.limit_w, least_w, -CAP_STEP_FRAC * device.limit_w):
         capped = replace(asked, cap_w=float(cap_w))
         try:
             rows += _rows(step_model(capped), capped, [(asked.batch, asked.context)])
