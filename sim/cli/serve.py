@@ -32,22 +32,24 @@ def handle(args: argparse.Namespace) -> int:
     import secrets
     import sys
 
-    import uvicorn
-
-    from sim.report.page.app import build_app
-    from sim.report.page.first import first_question
-    from sim.report.page.guard import Rules
     from sim.report.page.jobs import Jobs
 
-    first = first_question(args.scenario) if args.scenario else None
-    token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
-    hosts = frozenset(f"{name}:{args.port}" for name in (*LOOPBACK[:2], "[::1]", args.host))
-    jobs = Jobs(args.limit_s)
-    query = f"/?token={token}" if token else "/"
-    address = f"http://{args.host}:{args.port}{query}"
-    print(f"flopgrid: {address} (Ctrl-C ends)", file=sys.stderr, flush=True)
+    jobs = Jobs(args.limit_s)  # its worker gets ready while the page is put together
     try:
+        import uvicorn
+
+        from sim.report.page.app import build_app
+        from sim.report.page.first import first_question
+        from sim.report.page.guard import Rules
+
+        first = first_question(args.scenario)
+        jobs.ask(first)  # the page asks this as soon as it is open
+        token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
+        hosts = frozenset(f"{name}:{args.port}" for name in (*LOOPBACK[:2], "[::1]", args.host))
         app = build_app(jobs, Rules(hosts, token), first)
+        query = f"/?token={token}" if token else "/"
+        address = f"http://{args.host}:{args.port}{query}"
+        print(f"flopgrid: {address} (Ctrl-C ends)", file=sys.stderr, flush=True)
         uvicorn.run(app, host=args.host, port=args.port, log_level="warning", server_header=False)
     finally:
         jobs.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,72 @@ def test_a_question_is_answered_and_its_files_can_be_taken_away(app):
         assert reply.content
     report = call(app, "GET", f"/api/runs/{number}/files/report.html")
     assert "sandbox" in report.headers["content-security-policy"]
+
+
+def test_the_answer_comes_before_its_figures(jobs):
+    job = jobs.ask(Question(**SMALL | {"gpus": 104}))
+    while not job.is_over:
+        time.sleep(0.01)
+    assert job.state == "done"
+    first = sorted(job.found.files)
+    assert first == ["figures.csv", "scenario.yaml"]
+    assert not job.found.is_drawn
+    assert not job.is_settled
+    while not job.is_settled:
+        time.sleep(0.02)
+    assert job.found.trouble == ""
+    assert {f"{name}.svg" for name in job.found.captions} <= set(job.found.files)
+    assert "report.html" in job.found.files
+
+
+class Dead:
+    """A worker that dies at once."""
+
+    def pipe(self):
+        raise EOFError
+
+    def kill(self):
+        pass
+
+
+def test_figures_that_cannot_be_drawn_say_why_and_are_drawn_when_asked_again(
+    app, jobs, monkeypatch
+):
+    question = Question(**SMALL | {"gpus": 112})
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs, "_artist", Dead())
+        job = jobs.ask(question)
+        while not job.is_settled:
+            time.sleep(0.01)
+    assert "died" in job.found.trouble
+    reply = call(app, "GET", f"/api/runs/{job.number}/files/report.html")
+    assert (reply.status_code, "died" in reply.text) == (404, True)
+    again = jobs.ask(question)
+    while not again.is_settled:
+        time.sleep(0.02)
+    assert again.found.trouble == ""
+    assert "report.html" in again.found.files
+
+
+def test_the_folder_of_a_run_is_gone_when_it_is_drawn(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    job = jobs.ask(Question(**SMALL | {"gpus": 120}))
+    while not job.is_settled:
+        time.sleep(0.02)
+    deadline_s = time.monotonic() + 10
+    while list(tmp_path.glob("flopgrid-page-*")) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert job.state == "done"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_that_was_asked_a_moment_ago_is_not_run_again(jobs):
+    question = Question(**SMALL | {"gpus": 128})
+    both = [jobs.ask(question), jobs.ask(question)]
+    while not all(job.is_over for job in both):
+        time.sleep(0.01)
+    assert both[0].found is both[1].found
+    assert both[1].progress == []
 
 
 def test_the_same_question_is_answered_from_memory(app):

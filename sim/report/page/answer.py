@@ -1,36 +1,62 @@
-"""The answer to a question: what the page shows and what can be taken away from it."""
+"""The answer to a question: what the page shows first, and what its figures are drawn from."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim import __version__
 from sim.policy.figures import figures
 from sim.record.store import parquet_bytes
 from sim.record.timeline import to_table
-from sim.report.figure_html import finding
-from sim.report.html import caption, key_figures, render_report
-from sim.report.influence import influences
+from sim.report.key_figures import key_figures
 from sim.report.page.question import Question, to_scenario
-from sim.report.run_figures import draw_run, figure_texts
 from sim.report.verdict_text import answer_sentence, verdict_lines
 from sim.scenario.canonical import hash8, to_yaml
 from sim.scenario.run import RunResult, data_used, plain, run_scenario
 from sim.scenario.simulate import Tell
 
+if TYPE_CHECKING:
+    from sim.report.influence import Influence
+    from sim.scenario.schema import Scenario
+
 SEED = 1
 Answer = dict[str, Any]
 
 
-def answer(question: Question, folder: Path, tell: Tell) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What the figures and the report of an answer are made of, for another process.
+
+    Args:
+        tree: the resolved scenario. influences: what each assumed figure moves.
+    """
+
+    summary: dict[str, Any]
+    tree: dict[str, Any]
+    manifest: dict[str, Any]
+    influences: list[Influence]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A run, and what the page shows of it."""
+
+    scenario: Scenario
+    result: RunResult
+    manifest: dict[str, Any]
+    shown: Answer
+
+
+def answer(question: Question, folder: Path, tell: Tell) -> Answered:
     """Run the scenario of a question.
 
     Args:
-        folder: an empty folder of this answer, for its figures.
+        folder: an empty folder of this answer.
 
     Raises:
         WrongField: the question cannot be asked.
@@ -38,14 +64,9 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answer:
     tell("reading the question")
     scenario = to_scenario(question, folder)
     result = run_scenario(scenario, SEED, tell, folder)
-    tell("drawing")
-    summary = result.summary
-    _write_tables(result, folder)
-    draw_run(summary, folder)
-    svgs = figure_texts(folder)
-    moved = influences(result.outcome)
+    summary, tree = result.summary, plain(scenario)
     inputs = data_used(scenario)
-    digest = hash8(plain(scenario), inputs, __version__)
+    digest = hash8(tree, inputs, __version__)
     manifest = {
         "scenario": scenario.name,
         "hash": digest,
@@ -53,38 +74,36 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answer:
         "version": __version__,
         "inputs": {name: value for name, value in inputs.items() if "/config-" not in name},
     }
+    told = figures(summary, scenario)
     found = {
         "hash": digest,
         "answer": answer_sentence(summary),
         "lines": verdict_lines(summary),
         "key_figures": key_figures(summary),
-        "figures": figures(summary, scenario),
+        "figures": told,
         "readings": summary["grid"]["verdicts"],
         "assumptions": summary["assumptions"],
-        "captions": {name: finding(svg) or caption(name, summary) for name, svg in svgs.items()},
-        "files": {
-            "scenario.yaml": to_yaml(plain(scenario)),
-            "figures.csv": _csv(figures(summary, scenario)),
-            "report.html": render_report(summary, manifest, svgs, moved),
-            **{f"{name}.svg": svg for name, svg in svgs.items()},
-            **{f"{name}.csv": _numbers(folder, name) for name in svgs},
-        },
+        "files": {"scenario.yaml": to_yaml(tree), "figures.csv": _csv(told)},
     }
-    # An uploaded config lies in a folder of this machine: nobody needs to know which.
-    shown: Answer = json.loads(json.dumps(found).replace(f"{folder}/", ""))
-    return shown
+    shown: Answer = json.loads(without_folder(json.dumps(found), folder))
+    return Answered(scenario, result, manifest, shown)
 
 
-def _write_tables(result: RunResult, folder: Path) -> None:
-    """The tables that figures over time are drawn from."""
+def drawing(answered: Answered, folder: Path) -> Drawing:
+    """What is to be drawn; the tables that figures over time need are written into the folder."""
+    from sim.report.influence import influences
+
+    result = answered.result
     tables = {"signals.parquet": to_table(result.outcome.timelines), **result.tables}
     for name, table in tables.items():
         (folder / name).write_bytes(parquet_bytes(table))
+    moved = influences(result.outcome)
+    return Drawing(result.summary, plain(answered.scenario), answered.manifest, moved)
 
 
-def _numbers(folder: Path, name: str) -> str:
-    """What a figure shows, as it stands beside it."""
-    return (folder / "figures" / f"{name}.csv").read_text("utf-8")
+def without_folder(text: str, folder: Path) -> str:
+    """An uploaded config lies in a folder of this machine: nobody needs to know which."""
+    return text.replace(f"{folder}/", "")
 
 
 def _csv(found: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
@@ -29,6 +30,7 @@ TYPES = {
     "html": "text/html",
     "svg": "image/svg+xml",
 }
+FILE = re.compile(r"[a-z0-9_-]+\.(yaml|csv|html|svg)")
 TICK_S = 0.1
 
 
@@ -116,7 +118,7 @@ class _Page:
         return JSONResponse(told(job)) if job else Response("no such run\n", 404)
 
     async def events(self, request: Request) -> Response:
-        """The same, as a stream of server-sent events until the run is over."""
+        """The same, as a stream of server-sent events until the run is over and drawn."""
         job = self._job(request)
         if job is None:
             return Response("no such run\n", 404)
@@ -131,33 +133,42 @@ class _Page:
         return JSONResponse(told(job))
 
     async def file(self, request: Request) -> Response:
-        """A file of the answer, by its name: it lives in memory, not on a disk."""
+        """A file of the answer, by its name: it lives in memory, not on a disk.
+
+        A figure that is not drawn yet is waited for.
+        """
         job = self._job(request)
         name = request.path_params["name"]
-        if job is None or job.state != "done" or name not in job.result["files"]:
+        if job is None or job.found is None or not FILE.fullmatch(name):
             return Response("no such file\n", 404)
+        while name not in job.found.files and not job.found.is_drawn:
+            await asyncio.sleep(TICK_S)
+        if name not in job.found.files:
+            return Response(f"no such file{job.found.trouble and ': '}{job.found.trouble}\n", 404)
         media = TYPES[name.rpartition(".")[2]]
-        return Response(job.result["files"][name], media_type=f"{media}; charset=utf-8")
+        return Response(job.found.files[name], media_type=f"{media}; charset=utf-8")
 
 
 def told(job: Job) -> dict[str, Any]:
     """What the page hears of a job."""
-    found: dict[str, Any] = {"run": job.number, "state": job.state, "progress": job.progress[-1:]}
-    if job.state == "done":
-        found["answer"] = {k: v for k, v in job.result.items() if k != "files"}
-        found["files"] = sorted(job.result["files"])
+    heard: dict[str, Any] = {"run": job.number, "state": job.state, "progress": job.progress[-1:]}
+    if job.found is not None:
+        found = job.found
+        heard["answer"] = found.answer | {"captions": found.captions}
+        heard |= {"files": sorted(found.files), "drawn": found.is_drawn, "trouble": found.trouble}
     elif job.state in ("wrong", "failed"):
-        found["result"] = job.result
-    return found
+        heard["result"] = job.result
+    return heard
 
 
 async def _stream(job: Job) -> AsyncIterator[str]:
     last = None
     while True:
+        settled = job.is_settled  # before it is told: what comes after is told next time
         now = told(job)
         if now != last:
             yield f"data: {json.dumps(now)}\n\n"
             last = now
-        if job.is_over:
+        if settled:
             return
         await asyncio.sleep(TICK_S)

@@ -8,12 +8,14 @@ from sim.scenario.run import load_scenario
 from sim.scenario.schema import TrainingSpec
 
 
-def first_question(path: str) -> Question:
-    """What the first site of a scenario asks, as far as the form can say it.
+def first_question(path: str | None) -> Question:
+    """What the first site of a scenario asks, as far as the form can say it; else the default.
 
     Raises:
         InputError: the scenario cannot be read, or has no site of the page's servers.
     """
+    if path is None:
+        return Question()
     _, scenario = load_scenario(path)
     if not scenario.sites:
         raise InputError("the scenario has no site for the form", "give one with a site")

@@ -1,26 +1,63 @@
 """Questions on their way: a queue before one warm worker, with time limit, cancel and a cache.
 
-A thread owns the worker process. Everything that a request handler reads is replaced as a
-whole, so no lock is needed around it.
+A thread owns the worker that answers, another one the worker that draws the figures of what is
+answered: an answer never waits for a figure. Everything that a request handler reads is replaced
+as a whole, so no lock is needed around it.
 """
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import queue
+import tempfile
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sim.report.page.question import Question
-from sim.report.page.worker import serve_questions
+from sim.report.page.process import Worker
+from sim.report.page.worker import draw_answers, serve_questions
+
+if TYPE_CHECKING:
+    from sim.report.page.artist import Piece
+    from sim.report.page.question import Question
 
 State = Literal["waiting", "running", "done", "wrong", "failed", "cancelled"]
 FINAL = ("done", "wrong", "failed", "cancelled")
 POLL_S = 0.05
+UNDRAWN = 8
+"""Answers whose figures may wait; then the next question does."""
+
+
+@dataclass(slots=True)
+class Found:
+    """An answer, and what is drawn of it so far.
+
+    Attributes:
+        answer: key figures and verdict. files: name -> text. captions: figure -> caption.
+        is_drawn: nothing more comes. trouble: why figures are missing.
+    """
+
+    answer: dict[str, Any]
+    files: dict[str, str]
+    captions: dict[str, str] = field(default_factory=dict)
+    is_drawn: bool = False
+    trouble: str = ""
+
+    def add(self, piece: Piece) -> None:
+        """A figure with its numbers, or the report."""
+        caption, files = piece
+        self.files = self.files | files
+        if caption:
+            name = next(iter(files)).rpartition(".")[0]
+            self.captions = self.captions | {name: caption}
+
+    def end(self, trouble: str = "") -> None:
+        """Nothing more comes."""
+        self.trouble = trouble
+        self.is_drawn = True
 
 
 @dataclass(slots=True)
@@ -28,24 +65,39 @@ class Job:
     """One question and what became of it.
 
     Attributes:
-        progress: lines so far. result: the answer, or what was wrong.
+        progress: lines so far. found: the answer. result: what was wrong.
     """
 
     number: int
     question: Question
     state: State = "waiting"
     progress: list[str] = field(default_factory=list)
+    found: Found | None = None
     result: Any = None
     stop: bool = False
 
     @property
     def is_over(self) -> bool:
-        """True when nothing more will happen."""
+        """True when the question is answered, or will not be."""
         return self.state in FINAL
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing more will happen, figures included."""
+        return self.is_over and (self.found is None or self.found.is_drawn)
 
 
 class Full(Exception):
     """Too many questions are waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undrawn:
+    """An answer whose figures are to be drawn, in the folder of its run."""
+
+    found: Found
+    drawing: bytes
+    folder: tempfile.TemporaryDirectory[str]
 
 
 class Jobs:
@@ -61,11 +113,16 @@ class Jobs:
         self._kept = kept
         self._numbers = itertools.count(1)
         self._jobs: OrderedDict[int, Job] = OrderedDict()
-        self._answers: OrderedDict[str, Any] = OrderedDict()
+        self._answers: OrderedDict[str, Found] = OrderedDict()
         self._queue: queue.Queue[Job | None] = queue.Queue(waiting)
-        self._worker = _Worker()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        self._undrawn: queue.Queue[_Undrawn | None] = queue.Queue(UNDRAWN)
+        self._worker, self._artist = Worker(serve_questions), Worker(draw_answers)
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._work, self._draw)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def ask(self, question: Question) -> Job:
         """A new job, or one that is done already if the answer is known.
@@ -74,10 +131,7 @@ class Jobs:
             Full: too many wait.
         """
         job = Job(next(self._numbers), question)
-        known = self._answers.get(question.key)
-        if known is not None:
-            job.state, job.result = "done", known
-        else:
+        if not self._is_known(job):
             try:
                 self._queue.put_nowait(job)
             except queue.Full:
@@ -99,23 +153,41 @@ class Jobs:
 
     def close(self) -> None:
         """Stop everything."""
+        self._closed = True
         for job in list(self._jobs.values()):
             job.stop = True
         self._queue.put(None)
-        self._thread.join(timeout=5)
         self._worker.kill()
+        self._artist.kill()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self._worker.kill()
+        self._artist.kill()
+
+    def _is_known(self, job: Job) -> bool:
+        """Whether its answer is remembered; then the job is done."""
+        known = self._answers.get(job.question.key)
+        if known is None or known.trouble:
+            return False
+        job.found, job.state = known, "done"
+        return True
+
+    # -- answers
 
     def _work(self) -> None:
-        self._worker.pipe()  # warm before the first question
+        with suppress(EOFError, OSError):  # closed before it was warm
+            self._worker.pipe()  # warm before the first question
         while (job := self._queue.get()) is not None:
-            if not job.stop:
+            if not job.stop and not self._is_known(job):
                 self._run(job)
+        self._undrawn.put(None)
 
     def _run(self, job: Job) -> None:
         job.state = "running"
+        folder = tempfile.TemporaryDirectory(prefix="flopgrid-page-")
         try:
             pipe = self._worker.pipe()
-            pipe.send(job.question.model_dump(mode="json"))
+            pipe.send((job.question.model_dump(mode="json"), folder.name))
             deadline_s = time.monotonic() + self.limit_s
             while not job.is_over:
                 if pipe.poll(POLL_S):
@@ -124,49 +196,57 @@ class Jobs:
                     self._end(job, "cancelled", None)
                 elif time.monotonic() > deadline_s:
                     self._end(job, "failed", f"took longer than {self.limit_s:g} s, stopped")
+            if job.found is not None:
+                if not pipe.poll(self.limit_s):
+                    raise TimeoutError("no tables to draw from")
+                self._undrawn.put(_Undrawn(job.found, pipe.recv()[1], folder))
+                return
         except (EOFError, OSError, ValueError) as error:
             self._end(job, "failed", f"the worker died ({error or 'out of memory?'}); ask again")
+        folder.cleanup()
 
     def _hear(self, job: Job, kind: str, what: Any) -> None:
         if kind == "progress":
             job.progress = [*job.progress, what]
-        elif kind in ("done", "wrong", "failed"):
-            if kind == "done":
-                self._answers[job.question.key] = what
-                while len(self._answers) > self._kept:
-                    self._answers.popitem(last=False)
+        elif kind == "done":
+            files = what.pop("files")
+            job.found = self._answers[job.question.key] = Found(what, files)
+            while len(self._answers) > self._kept:
+                self._answers.popitem(last=False)
+            job.state = "done"
+        elif kind in ("wrong", "failed"):
             job.result = what
             job.state = kind  # type: ignore[assignment]
 
     def _end(self, job: Job, state: State, what: Any) -> None:
         """The job ends before its worker does: the worker goes with it."""
         self._worker.kill()
+        if job.found is not None:  # answered, but nobody can draw it any more
+            job.found.end(str(what))
+            return
         job.result = what
         job.state = state
 
+    # -- figures
 
-class _Worker:
-    """The worker process; started when it is needed, and again after a kill."""
+    def _draw(self) -> None:
+        while (waiting := self._undrawn.get()) is not None:
+            try:
+                waiting.found.end("" if self._closed else self._drawn(waiting))
+            finally:
+                waiting.folder.cleanup()
 
-    def __init__(self) -> None:
-        self._process: Any = None
-        self._pipe: Any = None
-
-    def pipe(self) -> Any:
-        """The pipe to a worker that is ready."""
-        if self._process is None or not self._process.is_alive():
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=serve_questions, args=(theirs,), daemon=True)
-            self._process.start()
-            theirs.close()
-            self._pipe.recv()
-        return self._pipe
-
-    def kill(self) -> None:
-        """End the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join(timeout=5)
-            self._pipe.close()
-            self._process = None
+    def _drawn(self, waiting: _Undrawn) -> str:
+        """Hear the figures of an answer; why there are no more of them, or nothing."""
+        try:
+            pipe = self._artist.pipe()
+            pipe.send((waiting.drawing, waiting.folder.name))
+            while pipe.poll(self.limit_s):
+                kind, what = pipe.recv()
+                if kind != "figure":
+                    return what or ""
+                waiting.found.add(what)
+            self._artist.kill()
+        except (EOFError, OSError, ValueError) as error:
+            return f"the figures' worker died ({error or 'out of memory?'}); ask again"
+        return f"the figures took longer than {self.limit_s:g} s, stopped"

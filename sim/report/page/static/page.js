@@ -12,6 +12,7 @@ const SHOWN = {
 let question = { ...FORM.first };
 let run = null;
 let source = null;
+let shown = null;
 let answers = [];
 
 function element(tag, text, attributes = {}) {
@@ -138,15 +139,23 @@ async function ask(event) {
 
 function follow() {
   source?.close();
+  shown = null;
   source = new EventSource(`/api/runs/${run}/events`);
   source.onmessage = (message) => hear(JSON.parse(message.data));
-  source.onerror = () => { source.close(); busy(false, "the run is no longer known; ask again"); };
+  source.onerror = () => { source.close(); if (shown !== run) busy(false, "the run is no longer known; ask again"); };
 }
 
 function hear(told) {
   if (told.state === "waiting" || told.state === "running") return busy(true, told.progress[0] ?? told.state);
+  if (told.state === "done") {
+    // The answer comes first, its figures after it.
+    if (shown !== told.run) showAnswer(told);
+    shown = told.run;
+    showFigures(told);
+    if (told.drawn) source.close();
+    return;
+  }
   source.close();
-  if (told.state === "done") return showAnswer(told);
   if (told.state === "wrong") return refused(told.result);
   busy(false, told.state === "failed" ? `failed: ${told.result}` : told.state);
 }
@@ -185,6 +194,7 @@ function table(header, rows, numeric) {
 // A figure is loaded when it comes into view; its caption is its alternative text too.
 function figure(base, name, caption) {
   const made = element("figure");
+  made.dataset.name = name;
   const image = element("img", undefined, { src: `${base}${name}.svg`, alt: `Figure ${name.replaceAll("_", " ")}. ${caption}`, loading: "lazy" });
   const told = element("figcaption", `${caption} `);
   told.append(element("a", `${name}.svg`, { href: `${base}${name}.svg`, download: `${name}.svg` }), " ", element("a", `${name}.csv`, { href: `${base}${name}.csv`, download: `${name}.csv` }));
@@ -205,8 +215,14 @@ function showAnswer(told) {
   $("readings").replaceChildren(table(["limit", "where", "answer", "margin [MW]", "P(binds)", "basis"], readings, (p) => p === 3 || p === 4));
   $("assumed").textContent = `${told.answer.assumptions.length} assumptions`;
   $("assumptions").replaceChildren(...told.answer.assumptions.map((a) => element("li", a)));
+  $("figures").replaceChildren();
+}
+
+function showFigures(told) {
   const base = `/api/runs/${told.run}/files/`;
-  $("figures").replaceChildren(...Object.entries(told.answer.captions).map(([name, caption]) => figure(base, name, caption)));
+  const there = new Set([...$("figures").children].map((made) => made.dataset.name));
+  for (const [name, caption] of Object.entries(told.answer.captions)) if (!there.has(name)) $("figures").append(figure(base, name, caption));
+  $("drawing").textContent = told.drawn ? told.trouble : "drawing the figures and the report";
   const figures = Object.keys(told.answer.captions).flatMap((name) => [`${name}.svg`, `${name}.csv`]);
   $("downloads").replaceChildren("Take away: ", ...told.files.filter((name) => !figures.includes(name)).map((name) => element("a", name, { href: base + name, download: name })));
 }
