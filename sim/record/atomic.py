@@ -37,11 +37,13 @@ class Draft:
         path: where to write.
         final: where it will stand.
         lock: descriptor of the folder, which holds the writer's lock.
+        made: folders above it that were not there before, the innermost first.
     """
 
     path: Path
     final: Path
     lock: int
+    made: tuple[Path, ...] = ()
 
 
 def start(final: Path) -> Draft:
@@ -50,6 +52,7 @@ def start(final: Path) -> Draft:
     Raises:
         OSError: it cannot be made.
     """
+    made = tuple(folder for folder in final.parents if not folder.exists())
     for tries_left in reversed(range(TRIES)):
         path = final.parent / f".{final.name}{_TEMPORARY}{secrets.token_hex(6)}"
         try:
@@ -60,7 +63,7 @@ def start(final: Path) -> Draft:
                 raise  # nobody tidies so often: no folder can be made here, as below /proc
             continue
         if _try_lock(lock) and path.exists():
-            return Draft(path, final, lock)
+            return Draft(path, final, lock, made)
         os.close(lock)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
 
@@ -128,11 +131,12 @@ def remove(folder: Path) -> None:
 
 
 def discard(draft: Draft) -> None:
-    """Remove the draft, and the parent if nothing else is in it."""
+    """Remove the draft, and what was made for it if nothing else is in it."""
     shutil.rmtree(draft.path, ignore_errors=True)
     os.close(draft.lock)
-    with contextlib.suppress(OSError):
-        draft.final.parent.rmdir()
+    for folder in draft.made or (draft.final.parent,):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def clean_stale(parent: Path) -> list[Path]:
