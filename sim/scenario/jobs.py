@@ -244,6 +244,7 @@ def failure_causes(chosen: FailuresByCause, gpus: int, node: Node) -> tuple[Caus
     detect_s = _figure(chosen.detect_s, "recovery.detect_s", figures)
     swap_s = _figure(chosen.swap_s, "recovery.swap_s", figures)
     start_s = _figure(chosen.start_s, "recovery.start_s", figures)
+    factor = chosen.rate_factor * figures["spread.cluster_factor"].value
     found = []
     for key, figure in figures.items():
         group, _, name = key.partition(".")
@@ -256,7 +257,7 @@ def failure_causes(chosen: FailuresByCause, gpus: int, node: Node) -> tuple[Caus
         takes_node = name != "software"
         time_s = detect_s + start_s + (swap_s if takes_node else 0.0)
         restart = Phase("restart", time_s, node.device.idle_w)
-        found.append(Cause(name, rate / seconds * chosen.rate_factor, restart, takes_node))
+        found.append(Cause(name, rate / seconds * factor, restart, takes_node))
     return tuple(found)
 
 

@@ -265,9 +265,10 @@ def network_json(setup: TrainingSetup, node: Node) -> Json:
 def training_assumptions(specs: list[TrainingSpec]) -> list[Datum]:
     """Assumed figures that the jobs of a run rest on."""
     found = list(data("training/assumptions.yaml").values())
-    groups = {"recovery": False, "stragglers": False, "planned": False, "checkpoint": False}
+    groups = dict.fromkeys(("recovery", "spread", "stragglers", "planned", "checkpoint"), False)
     for spec in specs:
         groups["recovery"] |= spec.failures.kind != "none"
+        groups["spread"] |= spec.failures.kind == "by-cause"
         groups["stragglers"] |= spec.stragglers is not None
         groups["planned"] |= spec.maintenance is not None
         groups["checkpoint"] |= spec.checkpoint.mode == "asynchronous"

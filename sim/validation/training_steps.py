@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from textwrap import fill
 from typing import Any
 
 from sim import arch
@@ -24,6 +25,7 @@ from sim.validation.training_runs import WITHIN_FRAC
 
 STEPS = "training/published_steps.yaml"
 MODELS = "models"
+WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,15 @@ def _table_line(name: str, scores: Sequence[StepScore]) -> str:
     errors = [s.error_frac for s in scores if s.error_frac is not None]
     if not errors:
         return f"{name}: none of {len(scores)} rows fits in memory"
-    first = read_yaml(STEPS)[name].get("first_speed_frac")
+    table = read_yaml(STEPS)[name]
+    first, note = table.get("first_speed_frac"), table.get("note")
     seen = "unseen" if first is None else f"when first predicted {first:+.1%}"
-    return (
+    line = (
         f"{name}: {len(errors)} of {len(scores)} rows fit, median error "
         f"{median(abs(e) for e in errors):.1%}, speed {median(errors):+.1%} ({seen}); "
         f"{sum(s.holds for s in scores)} hold"
     )
+    return fill(f"{line}. {note}" if note else line, WIDTH, subsequent_indent="  ")
 
 
 def steps_json(scores: Sequence[StepScore]) -> list[dict[str, Any]]:

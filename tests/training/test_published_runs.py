@@ -9,7 +9,7 @@ import pytest
 
 from sim.cluster.training import expected_run
 from sim.cost.layout import most_experts
-from sim.datum import Datum
+from sim.datum import Datum, datum
 from sim.facility.building import load_building
 from sim.facility.meter import SitePlant
 from sim.scenario.jobs import failure_causes
@@ -174,6 +174,14 @@ def test_clusters_are_predicted_from_the_others_with_their_spread() -> None:
     lines = cluster_lines(list(scores.values()))
     assert any(line.startswith("Leaving each out:") for line in lines)
     assert "rate_factor" in lines[-1]
+
+
+def test_scenarios_carry_the_spread_between_clusters() -> None:
+    """The range of the factor on all rates is that of 80 % of clusters, as it is printed."""
+    factor, spread = datum("training/failures.yaml", "spread.cluster_factor"), spread_without()
+    assert factor.value == 1.0
+    assert factor.low == pytest.approx(spread.factor(0.1), rel=0.03)
+    assert factor.high == pytest.approx(spread.factor(0.9), rel=0.03)
 
 
 def test_a_cluster_is_left_out_of_its_own_prediction() -> None:
