@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.xdist_group("browser")
+DRAWN = "#downloads a[download='report.html']"
+"""The report comes last: then all figures are there."""
 
 
 @pytest.fixture
@@ -36,11 +38,12 @@ def test_a_linked_question_is_answered_end_to_end(page):
     page.wait_for_selector("#answer:not([hidden])")
     assert "nearest limit" in page.inner_text("#verdict")
     assert page.input_value("#place") == "VA"
+    page.wait_for_selector(DRAWN)
     assert page.locator("#downloads a").count() >= 3
 
 
 def test_every_figure_of_the_run_is_shown_with_its_caption_and_numbers(page):
-    page.wait_for_selector("#answer:not([hidden])")
+    page.wait_for_selector(DRAWN)
     figures = page.locator("#figures figure")
     assert figures.count() >= 4
     for place in range(figures.count()):
@@ -92,7 +95,7 @@ def test_tiles_work_by_keyboard(page):
 def test_the_report_opens_from_disk_and_asks_for_nothing(browser, page, tmp_path):
     page.wait_for_selector("#answer:not([hidden])")
     with page.expect_download() as waiting:
-        page.click("#downloads a[download='report.html']")
+        page.click(DRAWN)
     path = Path(tmp_path / "report.html")
     waiting.value.save_as(path)
     offline = browser.new_page()
