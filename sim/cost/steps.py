@@ -2,8 +2,9 @@
 
 A step is the sum of its kernels (`sim.cost.kernels`), the collectives of its layout, and
 what the engine adds. Power is energy over time: static, per FLOP, per byte of HBM and
-link, and while sampling; where that passes the limit (or a cap), the clock falls and
-the compute-bound part takes longer. Values are per GPU unless said otherwise.
+link, and while sampling; where that passes the limit (or a cap), the clock falls, memory
+and links keep theirs, and the compute-bound part takes longer. Values are per GPU unless said
+otherwise.
 """
 
 from __future__ import annotations
@@ -63,11 +64,14 @@ class EnergyTerms:
         """Dynamic energy."""
         return (
             self.flops * device.flop_j
-            + self.hbm_bytes * device.hbm_byte_j
-            + self.link_bytes * device.link_byte_j
+            + self.memory_j(device)
             + self.sampling_s * device.sampling_w
             + np.asarray(self.busy_s) @ np.asarray(device.busy_w)
         )
+
+    def memory_j(self, device: Device) -> Any:
+        """The part that memory and links spend, whose clocks a power cap leaves alone."""
+        return self.hbm_bytes * device.hbm_byte_j + self.link_bytes * device.link_byte_j
 
     def mean(self, share: float) -> EnergyTerms:
         """Of two steps, the second with this weight."""
@@ -280,7 +284,8 @@ class StepModel:
         power_w = active_w * (1 + device.model_error_frac)
         clock = np.ones_like(time_s)
         if bool((power_w > self.cap_w).any()):
-            clock = clock_under_cap(device, power_w, self.cap_w)
+            kept_w = energy.memory_j(device) / time_s * (1 + device.model_error_frac)
+            clock = clock_under_cap(device, power_w, self.cap_w, kept_w)
             kernel_s = work.kernel_s(work.rows_s(clock))
             time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s, parts)
             power_w = np.minimum(power_w, self.cap_w)

@@ -62,12 +62,24 @@ def capped_power_w(device: Device, power_w: float, clock_frac: float) -> float:
     return device.idle_w + (power_w - device.idle_w) * math.pow(clock_frac, device.clock_exponent)
 
 
-def clock_under_cap(device: Device, power_w: Floats, cap_w: float) -> Floats:
+def clock_under_cap(
+    device: Device, power_w: Floats, cap_w: float, memory_w: Floats | float = 0.0
+) -> Floats:
     """`clock_for_cap` for many steps; 1 where the power is below the cap.
+
+    A cap lowers the clock of the multiprocessors; memory and links keep theirs, and go on drawing
+    `memory_w` of `power_w`. (Held against capped H200s, which no fit has used: throughput at 500 W
+    over that at 700 W comes out 0.820 and 0.829 where 0.807 and 0.830 was published; 0.834 and
+    0.842 if all power fell with the clock.)
+
+    Returns:
+        not below the device's lowest clock: there the memory waits, and draws less.
 
     Raises:
         CapacityError: the cap lies below what the lowest clock draws in some step.
     """
     clock_for_cap(device, float(power_w.max()), cap_w)  # raises for the most hungry step
-    ratio = (cap_w - device.idle_w) / np.maximum(power_w - device.idle_w, 1e-9)
-    return np.asarray(np.minimum(1.0, np.maximum(ratio, 0.0)) ** (1 / device.clock_exponent))
+    kept_w = device.idle_w + np.minimum(memory_w, np.maximum(power_w - device.idle_w, 0.0))
+    ratio = (cap_w - kept_w) / np.maximum(power_w - kept_w, 1e-9)
+    clock = np.minimum(1.0, np.maximum(ratio, 0.0)) ** (1 / device.clock_exponent)
+    return np.asarray(np.maximum(clock, device.min_clock_frac))

@@ -85,3 +85,20 @@ def test_clocks_of_many_steps_are_those_of_each() -> None:
     device, powers = load_device(), np.array([300.0, 550.0, 900.0])
     each = [clock_for_cap(device, float(p), 500.0) for p in powers]
     assert clock_under_cap(device, powers, 500.0) == pytest.approx(each)
+
+
+def test_what_memory_draws_a_cap_takes_from_the_rest() -> None:
+    """At 400 W: of 650 W, 120 idle and 130 for memory stay; 150 of 400 are left, clock^2."""
+    device = load_device()
+    powers = np.array([650.0, 650.0, 300.0])
+    kept = device.idle_w + 130.0
+    found = clock_under_cap(device, powers, 400.0, np.array([130.0, 0.0, 130.0]))
+    alone = (400.0 - kept) / (650.0 - kept)
+    assert found[0] == pytest.approx(alone ** (1 / device.clock_exponent))
+    assert found[0] < found[1] < found[2] == 1.0
+
+
+def test_the_clock_stays_at_its_lowest_where_memory_alone_passes_a_cap() -> None:
+    device = load_device()
+    found = clock_under_cap(device, np.array([600.0]), 200.0, np.array([500.0]))
+    assert found == pytest.approx([device.min_clock_frac])
