@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 EXCERPT_COLUMNS: Final = 100
+UNKNOWN: Final = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,10 @@ class Place:
 
 
 class FlopgridError(Exception):
-    """Base of all errors that flopgrid raises on purpose."""
+    """Base of all errors that flopgrid raises on purpose; its message is one line."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class InputError(FlopgridError):
@@ -63,7 +67,7 @@ class InputError(FlopgridError):
     def __str__(self) -> str:
         head = [str(part) for part in (self.place, self.path) if part]
         body = f"{self.what}; {self.todo}" if self.todo else self.what
-        return ": ".join([*head, body])
+        return one_line(": ".join([*head, body]))
 
 
 class UnknownNameError(InputError):
@@ -84,11 +88,20 @@ class LawViolation(FlopgridError):
     """A conservation law does not hold in a run: a defect in flopgrid, never the user's fault."""
 
 
+def one_line(text: str) -> str:
+    """A text as it may be shown: names from files could break the line or steer the terminal."""
+    if text.isprintable():
+        return text
+    words = " ".join(line.strip() for line in text.splitlines())
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in words)
+
+
 def excerpt(line: str, place: Place) -> str:
     """The line of a place with a caret below its column, at most `EXCERPT_COLUMNS` wide."""
     column = max(place.column, 1) - 1
     start = max(0, column - EXCERPT_COLUMNS // 2)
     shown = line[start : start + EXCERPT_COLUMNS].replace("\t", " ")
+    shown = "".join(mark if mark.isprintable() else UNKNOWN for mark in shown)
     number = f"{place.line} | "
     return f"{number}{shown.rstrip()}\n{' ' * (len(number) - 2)}| {' ' * (column - start)}^"
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from pydantic import ValidationError
+
 from sim.errors import FlopgridError, InputError, UnknownNameError
 from sim.scenario.schema import Scenario
 
@@ -271,6 +273,14 @@ def apply_all(scenario: Scenario, policies: Sequence[Policy]) -> Scenario:
         except InputError as error:
             error.path = f"--policy {policy.label}" + (f": {error.path}" if error.path else "")
             raise
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(step) for step in first["loc"])
+            raise InputError(
+                f"does not fit this scenario: {where}: {first['msg']}",
+                "leave it out, or change the scenario",
+                path=f"--policy {policy.label}",
+            ) from error
     return scenario
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from policy_scenarios import campus
+from policy_scenarios import at_one_site, campus, serving
 
 from sim.errors import FlopgridError, InputError
 from sim.grid.nodal.hosting_command import hosting
@@ -163,3 +163,13 @@ def test_on_a_nodal_grid_a_site_goes_to_the_bus_of_its_voltage_that_hosts_most()
     assert room[moved] == max(room.values())
     with pytest.raises(InputError, match="no bus at 1400 kV"):
         parse_policy("siting:least_kv=1400").apply(scenario)
+
+
+def test_a_policy_that_a_scenario_contradicts_is_refused_in_a_line():
+    """Found by fuzzing whole runs: prefixes are a rate, and classes need single requests."""
+    classes = [{"name": "all", "share_frac": 1.0}]
+    fleet = serving(20, fidelity="request", classes=classes, gpus=8)
+    with pytest.raises(InputError) as caught:
+        apply_all(at_one_site([fleet], 8, 0.5), parse_policies("prefix-caching"))
+    assert str(caught.value).startswith("--policy prefix-caching: does not fit this scenario: ")
+    assert "classes needs single requests" in str(caught.value)

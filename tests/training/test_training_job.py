@@ -22,7 +22,7 @@ from sim.cluster.training import (
 )
 from sim.cost.training import Part, Phase, TrainingStepCost
 from sim.datum import datum
-from sim.errors import LawViolation
+from sim.errors import InputError, LawViolation
 from sim.record.integral import Integrator
 from sim.units import to_ps
 
@@ -230,6 +230,12 @@ def test_young_dalys_interval_loses_least() -> None:
     # The optimum of the first-order formula lies within 5 % of the exact one here.
     assert min(times_s) == pytest.approx(times_s[2], rel=1e-4)
     assert times_s[0] > times_s[2] < times_s[4]
+
+
+def test_a_job_that_fails_too_often_to_save_is_refused() -> None:
+    """Found by fuzzing whole runs: exp of more failures than a float holds."""
+    with pytest.raises(InputError, match=r"failure every 0.01 s .* would never finish"):
+        expected_time_s(160, 8.0, 0.5, failing(100.0))
 
 
 def test_llama_3s_rate_gives_one_interruption_in_three_hours_and_most_time_to_work() -> None:

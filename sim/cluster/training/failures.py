@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from sim.cost.training import Phase
+from sim.errors import InputError
+
+MOST_FAILURES: Final = 700.0
+"""Between two checkpoints: with more, the expected time is no number any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +122,19 @@ def expected_time_s(
     A segment of length L = interval + checkpoint that any interruption starts over takes
     (1/r + R) (exp(r L) - 1) on average: each try survives with probability exp(-r L), so
     exp(r L) - 1 tries fail, and time under risk is (exp(r L) - 1) / r (Daly 2006, section 2).
+
+    Raises:
+        InputError: failures come so often that no segment is ever saved.
     """
     segments = work_s / interval_s
     length_s = interval_s + checkpoint_s
     if failures is None:
         return segments * length_s
     rate = failures.rate_per_s
+    if rate * length_s > MOST_FAILURES:
+        raise InputError(
+            f"a failure every {1 / rate:.3g} s and a checkpoint every {length_s:.3g} s: "
+            "the job would never finish",
+            "save more often, or give fewer failures",
+        )
     return segments * (1 / rate + failures.recovery_s) * math.expm1(rate * length_s)
