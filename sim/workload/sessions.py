@@ -31,6 +31,7 @@ class SessionTable:
         parent: the turn before, or -1 for a first turn; always an earlier row.
         think_ps: from the end of the turn before to this one's arrival.
         session: number of the session.
+        priority: class, 0 comes first; None for all 0.
     """
 
     arrival_ps: IntArray
@@ -39,6 +40,7 @@ class SessionTable:
     parent: IntArray
     think_ps: IntArray
     session: IntArray
+    priority: IntArray | None = None
 
     def __post_init__(self) -> None:
         later = self.parent >= 0
@@ -58,35 +60,63 @@ class SessionTable:
         return {int(p): row for row, p in enumerate(self.parent) if p >= 0}
 
 
-def draw_sessions(
-    starts: ArrivalProcess,
-    lengths: LengthDistribution,
-    mean_turns: float,
-    mean_think_s: float,
-    horizon_s: float,
-    seed: int,
-    purpose: str,
-) -> SessionTable:
-    """Sessions that start in a horizon.
+@dataclass(frozen=True, slots=True)
+class SessionShape:
+    """How sessions go on: a geometric number of turns, think times exponential above the least.
 
-    The number of turns is geometric, the think time exponential above its least value; each
-    turn adds a drawn prompt to all that was said before.
+    Attributes:
+        mean_turns: of a session. mean_think_s, least_think_s: from an answer to the next turn.
 
     Raises:
         InputError: fewer turns than one, or no think time.
     """
-    if not mean_turns >= 1 or not mean_think_s > LEAST_THINK_S:
-        raise InputError(f"sessions of {mean_turns} turns, {mean_think_s} s apart")
+
+    mean_turns: float
+    mean_think_s: float
+    least_think_s: float = LEAST_THINK_S
+
+    def __post_init__(self) -> None:
+        thinks = LEAST_THINK_S <= self.least_think_s < self.mean_think_s < np.inf
+        if not (1 <= self.mean_turns < np.inf and thinks):
+            raise InputError(
+                f"sessions of {self.mean_turns:g} turns, {self.mean_think_s:g} s apart, "
+                f"{self.least_think_s:g} s at least",
+                f"give one turn or more, and a mean above the least, which is {LEAST_THINK_S} s "
+                "or more",
+                path="mean_think_s",
+            )
+
+    def mean_tokens(self, lengths: LengthDistribution) -> tuple[float, float]:
+        """Mean prompt and output of all turns: a turn has `mean_turns` - 1 before it, on average.
+
+        A turn of a geometric session is the j-th (from 0) with probability p (1 - p)^j, where
+        p = 1 / `mean_turns`; so j is 1 / p - 1 on average.
+        """
+        tokens_in, tokens_out = lengths.mean_tokens
+        before = (self.mean_turns - 1) * (tokens_in + tokens_out)
+        return tokens_in + before, tokens_out
+
+
+def draw_sessions(
+    starts: ArrivalProcess,
+    lengths: LengthDistribution,
+    shape: SessionShape,
+    horizon_s: float,
+    seed: int,
+    purpose: str,
+) -> SessionTable:
+    """Sessions that start in a horizon; each turn adds a drawn prompt to all that was said."""
     rng = stream(seed, "sessions", purpose)
     begins_s = starts.times_s(horizon_s, stream(seed, "arrivals", purpose))
-    turns = rng.geometric(1 / mean_turns, len(begins_s))
+    turns = rng.geometric(1 / shape.mean_turns, len(begins_s))
     total = int(turns.sum())
     tokens_in, tokens_out = lengths.sample(total, stream(seed, "lengths", purpose))
     session = np.repeat(np.arange(len(turns)), turns)
     first = np.zeros(total, dtype=bool)
     first[np.cumsum(turns) - turns] = True
     arrival = np.where(first, np.rint(begins_s[session] * PS_PER_S), 0).astype(np.int64)
-    think_s = LEAST_THINK_S + rng.exponential(mean_think_s - LEAST_THINK_S, total)
+    least_s = shape.least_think_s
+    think_s = least_s + rng.exponential(shape.mean_think_s - least_s, total)
     think = np.where(first, 0, np.rint(think_s * PS_PER_S)).astype(np.int64)
     return SessionTable(
         arrival_ps=arrival,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.cluster.serving.classes import ClassedSource, with_classes
+from sim.cluster.serving.classes import ClassedSource, with_classes, with_session_classes
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec
 from sim.cluster.serving.feed import Feed, recorded_feed
 from sim.cluster.serving.source import DrawnSource, Source, Staircase
+from sim.cluster.serving.turns import Turns, counted_draws, store_block_tokens
 from sim.units import to_ps
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.counter import counter_key, uniforms
 from sim.workload.lengths import EmpiricalLengths
 from sim.workload.requests import RequestTable, draw_requests
+from sim.workload.sessions import SessionShape, draw_sessions
 
 
 def cell_feeds(
@@ -27,6 +29,22 @@ def cell_feeds(
     if recorded is not None:
         return _recorded_feeds(spec, sizes, seed, recorded)
     return tuple(_drawn_feed(spec, cell, size, seed) for cell, size in enumerate(sizes))
+
+
+def cell_turns(
+    spec: CompiledFleetSpec, shape: SessionShape, sizes: list[int], seed: int
+) -> tuple[Turns, ...]:
+    """The sessions of each cell: one stays at its cell."""
+    found = []
+    for cell, size in enumerate(sizes):
+        purpose = (spec.name, f"cell{cell}")
+        part = spec.arrivals.thinned(size / spec.replicas)
+        table = draw_sessions(part, spec.lengths, shape, spec.horizon_s, seed, ".".join(purpose))
+        kind_key = counter_key(seed, *purpose, "class")
+        table = with_session_classes(table, spec.class_shares, kind_key)
+        keys = [counter_key(seed, *purpose, name) for name in ("route", "admission")]
+        found.append(Turns(table, counted_draws(keys[0]), keys[1], store_block_tokens(spec.rules)))
+    return tuple(found)
 
 
 def _drawn_feed(spec: CompiledFleetSpec, cell: int, size: int, seed: int) -> Feed:

@@ -22,6 +22,7 @@ from sim.control.serving import ClassRule
 from sim.errors import InputError
 from sim.workload.counter import uniforms
 from sim.workload.requests import RequestTable
+from sim.workload.sessions import SessionTable
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -77,6 +78,14 @@ def with_classes(table: RequestTable, shares: Sequence[float], key: int) -> Requ
     if not shares:
         return table
     return replace(table, priority=kinds(shares, key, 0, len(table)))
+
+
+def with_session_classes(table: SessionTable, shares: Sequence[float], key: int) -> SessionTable:
+    """The same sessions, each with its class for all its turns; unchanged without shares."""
+    if not shares:
+        return table
+    found = kinds(shares, key, 0, int(table.session.max(initial=0)) + 1)
+    return replace(table, priority=found[table.session])
 
 
 class ClassedSource:

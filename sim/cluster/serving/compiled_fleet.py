@@ -20,7 +20,7 @@ from simpy.events import Event
 
 from sim.cluster.serving.autoscale import Autoscaler
 from sim.cluster.serving.breakdowns import CellBreakdowns, breakdowns
-from sim.cluster.serving.cell_feeds import cell_feeds
+from sim.cluster.serving.cell_feeds import cell_feeds, cell_turns
 from sim.cluster.serving.cell_log import CellRows
 from sim.cluster.serving.cell_scaler import CellScaler
 from sim.cluster.serving.clock import At, Phase
@@ -56,6 +56,7 @@ class CompiledFleet:
     Attributes:
         power_w: signal, chip boundary of the whole fleet.
         breakdowns: when replicas break, where they do.
+        turns: of the sessions of each cell, where requests are turns of sessions.
         ended: hook, the requests that a cell is done with in a tick, if the spec asks for them.
     """
 
@@ -75,15 +76,16 @@ class CompiledFleet:
         self._idle_w = first.idle_power_w
         self._marks_ps = (to_ps(spec.warmup_s), to_ps(spec.horizon_s))
         sizes = [spec.size(cell) for cell in range(spec.cells)]
-        watch = Watch(self._marks_ps, log=spec.tell_requests)
+        watch = Watch(self._marks_ps, log=spec.tell_requests or spec.sessions is not None)
         self.cells = tuple(
             CompiledReplicas(first, spec.rules, size, spec.router, watch) for size in sizes
         )
         for replicas in self.cells[1:]:
             replicas.share_log(self.cells[0])
         self.ended: Hook[CellRows] = Hook()
-        self._feeds = cell_feeds(spec, sizes, seed, recorded)
-        for replicas, feed in zip(self.cells, self._feeds, strict=True):
+        self.turns = cell_turns(spec, spec.sessions, sizes, seed) if spec.sessions else ()
+        self._feeds = () if self.turns else cell_feeds(spec, sizes, seed, recorded)
+        for replicas, feed in zip(self.cells, self.turns or self._feeds, strict=True):
             replicas.know_blocks(feed.blocks)
         self._admit_frac = 1.0
         self._inbox = Inbox(sizes, counter_key(seed, spec.name, "received"))
@@ -186,6 +188,8 @@ class CompiledFleet:
         """Check the conservation laws and Little's law of each cell, at the tick's end."""
         for cell in self.cells:
             cell.check_laws(self._reached_ps)
+        for cell, turns in zip(self.cells, self.turns, strict=False):
+            turns.check_laws(cell)
 
     def result(self) -> FleetResult:
         """The fleet's figures over the window, exact; latencies within 0.4 %.
@@ -193,19 +197,24 @@ class CompiledFleet:
         Raises:
             InputError: the simulation has not reached the window.
         """
-        return compiled_result(self.spec, self.cells, self._feeds, self._reached_ps, self._window_j)
+        feeds = self.turns or self._feeds
+        return compiled_result(self.spec, self.cells, feeds, self._reached_ps, self._window_j)
 
     def _simulate(self, until_ps: int, own: list[list[Piece]]) -> float:
         """Bring all cells forward with their arrivals; the fleet's mean power until then."""
         span_ps = until_ps - self._reached_ps
         energy_nj = busy_ps = 0
         received = self._inbox.take(until_ps)
-        for number, (cell, mine, other) in enumerate(zip(self.cells, own, received, strict=True)):
-            for rows, draws in merged(mine, other):
-                cell.submit(rows, draws)
-            cell.settle(until_ps)
+        for number, cell in enumerate(self.cells):
+            if self.turns:
+                ended = self.turns[number].advance(cell, until_ps, self._admit_frac)
+            else:
+                for rows, draws in merged(own[number], received[number]):
+                    cell.submit(rows, draws)
+                cell.settle(until_ps)
+                ended = cell.take_log()
             if self.spec.tell_requests:
-                self.ended.emit(CellRows(number, cell.take_log()))
+                self.ended.emit(CellRows(number, ended))
             used_nj, used_ps = cell.take_energy(until_ps)
             energy_nj += used_nj
             busy_ps += used_ps

@@ -14,6 +14,7 @@ from sim.cluster.serving.feed import Feed
 from sim.cluster.serving.fleet_result import Counts, FleetResult
 from sim.cluster.serving.histograms import exact, pooled_distribution
 from sim.cluster.serving.kernels import layout as at
+from sim.cluster.serving.turns import Turns
 from sim.errors import InputError
 from sim.units import to_ps, to_s
 
@@ -23,7 +24,7 @@ IntArray = NDArray[np.int64]
 def compiled_result(
     spec: CompiledFleetSpec,
     cells: Sequence[CompiledReplicas],
-    feeds: Sequence[Feed],
+    feeds: Sequence[Feed | Turns],
     reached_ps: int,
     window_j: float,
 ) -> FleetResult:

@@ -16,6 +16,7 @@ from sim.cost.tables import StepTables
 from sim.errors import InputError
 from sim.workload.arrivals import ArrivalProcess
 from sim.workload.lengths import LengthDistribution
+from sim.workload.sessions import SessionShape
 
 Tables = Callable[[float | None], StepTables]
 """What a step costs under a power cap (W per GPU, None for none); segments are the same."""
@@ -34,6 +35,8 @@ class CompiledFleetSpec:
         rules: how a replica forms its steps. router: inside a cell.
         class_shares: of the requests by class of the rules; empty: all are of the first.
         autoscale: how many replicas are on; None for all. failures: how they break.
+        sessions: how sessions go on, of which `arrivals` are the starts; None for requests that
+            come whatever was answered.
         tell_requests: whether the fleet tells of each request that it is done with.
     """
 
@@ -51,6 +54,7 @@ class CompiledFleetSpec:
     autoscale: Autoscale | None = None
     tell_requests: bool = False
     failures: Breaking | None = None
+    sessions: SessionShape | None = None
 
     def __post_init__(self) -> None:
         check_shares(self.class_shares, self.rules.classes)

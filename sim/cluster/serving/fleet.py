@@ -28,7 +28,7 @@ from sim.cluster.serving.breakdowns import (
     breakdowns,
     check_failures,
 )
-from sim.cluster.serving.classes import check_shares, with_classes
+from sim.cluster.serving.classes import check_shares, with_classes, with_session_classes
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.coster import StepCoster
 from sim.cluster.serving.estimate import Sample
@@ -38,6 +38,8 @@ from sim.cluster.serving.observe import Integral, RequestLog, ServingCounter
 from sim.cluster.serving.records import ServingEvents, UnfinishedRecord
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.cluster.serving.routing import AdmissionGate, RoutedReplicas, bring_requests
+from sim.cluster.serving.sessions import ReferenceSessions
+from sim.cluster.serving.turns import store_block_tokens
 from sim.control.serving import BatchRules, router
 from sim.errors import InputError
 from sim.randomness import stream
@@ -47,6 +49,7 @@ from sim.workload.arrivals import ArrivalProcess
 from sim.workload.counter import counter_key
 from sim.workload.lengths import LengthDistribution
 from sim.workload.requests import RequestTable, draw_requests, thin_requests
+from sim.workload.sessions import SessionShape, SessionTable, draw_sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class FleetSpec:
         class_shares: of the requests by class of the rules; empty: all are of the first.
         autoscale: how many replicas are on; None for all. Needs all replicas simulated.
         failures: how replicas break; each of those simulated does by itself.
+        sessions: how sessions go on, of which `arrivals` are the starts; None for requests that
+            come whatever was answered.
 
     Raises:
         InputError: a value out of range; UnknownNameError: no such router.
@@ -85,6 +90,7 @@ class FleetSpec:
     class_shares: tuple[float, ...] = ()
     autoscale: Autoscale | None = None
     failures: Breaking | None = None
+    sessions: SessionShape | None = None
 
     def __post_init__(self) -> None:
         if self.autoscale and not (
@@ -178,7 +184,11 @@ class ServingFleet:
         if self.breakdowns:
             env.process(self.break_replicas(self.breakdowns, routed))
         self._routed = routed
-        env.process(bring_requests(env, self.requests, self._gate))
+        if isinstance(self.requests, SessionTable):
+            block_tokens = store_block_tokens(spec.rules)
+            ReferenceSessions(env, self.requests, self.events, self._gate, block_tokens)
+        else:
+            env.process(bring_requests(env, self.requests, self._gate))
 
     def break_replicas(
         self, plan: Breakdowns, routed: RoutedReplicas
@@ -312,13 +322,20 @@ class ServingFleet:
         return summarise(window, Sample(spec.n_replicas, spec.simulated_replicas, spec.confidence))
 
 
-def _requests(spec: FleetSpec, seed: int, recorded: RequestTable | None) -> RequestTable:
-    """What the simulated replicas get: the fleet's requests thinned by k / n."""
+def _requests(
+    spec: FleetSpec, seed: int, recorded: RequestTable | None
+) -> RequestTable | SessionTable:
+    """What the simulated replicas get: the fleet's requests or sessions thinned by k / n."""
     keep_frac = spec.simulated_replicas / spec.n_replicas
+    key = counter_key(seed, spec.name, "class")
+    if spec.sessions is not None:
+        starts = spec.arrivals.thinned(keep_frac)
+        drawn = draw_sessions(starts, spec.lengths, spec.sessions, spec.horizon_s, seed, spec.name)
+        return with_session_classes(drawn, spec.class_shares, key)
     if recorded is not None:
         rng = stream(seed, "thinning", spec.name)
         table = thin_requests(recorded, keep_frac, spec.horizon_s, rng)
     else:
         arrivals = spec.arrivals.thinned(keep_frac)
         table = draw_requests(arrivals, spec.lengths, spec.horizon_s, seed, spec.name)
-    return with_classes(table, spec.class_shares, counter_key(seed, spec.name, "class"))
+    return with_classes(table, spec.class_shares, key)

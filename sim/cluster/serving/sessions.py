@@ -1,9 +1,8 @@
 """Sessions on both engines: a turn arrives a think time after the last answer's end.
 
-Arrivals at one instant come in the order of their numbers. The compiled engine goes forward
-in windows of the least think time: a turn that ends inside a window calls for the next one
-behind it, so all arrivals of a window are known when it begins. A session ends early when
-a turn is refused. Cache is not kept from turn to turn: the whole prompt is read again.
+Arrivals at one instant come in the order of their numbers. A session ends early when a turn
+is refused. Cache is kept from turn to turn in prefix stores only: the whole blocks of the
+prompt of the turn before, if the turn comes to the same replica; its answer is read again.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.records import RequestRecord, ServingEvents
 from sim.cluster.serving.routing import Server
+from sim.cluster.serving.turns import Turns, session_rows
 from sim.workload.requests import Request
 from sim.workload.sessions import SessionTable
 
@@ -34,11 +34,18 @@ class ReferenceSessions:
     Args:
         events: hooks of the replicas.
         server: who takes the requests.
+        block_tokens: of the blocks of prefix stores, 0 for none.
     """
 
     def __init__(
-        self, env: Environment, table: SessionTable, events: ServingEvents, server: Server
+        self,
+        env: Environment,
+        table: SessionTable,
+        events: ServingEvents,
+        server: Server,
+        block_tokens: int = 0,
     ):
+        self._rows = session_rows(table, block_tokens)[0]
         self._env = env
         self._table = table
         self._server = server
@@ -60,15 +67,17 @@ class ReferenceSessions:
     def _arrive(self, time_ps: int) -> Generator[Event, None, None]:
         yield At(self._env, Phase.ARRIVAL, time_ps - int(self._env.now))
         _, number = heapq.heappop(self._due)
-        table = self._table
-        lengths = int(table.input_tokens[number]), int(table.output_tokens[number])
-        session = int(table.session[number])
-        self._server.submit(Request(number, time_ps, *lengths, session=session))
+        row = self._rows[number].tolist()
+        lengths, first = (row[at.A_INPUT], row[at.A_OUTPUT]), row[at.A_FIRST]
+        blocks = tuple(range(first, first + row[at.A_CACHED]))
+        self._server.submit(
+            Request(number, time_ps, *lengths, row[at.A_CLASS], row[at.A_KEY], blocks)
+        )
 
 
 def run_sessions(
     replicas: CompiledReplicas, table: SessionTable, draws: FloatArray, end_ps: int
-) -> IntArray:
+) -> tuple[IntArray, IntArray]:
     """The same on the compiled engine, up to an instant.
 
     Args:
@@ -76,45 +85,16 @@ def run_sessions(
         draws: two uniform numbers a turn, in order of arrival, shape (n, 2).
 
     Returns:
-        The numbers of the turns in the order in which they arrived: the log's numbers
-        count these.
+        The numbers of the turns in the order in which they arrived, and the log, whose
+        numbers count these.
     """
-    follows = table.next_turn
-    window_ps = int(table.think_ps[table.parent >= 0].min(initial=end_ps))
-    firsts = np.flatnonzero(table.parent < 0)
-    due = [(int(table.arrival_ps[n]), int(n)) for n in firsts]
-    heapq.heapify(due)
-    arrived: list[int] = []
-    reached_ps = seen = 0
-    while reached_ps < end_ps:
-        reached_ps = min(reached_ps + window_ps, end_ps)
-        numbers: list[tuple[int, int]] = []
-        while due and due[0][0] < reached_ps:
-            numbers.append(heapq.heappop(due))
-        places = slice(len(arrived), len(arrived) + len(numbers))
-        replicas.bring(_rows(table, numbers), draws[places], reached_ps)
-        arrived += [number for _, number in numbers]
-        log = replicas.log()
-        for row in log[seen:, (at.L_ID, at.L_END, at.L_REASON)].tolist():
-            following = follows.get(arrived[row[0]])
-            if row[2] == at.SERVED and following is not None:
-                heapq.heappush(due, (row[1] + int(table.think_ps[following]), following))
-        seen = len(log)
-        if not due and not replicas.cell.load.any():
-            replicas.settle(end_ps)
-            break
-    return np.array(arrived, dtype=np.int64)
-
-
-def _rows(table: SessionTable, numbers: list[tuple[int, int]]) -> IntArray:
-    """Turns as the kernels read them."""
-    rows = np.zeros((len(numbers), at.ARRIVAL_COLUMNS), dtype=np.int64)
-    if numbers:
-        times, which = (np.array(column) for column in zip(*numbers, strict=True))
-        rows[:, at.A_TIME] = times
-        rows[:, at.A_INPUT], rows[:, at.A_OUTPUT] = (
-            table.input_tokens[which],
-            table.output_tokens[which],
-        )
-        rows[:, at.A_KEY] = table.session[which]
-    return rows
+    block_tokens = (
+        int(replicas.cell.limits[at.PREFIX_TOKENS]) if replicas.cell.store.shape[1] else 0
+    )
+    turns = Turns(
+        table, lambda first, count: draws[first : first + count], block_tokens=block_tokens
+    )
+    replicas.know_blocks(turns.blocks)
+    log = turns.advance(replicas, end_ps, 1.0)
+    turns.check_laws(replicas)
+    return np.array(turns.arrived, dtype=np.int64), log
