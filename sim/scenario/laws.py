@@ -140,5 +140,5 @@ def fleet_energy_j(fleet: PowerFleet, end_ps: int) -> float:
     if isinstance(fleet, CellFleet):
         return fleet.scale * math.fsum(fleet_energy_j(part, end_ps) for part in fleet.parts)
     if isinstance(fleet, FluidFleet):
-        return fleet.ledger.energy_j
+        return fleet.book.energy_j
     raise TypeError(f"no book of energy is known for a {type(fleet).__name__}")

@@ -188,6 +188,56 @@ def test_a_broken_book_is_told():
         made.check_laws()
 
 
+def test_power_that_the_replicas_did_not_draw_is_told(monkeypatch):
+    """A wrong power is in the signal, the ledger and the meter: only the other book knows."""
+    real = FluidFleet._power_w
+    monkeypatch.setattr(FluidFleet, "_power_w", lambda *args: 1.001 * real(*args))
+    env = simpy.Environment(0)
+    made = fleet(env, 5.0)
+    env.run(until=to_ps(100))
+    with pytest.raises(LawViolation, match=r"joules, but .* by what its replicas did"):
+        made.check_laws()
+
+
+def test_requests_that_no_replica_served_are_told():
+    env = simpy.Environment(0)
+    made = fleet(env, 5.0)
+    env.run(until=to_ps(100))
+    made.ledger.served += 1
+    made.ledger.arrived += 1
+    with pytest.raises(LawViolation, match="served requests, but"):
+        made.check_laws()
+
+
+def test_replicas_that_are_nowhere_are_told(monkeypatch):
+    monkeypatch.setattr(FluidFleet, "_up", property(lambda self: self.spec.n_replicas - 1.0))
+    env = simpy.Environment(0)
+    made = fleet(env, 5.0)
+    env.run(until=to_ps(100))
+    with pytest.raises(LawViolation, match="replica-seconds, but"):
+        made.check_laws()
+
+
+def test_both_books_agree_while_replicas_go_dark_and_a_cap_changes_the_curve():
+    capped = steady_curve(
+        LinearCoster(step_s=0.02, token_s=2e-5, cached_s=1e-8, power_w=400, idle_power_w=120),
+        MEAN,
+        64,
+        8192,
+    )
+    env = simpy.Environment(0)
+    spec = FluidSpec("fleet", 10, 10, lambda t: 5.0 + t / 300, MEAN, 3600.0)
+    made = FluidFleet(env, spec, lambda cap: CURVE if cap is None else capped)
+    made.set_power(to_ps(500), 0.3, 0.2)
+    made.set_cap(to_ps(900), 400.0)
+    made.set_power(to_ps(1500), 0.0, 0.1)
+    made.set_cap(to_ps(2000), None)
+    run(made, env, 3600)
+    assert made.ledger.requeued > 0
+    assert made.book.energy_j == pytest.approx(made.ledger.energy_j, rel=1e-12)
+    assert made.book.dark_s == pytest.approx(3 * 1000)
+
+
 def test_orders_that_cannot_be_are_refused():
     env = simpy.Environment(0)
     made = fleet(env, 5.0)

@@ -17,6 +17,7 @@ from simpy.events import Event
 
 from sim.cluster.serving.estimate import Estimate
 from sim.cluster.serving.fleet_result import FleetResult
+from sim.cluster.serving.fluid_book import CurveBook
 from sim.cluster.serving.steady import SteadyCurve
 from sim.errors import InputError, LawViolation
 from sim.signals import StepSignal
@@ -24,6 +25,8 @@ from sim.units import to_ps, to_s
 
 STEP_S = 60.0
 TOLERANCE = 1e-9
+BOOK_TOLERANCE = 1e-8
+"""Two sums over a year of steps, added up in different ways."""
 Curves = Callable[[float | None], SteadyCurve]
 """The steady curve of a replica under a cap per GPU, None for none."""
 
@@ -87,7 +90,7 @@ class FluidFleet:
     Attributes:
         power_w: signal, chip boundary of the whole fleet.
         backlog: requests that wait.
-        ledger: counts so far.
+        ledger: counts so far. book: the same from what the replicas did, for the laws.
     """
 
     def __init__(self, env: Environment, spec: FluidSpec, curves: Curves):
@@ -98,6 +101,8 @@ class FluidFleet:
         self._curve = curves(None)
         self.backlog = 0.0
         self.ledger = Ledger()
+        self.book = CurveBook()
+        self._began_ps = int(env.now)
         self._at_warmup = Ledger()
         self._admit_frac = 1.0
         self._move_frac = 0.0
@@ -189,7 +194,7 @@ class FluidFleet:
         return self.spec.n_replicas * float(self._curve.power_w[0])
 
     def check_laws(self) -> None:
-        """Requests are conserved, and no replica serves beyond saturation.
+        """Requests, replicas and joules are conserved, by two books that are kept apart.
 
         Raises:
             LawViolation: with the counts.
@@ -205,6 +210,16 @@ class FluidFleet:
             )
         if self.backlog < 0:
             raise LawViolation(f"{self.spec.name}: backlog {self.backlog}")
+        time_s = self.spec.n_replicas * to_s(self._now_ps - self._began_ps)
+        for what, told, again in (
+            ("served requests", book.served + book.requeued, self.book.served),
+            ("joules", book.energy_j, self.book.energy_j),
+            ("replica-seconds", time_s, self.book.replica_s),
+        ):
+            if not math.isclose(told, again, rel_tol=BOOK_TOLERANCE, abs_tol=1e-6):
+                raise LawViolation(
+                    f"{self.spec.name}: {told!r} {what}, but {again!r} by what its replicas did"
+                )
 
     def result(self) -> FleetResult:
         """The fleet's figures over its window (see `protocol`)."""
@@ -286,6 +301,9 @@ class FluidFleet:
             book.waited_s += self.backlog * span_s
             if self.backlog > served * self.spec.step_s * TOLERANCE:
                 book.late += offered * span_s
+            replicas = self.spec.n_replicas
+            shares = (self._up, replicas * self._down_frac, replicas * self._dark_frac)
+            self.book.add(self._curve, shares, served, span_s)
             self.backlog = max(0.0, self.backlog + (offered - served) * span_s)
         self._now_ps = now_ps
 
