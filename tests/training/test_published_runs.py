@@ -41,6 +41,7 @@ MISSES = {
     ("deepseek-v3", "waits_s"): -0.30,
     ("deepseek-v3", "after_s"): -1.0,
     ("deepseek-v2", "gpu_hours"): -0.14,
+    ("bloom-176b", "gpu_hours"): -0.16,
     ("llama-1-7b", "gpu_hours"): -0.25,
     ("llama-2-7b", "gpu_hours"): -0.25,
     ("llama-2-13b", "gpu_hours"): -0.27,
@@ -211,11 +212,11 @@ def test_shares_of_causes_are_no_count() -> None:
 
 
 def test_rows_say_whether_their_errors_were_seen() -> None:
-    """All of those unseen hold: nothing was chosen for them."""
+    """Steps of those unseen all hold: nothing was chosen for them."""
     unseen = [s for s in SCORES.values() if not s.seen]
-    assert {s.run.split("-")[0] for s in unseen} == {"megatron"}
-    assert len(unseen) == 8
-    assert all(s.holds for s in unseen)
+    assert {s.run.split("-")[0] for s in unseen} == {"megatron", "bloom"}
+    assert len(unseen) == 10
+    assert all(s.holds for s in unseen if s.measure == "step_s")
     assert SCORES["llama-2-70b", "gpu_hours"].seen
     assert "unseen" in table_lines([unseen[0]])[-1]
     assert [line.split(":")[0] for line in sample_lines(list(SCORES.values()))] == [
