@@ -10,6 +10,9 @@ import pytest
 
 from sim import arch
 from sim.cluster.training import expected_run
+from sim.cost.training import training_step
+from sim.facility.building import load_building
+from sim.facility.meter import SitePlant
 from sim.flops import parameters
 from sim.flops.scaling import law
 from sim.hardware.node import load_node
@@ -137,3 +140,39 @@ def test_figures_show_the_numbers_beside_them_and_are_the_same_each_time(tmp_pat
     assert rows[-2]["steps"] == job["steps"] <= rows[-1]["steps"]
     draw_training({}, tmp_path)
     assert not (tmp_path / "training.svg").exists()
+
+
+SHIPPED = (
+    "gpt6-one-state",
+    "gpt6-across-2-states",
+    "gpt6-across-states",
+    "gpt6-across-8-states",
+    "llama3-405b-replay",
+    "dense-vs-moe-vs-hybrid-training",
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_node_of_a_shipped_scenario_draws_more_than_was_measured(name: str) -> None:
+    """8xH100: 8.4 kW measured at the most, 10.2 rated (arXiv 2412.08602); a GPU 700 W."""
+    _, scenario = load_scenario(str(ROOT / "scenarios" / f"{name}.yaml"))
+    node = load_node()
+    plant = SitePlant("node", 1, node, load_building(1.2))
+    for site in scenario.sites:
+        for spec in site.workloads:
+            assert isinstance(spec, TrainingSpec)
+            step = training_step(training_setup(spec), node)
+            highest_w = max(part.gpu_power_w for part in step.parts)
+            assert highest_w <= node.device.limit_w == 700
+            found = plant.parts(highest_w * node.gpus)
+            assert found.chip_w + found.host_w + found.fans_w + found.psu_loss_w <= 8400
+
+
+def test_the_same_run_across_states_differs_by_its_links_only() -> None:
+    """Pauses, failures and the whole layout are those of one state."""
+    alone = spec_of(str(ROOT / "scenarios" / "gpt6-one-state.yaml"))
+    for name in ("gpt6-across-2-states", "gpt6-across-states", "gpt6-across-8-states"):
+        part = spec_of(str(ROOT / "scenarios" / f"{name}.yaml"))
+        for what in ("stragglers", "maintenance", "evaluation", "failures", "checkpoint"):
+            assert getattr(part, what) == getattr(alone, what), (name, what)
+        assert training_setup(part).layout == training_setup(alone).layout
