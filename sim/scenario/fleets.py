@@ -34,6 +34,7 @@ from sim.scenario.schema import (
     PoissonRequests,
     Requests,
     ServingSpec,
+    SessionRequests,
 )
 from sim.scenario.schema.serving import ClassSpec
 from sim.scenario.serving_scale import autoscale
@@ -56,6 +57,7 @@ from sim.workload.lengths import (
 )
 from sim.workload.model_file import fitted_traffic
 from sim.workload.requests import RequestTable
+from sim.workload.sessions import SessionShape
 from sim.workload.traces import read_trace
 
 HISTOGRAM_BINS = 40
@@ -73,7 +75,8 @@ class Fleet:
     @property
     def error_frac_against_request(self) -> dict[str, dict[str, float]]:
         """Measured error of its fidelity, by measure; empty where all replicas are simulated."""
-        return fidelity_errors(self.costs.spec.fidelity)
+        whole = isinstance(self.fleet, CompiledFleet)
+        return {} if whole else fidelity_errors(self.costs.spec.fidelity)
 
     @property
     def gpus(self) -> int:
@@ -140,23 +143,22 @@ def build_fleet(
     check_blocks(spec, found.recorded)
     if spec.fidelity == "fluid":
         fluid = _fluid_spec(name, spec, costs, found, horizon_s)
-        return Fleet(
-            FluidFleet(env, fluid, costs.curve), costs, found.arrivals.rate_per_s, found.bad_rows
-        )
+        return Fleet(FluidFleet(env, fluid, costs.curve), costs, found.rate_per_s, found.bad_rows)
     if spec.fidelity in ("request", "cells"):
-        build = CompiledFleet if spec.fidelity == "request" else build_cell_fleet
+        least = (spec.gpus or 0) if spec.fidelity == "request" else spec.representative_replicas
         whole_spec = _whole_spec(name, spec, costs, found, horizon_s)
-        whole = build(
+        whole = build_cell_fleet(
             env,
             replace(whole_spec, tell_requests=tell_requests),
             costs.tables,
             seed,
             found.recorded,
+            least,
         )
-        return Fleet(whole, costs, found.arrivals.rate_per_s, found.bad_rows)
+        return Fleet(whole, costs, found.rate_per_s, found.bad_rows)
     fleet_spec = _fleet_spec(name, spec, costs, found, horizon_s)
     fleet = ServingFleet(env, fleet_spec, costs.at(None), seed, found.recorded, costs.at)
-    return Fleet(fleet, costs, found.arrivals.rate_per_s, found.bad_rows)
+    return Fleet(fleet, costs, found.rate_per_s, found.bad_rows)
 
 
 class CapCosts:
@@ -170,7 +172,7 @@ class CapCosts:
         self.spec = spec
         self.node = node
         self.standing_w = standing_w
-        self.mean_tokens = traffic(spec.requests).lengths.mean_tokens
+        self.mean_tokens = traffic(spec.requests).mean_tokens
         self._costs: dict[float | None, ReplicaCost] = {}
         self._curves: dict[float | None, SteadyCurve] = {}
         self._tables: dict[float | None, StepTables] = {}
@@ -224,6 +226,7 @@ def _fleet_spec(
         router=spec.router,
         class_shares=_shares(spec),
         failures=breaking(spec, costs.at(None)),
+        sessions=found.sessions,
     )
 
 
@@ -243,6 +246,7 @@ def _whole_spec(
         router=spec.router,
         class_shares=_shares(spec),
         failures=breaking(spec, costs.at(None)),
+        sessions=found.sessions,
     )
 
 
@@ -278,7 +282,7 @@ def _fluid_spec(
         n_replicas=replicas,
         gpus=replicas * costs.at(None).gpus,
         rate_per_s=_rate_course(found.arrivals),
-        mean_tokens=found.lengths.mean_tokens,
+        mean_tokens=found.mean_tokens,
         horizon_s=horizon_s,
         warmup_s=spec.warmup_s,
         loading_power_w=costs.at(None).loading_power_w,
@@ -301,12 +305,28 @@ class Traffic:
     Args:
         recorded: rows to be replayed as they are, each with its own lengths.
         bad_rows: malformed rows of the trace that were left out.
+        sessions: how sessions go on; then `arrivals` are their starts, and `lengths` of what is
+            new in a turn.
     """
 
     arrivals: ArrivalProcess
     lengths: LengthDistribution
     recorded: RequestTable | None = None
     bad_rows: int = 0
+    sessions: SessionShape | None = None
+
+    @property
+    def rate_per_s(self) -> float:
+        """Mean rate of requests; of all turns."""
+        turns = self.sessions.mean_turns if self.sessions else 1.0
+        return self.arrivals.rate_per_s * turns
+
+    @property
+    def mean_tokens(self) -> tuple[float, float]:
+        """Mean prompt and output tokens of a request."""
+        if self.sessions:
+            return self.sessions.mean_tokens(self.lengths)
+        return self.lengths.mean_tokens
 
 
 def traffic(requests: Requests) -> Traffic:
@@ -317,6 +337,10 @@ def traffic(requests: Requests) -> Traffic:
     """
     if isinstance(requests, FittedRequests):
         return _fitted(requests)
+    if isinstance(requests, SessionRequests):
+        starts = PoissonArrivals(requests.starts_per_s)
+        turns = (requests.mean_turns, requests.mean_think_s, requests.least_think_s)
+        return Traffic(starts, _lengths(requests.lengths), sessions=SessionShape(*turns))
     if not isinstance(requests, FileRequests):
         return Traffic(_arrivals(requests), _lengths(requests.lengths))
     trace = read_trace(requests.file, requests.on_bad_rows)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import simpy
-from test_serving_compiled_fleet import WHOLE, tables
+from test_serving_compiled_fleet import RULES, WHOLE, tables
 
 from sim.cluster.serving.cell_fleet import CellFleet, build_cell_fleet
 from sim.cluster.serving.compiled_fleet import CompiledFleet
@@ -15,6 +15,7 @@ from sim.cluster.serving.compiled_spec import CompiledFleetSpec
 from sim.cluster.serving.estimate import Estimate
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.observe import Integral
+from sim.control.serving import ClassRule
 from sim.units import PS_PER_S
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.requests import RequestTable, draw_requests
@@ -64,6 +65,26 @@ def test_the_interval_holds_the_whole_fleet() -> None:
     assert found.ttft_s is not None
     assert exact.ttft_s is not None
     assert found.ttft_s.p50.value == pytest.approx(exact.ttft_s.p50.value, rel=0.1)
+
+
+def test_classes_are_scaled_like_all_requests() -> None:
+    """Each class has its share; with every cell simulated their sums are those of the cells."""
+    rules = replace(RULES, classes=(ClassRule(slo_ttft_s=0.05), ClassRule()))
+    spec = replace(LARGE, rules=rules, class_shares=(0.25, 0.75))
+    few, every = cells(spec)[0].result(), cells(spec, least=60)[0]
+    first, second = few.classes
+    assert first.requests.value + second.requests.value == pytest.approx(few.requests.value)
+    assert first.requests.value / few.requests.value == pytest.approx(0.25, abs=0.02)
+    assert 0 < first.met.value < first.completed.value
+    assert second.met.value == second.completed.value
+    parts = [part.result() for part in every.parts]
+    for number, found in enumerate(every.result().classes):
+        for name in ("requests", "completed", "tokens_out", "met"):
+            summed = sum(getattr(part.classes[number], name).value for part in parts)
+            assert getattr(found, name).value == pytest.approx(summed), name
+        assert found.ttft_s is not None
+        assert few.ttft_s is not None
+        assert found.ttft_s.p50.value == pytest.approx(few.ttft_s.p50.value, rel=0.2)
 
 
 def test_cells_that_differ_in_size_are_weighed() -> None:

@@ -9,20 +9,21 @@ fleet, with an interval across cells. A fleet of so few cells is simulated whole
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
+from sim.cluster.serving.classes import ClassResult
 from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
 from sim.cluster.serving.estimate import Distribution, Estimate, Sample
 from sim.cluster.serving.fleet_result import Counts, FleetResult
 from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.signals import StepSignal
-from sim.units import to_ps
+from sim.units import PS_PER_S, to_ps
 from sim.workload.counter import counter_key, uniforms
 from sim.workload.requests import RequestTable
 
@@ -31,6 +32,8 @@ FloatArray = NDArray[np.float64]
 LEAST_CELLS = 4
 """Cells that are simulated at least: with two, Student's t makes an interval of no use."""
 CONFIDENCE = 0.95
+EVERY = slice(None)
+"""All classes of requests."""
 
 
 class CellFleet:
@@ -117,9 +120,7 @@ class CellFleet:
         sample = Sample(self.spec.cells, len(self.parts), CONFIDENCE)
 
         def each(value: Callable[[FleetResult], Estimate]) -> FloatArray:
-            """As if each cell had the mean size of the fleet's."""
-            mean = self.spec.replicas / self.spec.cells
-            return np.array([value(r).value * mean / r.fleet for r in results])
+            return self._each(results, value)
 
         energy, tokens = each(lambda r: r.energy_j), each(lambda r: r.tokens_out)
         return FleetResult(
@@ -136,26 +137,55 @@ class CellFleet:
             energy_j=sample.total(energy),
             mean_power_w=sample.total(each(lambda r: r.mean_power_w)),
             energy_j_per_output_token=sample.ratio(energy, tokens),
-            ttft_s=self._latency(0, [r.ttft_s for r in results], sample),
-            tpot_s=self._latency(1, [r.tpot_s for r in results], sample),
-            e2e_s=self._latency(2, [r.e2e_s for r in results], sample),
+            ttft_s=self._latency(0, EVERY, [r.ttft_s for r in results], sample),
+            tpot_s=self._latency(1, EVERY, [r.tpot_s for r in results], sample),
+            e2e_s=self._latency(2, EVERY, [r.e2e_s for r in results], sample),
+            classes=tuple(
+                self._class(number, results, sample) for number in range(len(results[0].classes))
+            ),
             counted=Counts(*np.sum([astuple(r.counted) for r in results if r.counted], axis=0)),
         )
 
+    def _each(
+        self, results: Sequence[FleetResult], value: Callable[[FleetResult], Estimate]
+    ) -> FloatArray:
+        """A count of each simulated cell, as if it had the mean size of the fleet's."""
+        mean = self.spec.replicas / self.spec.cells
+        return np.array([value(r).value * mean / r.fleet for r in results])
+
+    def _class(self, number: int, results: Sequence[FleetResult], sample: Sample) -> ClassResult:
+        """What became of one class, scaled."""
+
+        def total(name: str) -> Estimate:
+            return sample.total(self._each(results, lambda r: getattr(r.classes[number], name)))
+
+        def latency(which: int, name: str) -> Distribution | None:
+            each = [getattr(r.classes[number], name) for r in results]
+            return self._latency(which, slice(number, number + 1), each, sample)
+
+        return ClassResult(
+            requests=total("requests"),
+            completed=total("completed"),
+            shed=total("shed"),
+            dropped=total("dropped"),
+            tokens_out=total("tokens_out"),
+            met=total("met"),
+            ttft_s=latency(0, "ttft_s"),
+            tpot_s=latency(1, "tpot_s"),
+            e2e_s=latency(2, "e2e_s"),
+        )
+
     def _latency(
-        self, which: int, each: list[Distribution | None], sample: Sample
+        self, which: int, kinds: slice, each: list[Distribution | None], sample: Sample
     ) -> Distribution | None:
         """Of all requests of the simulated cells; the intervals from the same figure by cell."""
         filled = [one for one in each if one is not None]
         if not filled:
             return None
         cells = [cell.cell for part in self.parts for cell in part.cells]
-        counts = np.sum([cell.histogram[:, which].sum(axis=0) for cell in cells], axis=0)
-        mean_s = (
-            float(np.sum([cell.sums[:, which].sum() for cell in cells]))
-            / float(counts.sum())
-            / 1e12
-        )
+        counts = np.sum([cell.histogram[kinds, which].sum(axis=0) for cell in cells], axis=0)
+        sum_ps = float(np.sum([cell.sums[kinds, which].sum() for cell in cells]))
+        mean_s = sum_ps / float(counts.sum()) / PS_PER_S
 
         def estimate(name: str, pooled: float) -> Estimate:
             return sample.statistic(pooled, np.array([getattr(d, name).value for d in filled]))

@@ -62,7 +62,9 @@ class CompiledFleetSpec:
         if self.replicas < 1 or self.cell_replicas < 1:
             raise InputError(f"{self.replicas} replicas in cells of {self.cell_replicas}")
         if not 0 <= self.warmup_s < self.horizon_s < np.inf:
-            raise InputError(f"warmup_s = {self.warmup_s}, must be below {self.horizon_s} s")
+            raise InputError(
+                f"warmup_s = {self.warmup_s}, must be below {self.horizon_s} s", path="warmup_s"
+            )
         if not 0 < self.tick_s <= 3600:
             raise InputError(f"tick_s = {self.tick_s}, must be above 0 and at most 3600 s")
         scale = self.autoscale

@@ -92,8 +92,38 @@ class FittedRequests(FileRequests):
     copies: float | None = Field(None, ge=1, le=1e9)
 
 
+class SessionRequests(Strict):
+    """Conversations of several turns: the next one comes a think time after the last answer.
+
+    A prompt is all that was said before and what is new; `lengths` are of a turn's new prompt
+    and its answer. The number of turns is geometric, the think time exponential above its
+    least value. A session ends early when a turn is refused. With a prefix cache a turn finds
+    the whole blocks of the prompt before it, if it comes to the same replica.
+    """
+
+    kind: Literal["sessions"]
+    starts_per_s: float = Field(gt=0, le=1e9, description="new sessions of the whole fleet")
+    mean_turns: float = Field(ge=1, le=10_000)
+    mean_think_s: float = Field(gt=0, le=1e7)
+    least_think_s: float = Field(
+        1.0, ge=0.001, le=1e7, description="a run with shorter ones takes longer"
+    )
+    lengths: LengthsSpec = CONVERSATIONS
+
+    @model_validator(mode="after")
+    def _mean_above_least(self) -> Self:
+        if self.mean_think_s <= self.least_think_s:
+            raise ValueError("mean_think_s must be above least_think_s")
+        return self
+
+
 Requests = Annotated[
-    PoissonRequests | GammaRequests | OnOffRequests | TraceRequests | FittedRequests,
+    PoissonRequests
+    | GammaRequests
+    | OnOffRequests
+    | TraceRequests
+    | FittedRequests
+    | SessionRequests,
     Field(discriminator="kind"),
 ]
 
@@ -169,7 +199,7 @@ class ServingSpec(Strict):
     )
     prefix_cache: PrefixCacheSpec | None = Field(None, description="not with fidelity fluid")
     failures: ReplicaFailuresSpec | None = Field(
-        None, description="of replicas, with fidelity request or sampled"
+        None, description="of replicas; not with fidelity fluid"
     )
     disaggregated: bool = Field(
         False, description="prompts are read on replicas of their own; fluid only"
@@ -202,10 +232,10 @@ class ServingSpec(Strict):
         [], max_length=4, description="of requests, first come first served within each"
     )
     fidelity: Literal["request", "cells", "sampled", "fluid"] = Field(
-        "sampled",
+        "cells",
         description="request: all replicas request by request; cells: four whole routing cells of "
-        "up to 125 replicas, scaled; sampled: some replicas, scaled; "
-        "fluid: mean rates only",
+        "up to 125 replicas, scaled; sampled: some replicas step by step, scaled (near saturation "
+        "their first tokens come far too late); fluid: mean rates only",
     )
     tick_s: float = Field(
         1.0,
@@ -214,7 +244,11 @@ class ServingSpec(Strict):
         description="fidelity request or cells: resolution of the power and of changes by control",
     )
     representative_replicas: Whole = Field(
-        4, ge=2, le=1024, description="replicas simulated request by request; the rest is scaled"
+        4,
+        ge=2,
+        le=1024,
+        description="fidelity sampled: replicas simulated, the rest is scaled; cells: at least as "
+        "many",
     )
     warmup_s: float = Field(60.0, ge=0)
 
@@ -235,31 +269,40 @@ class ServingSpec(Strict):
             )
         if self.preemption == "swap":
             raise ValueError("prefix_cache needs preemption: recompute")
-        if self.requests.kind != "trace" or self.requests.rate_per_s is not None:
+        rows = self.requests.kind == "trace" and self.requests.rate_per_s is None
+        if not rows and self.requests.kind != "sessions":
             raise ValueError(
                 "prefix_cache needs to know the blocks of each prompt; give requests of kind "
-                "trace, row by row (no rate_per_s), from a file with hash_ids"
+                "sessions, or trace, row by row (no rate_per_s), from a file with hash_ids"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _turns_wait_for_answers(self) -> Self:
+        if self.requests.kind == "sessions" and self.fidelity == "fluid":
+            raise ValueError(
+                "sessions wait for single answers, which fidelity fluid does not know; "
+                "give fidelity: request, cells or sampled"
             )
         return self
 
     @model_validator(mode="after")
     def _single_replicas_break(self) -> Self:
-        if self.failures is not None and self.fidelity not in ("request", "sampled"):
+        if self.failures is not None and self.fidelity == "fluid":
             raise ValueError(
-                f"failures are of single replicas, fidelity {self.fidelity} does not tell them; "
-                "give fidelity: request or sampled"
+                "failures are of single replicas, fidelity fluid does not tell them; "
+                "give fidelity: request, cells or sampled"
             )
         return self
 
     @model_validator(mode="after")
     def _rules_of_single_requests(self) -> Self:
         single = ("kv_block_tokens", "kv_watermark_frac", "preemption", "classes")
-        known = {"fluid": (), "cells": single[:3]}.get(self.fidelity, single)
-        for key in single:
-            if key not in known and getattr(self, key) != type(self).model_fields[key].default:
+        for key in single if self.fidelity == "fluid" else ():
+            if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(
-                    f"{key} needs single requests, fidelity {self.fidelity} cannot tell them; "
-                    "give fidelity: request or sampled"
+                    f"{key} needs single requests, fidelity fluid cannot tell them; "
+                    "give fidelity: request, cells or sampled"
                 )
         return self
 
