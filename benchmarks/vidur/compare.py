@@ -80,7 +80,7 @@ def vidur(python: str, tables: StepTables, table: RequestTable) -> tuple[Latenci
             input=table.input_tokens,
             output=table.output_tokens,
             edge=tables.edge,
-            **{name: getattr(tables, name)[TIME] for name in ("base", "slope", "token")},
+            **{name: getattr(tables, name)[TIME] for name in ("base", "slope", "alone", "token")},
             **{name: getattr(tables, name)[TIME] for name in ("sequence", "pair", "read")},
             blocks=replica_limits(RULES, tables.kv_capacity_tokens, 256).total_blocks,
             max_seqs=RULES.max_num_seqs,

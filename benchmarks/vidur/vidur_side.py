@@ -60,9 +60,9 @@ class TablePredictor:
 def step_ps(prefill: list[tuple[int, int]], decodes: int, cached: int) -> int:
     """Time of a step with some chunks and decoding sequences with so many cached tokens."""
     w = WORLD
-    segment = int(np.searchsorted(w["edge"] * decodes, cached, side="right")) - 1
+    segment = int(np.searchsorted(w["edge"][decodes], cached, side="right")) - 1
     decode = w["base"][decodes, segment] + w["slope"][decodes, segment] * (
-        cached - w["edge"][segment] * decodes
+        cached - w["edge"][decodes, segment]
     )
     if not prefill:
         return int(decode)
@@ -72,7 +72,7 @@ def step_ps(prefill: list[tuple[int, int]], decodes: int, cached: int) -> int:
         w["token"][decodes + new]
         + w["sequence"] * (decodes + len(prefill))
         + decode
-        - w["base"][decodes, 0]
+        - w["alone"][decodes]
         + w["pair"] * pairs
         + w["read"] * sum(c for _, c in prefill)
     )

@@ -173,8 +173,8 @@ def _mixed_step(
 def _decode_steps(tables: StepTables, state: _State, until_s: float) -> None:
     """Steps without prompts until a sequence ends, or the step that reaches a time."""
     decodes, steps = len(state.ends), state.ends[0][0] - state.step
-    segment = int(np.searchsorted(tables.edge * decodes, state.cached, side="right")) - 1
-    over = state.cached - int(tables.edge[segment]) * decodes
+    segment = int(np.searchsorted(tables.edge[decodes], state.cached, side="right")) - 1
+    over = state.cached - int(tables.edge[decodes, segment])
     base = tables.base[:, decodes, segment] + tables.slope[:, decodes, segment] * over
     rise = tables.slope[:, decodes, segment] * decodes
     if until_s < math.inf:

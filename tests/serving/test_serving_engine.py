@@ -39,15 +39,15 @@ TICKS = build_tables(LinearCoster(0.001, kv_capacity_tokens=1000), 64, 512)
 
 
 def bent(cache: int, *, ticks: bool) -> StepTables:
-    """Tables with segments at mean contexts of 10 and 30 tokens, or without any slope."""
+    """Tables with segments from 10 and 30 tokens a sequence on, or without any slope."""
     if ticks:
         return replace(TICKS, kv_capacity_tokens=cache)
     base, slope = np.repeat(TABLES.base, 3, axis=2), np.repeat(TABLES.slope, 3, axis=2)
     base[:, 1:, 1] += 1234 * np.arange(1, 65)
     slope[:, 1:, 2] += 17
-    return replace(
-        TABLES, edge=np.array([0, 10, 30]), base=base, slope=slope, kv_capacity_tokens=cache
-    )
+    alone = TABLES.alone + 99 * np.arange(65) ** 2
+    edge = np.arange(65)[:, None] * np.array([0, 10, 30])
+    return replace(TABLES, edge=edge, base=base, slope=slope, alone=alone, kv_capacity_tokens=cache)
 
 
 def table_of(requests: list[Request]) -> RequestTable:

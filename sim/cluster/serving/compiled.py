@@ -194,8 +194,9 @@ class CompiledReplicas:
         cut(self.cell, time_ps)
         self._recosted = True
         self.tables = tables
-        price, token, part = prices(tables)
-        self.cell.price[:], self.cell.token[:], self.cell.part[:] = price, token, part
+        kept = (self.cell.price, self.cell.alone, self.cell.token, self.cell.part)
+        for array, new_prices in zip(kept, prices(tables), strict=True):
+            array[:] = new_prices
 
     def fail(self, r: int, time_ps: int) -> None:
         """A replica breaks at an instant that was settled to (rule 14)."""
@@ -379,11 +380,9 @@ def warm_up(tell: Callable[[str], None] | None = None) -> float:
     if tell:
         announce(tell)
     began_s = time.perf_counter()
-    one = np.ones((6, 2, 1), dtype=np.int64)
-    flat, edge = np.ones(6, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    tables = StepTables(
-        edge, one, one, np.ones((6, 2), dtype=np.int64), flat, flat, flat, 1, 0.0, 64, 1, 0.0, 0.0
-    )
+    one, two = np.ones((6, 2, 1), dtype=np.int64), np.ones((6, 2), dtype=np.int64)
+    flat, edge = np.ones(6, dtype=np.int64), np.zeros((2, 1), dtype=np.int64)
+    tables = StepTables(edge, one, one, two, two, flat, flat, flat, 1, 0.0, 64, 1, 0.0, 0.0)
     replicas = CompiledReplicas(tables, BatchRules(max_num_seqs=1, max_num_batched_tokens=1))
     replicas.bring(arrival_rows(RequestTable(*(np.ones(1, dtype=np.int64),) * 3)), np.zeros((1, 2)))
     replicas.set_costs(tables, 1)

@@ -102,7 +102,7 @@ def priced(cell: at.Cell, tables: StepTables) -> list[float]:
     for q in range(len(tables.pair)):
         value = float((tables.base[q] * count.astype(float)).sum())
         value += float((tables.slope[q] * over.astype(float)).sum())
-        value -= float(tables.base[q][:, 0] @ cell.mixed.astype(float))
+        value -= float(tables.alone[q] @ cell.mixed.astype(float))
         value += float(tables.token[q] @ cell.tokens.astype(float))
         value += float(tables.sequence[q]) * (float(total[at.CHUNKS]) + mixed_sequences)
         value += float(tables.pair[q]) * float(total[at.ALL_PAIRS])
@@ -119,12 +119,13 @@ def summed(rows: IntArray) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8)
-def prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray]:
+def prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Time and energy as the kernels read them; made once for all cells of a fleet."""
     pairs = (tables.base[TIME], tables.slope[TIME], tables.base[ENERGY], tables.slope[ENERGY])
     parts = [q[i] for i in (TIME, ENERGY) for q in (tables.sequence, tables.pair, tables.read)]
     token = np.stack([tables.token[TIME], tables.token[ENERGY]], axis=1)
-    return np.stack(pairs, axis=2), token, np.array(parts, dtype=np.int64)
+    alone = np.stack([tables.alone[TIME], tables.alone[ENERGY]], axis=1)
+    return np.stack(pairs, axis=2), alone, token, np.array(parts, dtype=np.int64)
 
 
 def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch) -> at.Cell:
@@ -139,7 +140,7 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
     rep[:, [at.PART, *range(at.HEAD, at.TAIL + at.CLASSES)]] = -1
     rep[:, at.BIN_END] = limits[at.BIN_PS] if watch.bins > 1 else at.NEVER
     bounds = _class_bounds(rules)
-    price, token, part = prices(tables)
+    price, alone, token, part = prices(tables)
     return at.Cell(
         rep=rep,
         due=np.full(replicas, at.NEVER, dtype=np.int64),
@@ -161,6 +162,7 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         bins=zeros(watch.bins, 2),
         edge=tables.edge.astype(np.int64),
         price=price.copy(),
+        alone=alone.copy(),
         token=token.copy(),
         part=part.copy(),
         store=zeros(replicas, rules.prefix_blocks, 4),

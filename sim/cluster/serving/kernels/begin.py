@@ -178,12 +178,12 @@ def price(c: Cell, r: int, swapped: int) -> int:
     rep, d, cached, segment = c.rep, c.rep[r, DECODES], c.rep[r, S], 0
     t1, cd, e1, ce, stop = 0, 0, 0, 0, 0
     if d > 0:
-        segments = c.edge.shape[0]
-        while segment + 1 < segments and c.edge[segment + 1] * d <= cached:
+        segments = c.edge.shape[1]
+        while segment + 1 < segments and c.edge[d, segment + 1] <= cached:
             segment += 1
         if segment + 1 < segments:
-            stop = c.edge[segment + 1] * d
-        over = cached - c.edge[segment] * d
+            stop = c.edge[d, segment + 1]
+        over = cached - c.edge[d, segment]
         cd, ce = c.price[d, segment, 1], c.price[d, segment, 3]
         t1 += c.price[d, segment, 0] + cd * over
         e1 += c.price[d, segment, 2] + ce * over
@@ -193,8 +193,8 @@ def price(c: Cell, r: int, swapped: int) -> int:
         pairs, reads = rep[r, PAIRS], rep[r, READS]
         t1 += c.token[d + new, 0] + part[0] * (d + count) + part[1] * pairs + part[2] * reads
         e1 += c.token[d + new, 1] + part[3] * (d + count) + part[4] * pairs + part[5] * reads
-        t1 -= c.price[d, 0, 0]
-        e1 -= c.price[d, 0, 2]
+        t1 -= c.alone[d, 0]
+        e1 -= c.alone[d, 1]
     rep[r, SEG] = segment
     rep[r, T1] = max(t1, 1) + swapped * c.limits[SWAP_PS]
     rep[r, E1] = e1 + swapped * c.limits[SWAP_NJ]

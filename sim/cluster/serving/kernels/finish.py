@@ -152,7 +152,7 @@ def end_decodes(c: Cell, r: int, now: int, k: int, d: int) -> None:
     cached, clock = rep[r, S], rep[r, CLOCK] + k
     segment = rep[r, SEG]
     c.steps[d, segment, 0] += k
-    c.steps[d, segment, 1] += k * (cached - c.edge[segment] * d) + d * more
+    c.steps[d, segment, 1] += k * (cached - c.edge[d, segment]) + d * more
     cached += k * d
     while d > 0 and run[r, d - 1] >> KEY_BITS == clock:
         d -= 1

@@ -103,9 +103,10 @@ class Cell(NamedTuple):
         histogram: of TTFT, TPOT, E2E in ps by class, shape (classes, 3, HISTOGRAM_BUCKETS).
         sums: of TTFT, TPOT, E2E in ps by class, float64, shape (classes, 3).
         bins: energy (nJ) and busy time (ps) by time, shape (n, 2).
-        edge: of the segments of the mean context. price: time and its slope, energy and its
-            slope, by (d, segment), shape (D + 1, K, 4). token: time and energy by new
-            tokens, shape (T + 1, 2). part: of a sequence, a pair, a read: three times,
+        edge: cached tokens where segments begin, shape (D + 1, K). price: time and its slope,
+            energy and its slope, by (d, segment), shape (D + 1, K, 4). alone: time and energy
+            that decoding takes off with chunks, shape (D + 1, 2). token: time and energy by
+            new tokens, shape (T + 1, 2). part: of a sequence, a pair, a read: three times,
             three energies.
         log: shape (L, LOG_COLUMNS), or (0, LOG_COLUMNS).
         store: prefix blocks, shape (R, P, 4), P = 0 without. bucket: of its hash table,
@@ -132,6 +133,7 @@ class Cell(NamedTuple):
     bins: IntArray
     edge: IntArray
     price: IntArray
+    alone: IntArray
     token: IntArray
     part: IntArray
     log: IntArray
