@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES: Final = ("-", "--", "-.", ":")
 PANELS: Final = {
     "flops_per_token": "FLOPs per decoded token [FLOP]",
     "memory_bytes": "weights and cache of one sequence, bf16 [B]",
@@ -32,11 +33,19 @@ def draw_compare(found: Mapping[str, Any], path: Path) -> None:
             for name in names
         }
         for number, (name, line) in enumerate(lines.items()):
-            colour = LINE_COLOURS[number % len(LINE_COLOURS)]
-            axes.loglog(*zip(*line, strict=True), color=colour, label=name)
+            look = {
+                "color": LINE_COLOURS[number % len(LINE_COLOURS)],
+                "linestyle": DASHES[number % len(DASHES)],
+            }
+            axes.loglog(*zip(*line, strict=True), label=name, **look)
         for cross in found["crossovers"]:
             if cross["quantity"] == quantity:
-                axes.plot(cross["context_tokens"], cross["value"], "ko", markersize=4)
+                at = (cross["context_tokens"], cross["value"])
+                axes.plot(*at, "ko", markersize=4)
+                axes.annotate(
+                    f"{at[0]:,.0f}", at, xytext=(0, -9), textcoords="offset points",
+                    ha="center", va="top", fontsize=7,
+                )  # fmt: skip
         axes.set_xlabel("context [token]")
         axes.set_ylabel(label)
     figure.axes[0].legend(fontsize=7.5)

@@ -8,6 +8,7 @@ told apart by what an idle fleet draws and by the cost of its steps (`serving_sp
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,7 +71,7 @@ def draw_causes(
     if not layers:
         return
     unit_s, unit = axis_of(horizon_s)
-    figure = new_figure(7.2, 4.2)
+    figure = new_figure(7.2, 3.4 + 0.2 * math.ceil(len(layers) / 2))
     axes = figure.add_subplot()
     below = np.zeros(LAYER_BINS)
     for name, layer_w in layers.items():

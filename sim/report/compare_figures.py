@@ -76,7 +76,7 @@ def draw_changes(sides: Sequence[Side], path: Path) -> None:
         axes.barh(place, 100 * row["change_frac"], height * 0.92, color=SIDE_COLOURS[number + 1])
         right = row["change_frac"] >= 0
         axes.annotate(
-            f"{100 * row['change_frac']:+,.4g} %",
+            _percent(row["change_frac"]),
             (100 * row["change_frac"], place),
             xytext=(3 if right else -3, 0),
             textcoords="offset points",
@@ -86,13 +86,24 @@ def draw_changes(sides: Sequence[Side], path: Path) -> None:
         )  # fmt: skip
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks([-k for k in range(len(keys))], [name_and_unit(k)[0] for k in keys], fontsize=8)
-    axes.margins(x=0.18)
-    axes.set_xlabel(f"change against {sides[0].label} [%]")
+    sizes = [100 * abs(row["change_frac"]) for row in rows if row["figure"] in keys]
+    if max(sizes) > WIDE * float(np.median(sizes)):  # one figure would leave no bar of the others
+        axes.set_xscale("symlog", linthresh=10.0)
+    axes.margins(x=0.22)
+    beyond = ", logarithmic beyond 10" if axes.get_xscale() == "symlog" else ""
+    axes.set_xlabel(f"change against {sides[0].label} [%]{beyond}")
     if len(others) > 1:
         for number, label in enumerate(others):
             axes.barh([0], [0], color=SIDE_COLOURS[number + 1], label=label)
         figure.legend(loc="outside lower center", ncols=len(others), fontsize=8)
     save(figure, path, rows, _largest_text(sides, rows))
+
+
+def _percent(frac: float) -> str:
+    """A change in percent, with its sign."""
+    size = abs(100 * frac)
+    digits = f"{size:,.0f}" if size >= 100 else f"{size:.3g}"
+    return f"{'−' if frac < 0 else '+'}{digits} %"
 
 
 def _largest_text(sides: Sequence[Side], rows: list[dict[str, Any]]) -> str:
@@ -136,10 +147,15 @@ def draw_margins(sides: Sequence[Side], path: Path) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     sizes = [abs(row["margin_mw"]) for row in rows]
     if max(sizes) > WIDE * max(min(sizes), 1.0):
-        axes.set_xscale("symlog", linthresh=max(10.0, 10.0 ** np.floor(np.log10(min(sizes) + 1))))
+        linear_mw = max(10.0, 10.0 ** np.floor(np.log10(min(sizes) + 1)))
+        axes.set_xscale("symlog", linthresh=linear_mw)
+        ends = [row[key] for row in rows for key in ("low_mw", "high_mw", "margin_mw")]
+        low, high = min(0.0, *ends), max(0.0, *ends)
+        axes.set_xlim(2 * low if low < 0 else -linear_mw / 5, 2 * high or linear_mw)
     axes.set_yticks([-k for k in range(len(limits))], limits)
     axes.set_ylim(-len(limits) + 0.5, 0.5)
-    axes.set_xlabel("room left under the limit, 5th to 95th percentile [MW]")
+    beyond = ", logarithmic" if axes.get_xscale() == "symlog" else ""
+    axes.set_xlabel(f"room left under the limit, 5th to 95th percentile [MW]{beyond}")
     figure.legend(loc="outside lower center", ncols=len(sides), fontsize=8)
     tight = min(rows, key=lambda row: row["margin_mw"])
     told = (

@@ -38,8 +38,10 @@ CROWDED: Final = 9
 """Tick labels that fit side by side."""
 LABELLED: Final = 6
 """Operations with a name beside their dot: those with most time."""
-LINE_DECADES: Final = 0.19
-"""Height of a line of names on the logarithmic axis."""
+LINE_DECADES: Final = 0.24
+"""Height of a line of names on the logarithmic axis of a whole figure."""
+PANEL_FACTOR: Final = 1.7
+"""How much higher it is in one panel of four."""
 ROOM: Final = 120.0
 """Width of the axis right of the last dot, for names, as a factor."""
 DOT_AREA: Final = 1500.0
@@ -68,7 +70,7 @@ def draw_cost(found: Mapping[str, Any], path: Path) -> None:
         _curve(place, over, points, quantity, label, factor)
     shown = {row["limit"] for row in (*points, *found["operations"])}
     _legend(grid.flat[0], "largest part of the time", shown)
-    _roofline(grid.flat[3], found)
+    _roofline(grid.flat[3], found, LINE_DECADES * PANEL_FACTOR)
     _whole_steps(grid.flat[3], found)
     save(figure, path, points, f"{_sweep_finding(over, points)} {_step_finding(found)}")
     _write(path.with_name(f"{path.stem}-operations.csv"), operations)
@@ -144,7 +146,7 @@ def _legend(axes: Axes, title: str, shown: set[str]) -> None:
     axes.legend(title=title, loc="best", fontsize=7.5, title_fontsize=7.5)
 
 
-def _roofline(axes: Axes, found: Mapping[str, Any]) -> None:
+def _roofline(axes: Axes, found: Mapping[str, Any], line_decades: float = LINE_DECADES) -> None:
     """Achieved FLOP/s against FLOPs per HBM byte, one GPU; dot area = share of the time."""
     gpu = found["gpu"]
     ops = [op for op in found["operations"] if op["flops"] > 0 and op["hbm_bytes"] > 0]
@@ -167,7 +169,7 @@ def _roofline(axes: Axes, found: Mapping[str, Any]) -> None:
             linewidths=0,
             zorder=3,
         )
-    _names(axes, ops)
+    _names(axes, ops, line_decades)
     _others(axes, [op for op in found["operations"] if op not in ops])
     axes.set_xlabel("intensity [FLOP per HBM byte]")
     axes.set_ylabel("achieved, one GPU [FLOP/s]")
@@ -189,20 +191,21 @@ def _whole_steps(axes: Axes, found: Mapping[str, Any]) -> None:
     x = [point["intensity_flop_per_byte"] for point in points]
     y = [point["flops_per_s"] for point in points]
     axes.plot(x, y, ".-", color="black", markersize=4, linewidth=0.8, zorder=5)
-    for at in (0, -1):
+    for at, side in ((0, "left"), (-1, "right")):
         raised = 2.2 if x[at] < ridge else 1.0  # beside the slope, or below the flat roof
+        place = (x[at] / 1.5, y[at] * raised) if at else (x[at] * 1.4, y[at] / 3.5)
         axes.annotate(
             f"whole step, {over} {points[at][over]:g}",
             (x[at], y[at]),
-            (x[at] / 1.5, y[at] * raised),
-            ha="right",
+            place,
+            ha=side,
             va="center",
             fontsize=7,
             zorder=5,
         )
 
 
-def _names(axes: Axes, ops: list[Any]) -> None:
+def _names(axes: Axes, ops: list[Any], line_decades: float) -> None:
     """Names of the operations with most time, in a column below the roof's corner."""
     largest = sorted(ops, key=lambda op: -op["time_share"])[:LABELLED]
     line = max(np.log10(op["flops_per_s"]) for op in largest)
@@ -218,7 +221,7 @@ def _names(axes: Axes, ops: list[Any]) -> None:
             arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.5},
             zorder=4,
         )
-        line -= LINE_DECADES
+        line -= line_decades
 
 
 def _others(axes: Axes, ops: list[Any]) -> None:

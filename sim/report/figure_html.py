@@ -6,9 +6,12 @@ import html
 import re
 from collections.abc import Mapping
 
-MOST_BYTES = 800_000
+MOST_BYTES = 840_000
 """Of all figures of a page together: a page stays below 1 MB."""
 _NUMBER = re.compile(r"(\d+\.\d\d)\d+")
+_TENTHS = re.compile(r"(\d+\.\d)\d+")
+LONG_PATH = 20_000
+"""Characters from which a path is a map or a cloud: a tenth of a point is fine enough."""
 _COORDINATES = re.compile(r'\b(d|points|x|y)="[^"]*"')
 
 
@@ -30,14 +33,21 @@ def figure_html(name: str, svg: str, told: str) -> dict[str, str]:
 
 
 def inline(svg: str, name: str) -> str:
-    """An SVG document as an element: ids of its own, coordinates to a hundredth of a point."""
+    """An SVG document as an element: ids of its own, coordinates to a hundredth of a point.
+
+    Those of very long paths to a tenth.
+    """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'href="#', f'href="#{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
-    body = _COORDINATES.sub(lambda found: _NUMBER.sub(r"\1", found[0]), body)
+    body = _COORDINATES.sub(_shortened, body)
     return re.sub(r'\s+xmlns:xlink="[^"]*"', "", body).replace("xlink:href", "href")
+
+
+def _shortened(found: re.Match[str]) -> str:
+    return (_TENTHS if len(found[0]) > LONG_PATH else _NUMBER).sub(r"\1", found[0])
 
 
 def within(figures: list[dict[str, str]], most_bytes: int = MOST_BYTES) -> list[dict[str, str]]:

@@ -28,9 +28,9 @@ def _load(summary: Summary) -> list[Line]:
         ("GPUs", f"{sum(s['gpus'] for s in sites):,}", "GPU", ""),
         ("peak at the meter", peak, "MW", f"{mw_text(low)} to {mw_text(high)}"),
     ]
-    for boundary in ("chip", "it", "facility"):
+    for boundary, word in (("chip", "chip"), ("it", "IT"), ("facility", "facility")):
         mean_mw = summary["power_w"][boundary]["mean"] / MEGA
-        rows.append((f"mean power, {boundary} boundary", mw_text(mean_mw), "MW", ""))
+        rows.append((f"mean power, {word} boundary", mw_text(mean_mw), "MW", ""))
     energy_mwh = summary["energy_j"]["facility"] / J_PER_MWH
     rows.append(("energy at the meter", mw_text(energy_mwh), "MWh", ""))
     rows.append(("simulated time", f"{summary['horizon_s'] / 3600:g}", "h", ""))

@@ -33,6 +33,7 @@ MEASURES: Final = {
 SHORT: Final = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}
 TOLD: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 """Quantiles that a summary has."""
+QUANTILES: Final = ": 50, 90 and 99 % of the requests"
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES: Final = ("-", "--", "-.", ":")
 SHARES: Final = np.concatenate([np.arange(0.0, 0.99, 0.01), np.arange(0.99, 1.0001, 0.001)])
@@ -123,7 +124,7 @@ def draw_latency(
                     markersize=4,
                     color=COLOURS[number % len(COLOURS)],
                     linestyle=DASHES[number % len(DASHES)],
-                    label=fleet if measure == "ttft_s" else None,
+                    label=f"{fleet}{QUANTILES if told else ''}" if measure == "ttft_s" else None,
                 )
                 rows += _rows(fleet, measure, shares, times_s)
         _mark_targets(axes, targets.get(measure, {}))

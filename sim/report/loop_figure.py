@@ -61,7 +61,7 @@ def draw_loop(series: Mapping[str, Series], horizon_s: float, path: Path) -> Non
         ]
     above.set_ylabel("price [USD/MWh]")
     above.set_ylim(min(0.0, above.get_ylim()[0]), above.get_ylim()[1] * 1.1)
-    below.set_ylim(bottom=0.0)
+    below.set_ylim(0.0, 1.06 * below.get_ylim()[1])
     power_axis(below.yaxis, "power; limit, broad", below.get_ylim()[1])
     below.set_xlabel(f"time [{unit}]")
     below.set_xlim(0.0, horizon_s / unit_s)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from sim.errors import InputError
+from sim.report.nodal_text import WAYS
 from sim.report.style import new_figure, save
 
 if TYPE_CHECKING:
@@ -33,13 +33,6 @@ LOOKS: Final[tuple[Row, ...]] = tuple(
     for colour, dash in zip(SERIES_COLOURS, DASHES, strict=True)
 )
 """Colour and dash of each series: lines that cross are told apart without colour too."""
-WAYS: Final = {
-    "none/base": "fixed dispatch, base case",
-    "none/n1": "fixed dispatch, N-1",
-    "dc-opf/base": "redispatch, base case",
-    "n1-secure/n1": "secure redispatch, N-1",
-}
-"""Who redispatches and what must be survived, in words."""
 LINE_COLOURS: Final = ((345.0, "#9A9A9A", 0.9), (161.0, "#C4C4C4", 0.6), (0.0, "#E4E4E4", 0.4))
 """Least kV, colour and width of a branch on the map."""
 
@@ -84,10 +77,12 @@ def map_lines(network: Network) -> list[tuple[float, float, float, float, float]
         return []
     place = np.column_stack([buses.longitude_deg, buses.latitude_deg])
     apart = network.branch_on & (place[b.start] != place[b.end]).any(axis=1)
-    return [
-        (float(buses.base_kv[b.start[row]]), *place[b.start[row]], *place[b.end[row]])
-        for row in np.flatnonzero(apart).tolist()
-    ]
+    found = {}  # circuits side by side lie on one line
+    for row in np.flatnonzero(apart).tolist():
+        ends = sorted([tuple(place[b.start[row]]), tuple(place[b.end[row]])])
+        kv = float(buses.base_kv[b.start[row]])
+        found[kv, *ends] = (kv, *ends[0], *ends[1])
+    return list(found.values())
 
 
 def draw_map(
@@ -99,7 +94,8 @@ def draw_map(
     """Map of MW by bus: colour by class, size by voltage; what hosts most lies on top."""
     figure = new_figure(7.6, 6.4)
     axes = figure.add_subplot()
-    draw_lines(axes, lines)
+    least_kv = min(*(row["base_kv"] for row in rows), LINE_COLOURS[1][0])
+    draw_lines(axes, [line for line in lines if line[0] >= least_kv])
     points = _scatter(axes, sorted(rows, key=lambda row: row["hosting_mw"]))
     middle = float(np.mean([row["latitude_deg"] for row in rows]))
     axes.set_aspect(1 / np.cos(np.radians(middle)))  # a degree north is longer than one east
@@ -110,7 +106,8 @@ def draw_map(
     bar.set_ticks(list(CLASSES_MW), labels=[f"{mw:,.0f}" for mw in CLASSES_MW[:-1]] + ["more"])
     bar.set_label("hosting capacity [MW]")
     _size_legend(axes, rows)
-    save(figure, path, rows, _map_finding(rows))
+    way = title.rpartition("\n")[2]
+    save(figure, path, rows, f"{way[:1].upper()}{way[1:]}: {_map_finding(rows)}")
 
 
 def _size_legend(axes: Axes, rows: Sequence[Row]) -> None:
@@ -135,7 +132,7 @@ def _map_finding(rows: Sequence[Row]) -> str:
     by_kv = ", ".join(
         f"{float(np.median(mw[kv == level])):,.0f} MW at {level:g} kV" for level in np.unique(kv)
     )
-    return f"Of {len(mw):,} buses, each alone, {told}; median {by_kv}."
+    return f"of {len(mw):,} buses, each alone, {told}; median {by_kv}."
 
 
 def _hosts(mw: Floats, asked_mw: float) -> str:
@@ -147,13 +144,12 @@ def draw_lines(axes: Axes, lines: Sequence[tuple[float, float, float, float, flo
     """Branches as thin grey lines, darker for higher voltage."""
     upper = np.inf
     for least_kv, colour, width in LINE_COLOURS:
-        chosen = [
-            [(x0, y0), (x1, y1)] for kv, x0, y0, x1, y1 in lines if least_kv <= kv < upper
-        ]  # fmt: skip
-        axes.add_collection(
-            LineCollection(chosen, colors=colour, linewidths=width, zorder=1, rasterized=True)
-        )
+        ends = np.array([line[1:] for line in lines if least_kv <= line[0] < upper])
         upper = least_kv
+        if len(ends):
+            x, y = (np.column_stack([*part, np.full(len(ends), np.nan)]).ravel()
+                    for part in ((ends[:, 0], ends[:, 2]), (ends[:, 1], ends[:, 3])))  # fmt: skip
+            axes.plot(x, y, color=colour, linewidth=width, zorder=1)  # one path: a short file
 
 
 def _scatter(axes: Axes, rows: Sequence[Row]) -> PathCollection:

@@ -246,7 +246,7 @@ def _finding(
     how = "secure against single outages" if secure else "without an outage"
     text = (
         f"Cheapest dispatch {how}: {price[low]:,.1f} USD/MWh at bus {number[low]} to "
-        f"{price[high]:,.1f} at bus {number[high]}, {full} branches {FULL_WORDS}"
+        f"{price[high]:,.1f} at bus {number[high]}, {full} branch{'es' * (full != 1)} {FULL_WORDS}"
     )
     mean = after.mean_usd_per_mwh
     if not sites:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from sim.report.nodal_contingency_figure import draw_contingencies
 from sim.report.nodal_figures import (
-    WAYS,
     draw_blackouts,
     draw_cascades,
     draw_curves,
@@ -16,7 +15,7 @@ from sim.report.nodal_figures import (
     map_lines,
 )
 from sim.report.nodal_price_figure import draw_nodal_prices
-from sim.report.nodal_text import cutoffs
+from sim.report.nodal_text import WAYS, cutoffs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

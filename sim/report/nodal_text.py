@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sim.units import mw_text
 
 Grid = Mapping[str, Any]
+WAYS: Final = {
+    "none/base": "fixed dispatch, base case",
+    "none/n1": "fixed dispatch, N-1",
+    "dc-opf/base": "redispatch, base case",
+    "n1-secure/n1": "secure redispatch, N-1",
+}
+"""Who redispatches and what must be survived, in words."""
 
 
 def nodal_lines(grid: Grid) -> list[str]:
@@ -227,7 +234,7 @@ def nodal_tables(grid: Grid) -> list[dict[str, Any]]:
 
 
 def _hosting_tables(study: Grid) -> list[dict[str, Any]]:
-    header = ["", "buses", "p10 [MW]", "median [MW]", "p90 [MW]", "host 150 MW", "host 1 GW"]
+    header = ["group", "buses", "p10 [MW]", "median [MW]", "p90 [MW]", "host 150 MW", "host 1 GW"]
     tables = []
     for way in study["ways"]:
         for key, word in (("by_kv", "kV"), ("by_area", "area")):
@@ -238,7 +245,8 @@ def _hosting_tables(study: Grid) -> list[dict[str, Any]]:
                  f"{row['hosts_1000_mw_frac']:.0%}"]
                 for row in way[key]
             ]  # fmt: skip
-            title = f"Hosting by {'voltage' if word == 'kV' else word}: {way['way']}"
+            by = "voltage" if word == "kV" else word
+            title = f"Hosting by {by}: {WAYS.get(way['way'], way['way'])}"
             tables.append({"title": title, "header": header, "rows": rows})
     return tables
 

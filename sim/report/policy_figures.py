@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from sim.report.style import new_figure, save
-from sim.report.words import label_of
+from sim.report.words import label_of, name_and_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
         if row["high"] > row["low"]:
             axes.plot([row["low"], row["high"]], [place, place], color="black", linewidth=1)
         axes.annotate(
-            f"{row['delta']:+,.4g}",
+            f"{row['delta']:+,.4g}".replace("-", "−"),
             (row["delta"], place),
             xytext=(4 if row["delta"] >= 0 else -4, 0),
             textcoords="offset points",
@@ -76,7 +76,8 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
     axes.set_xlabel(f"change of {label_of(key)}")
     base = found["baseline"].get(key)
     if base is not None:
-        figure.suptitle(f"{base:,.4g} without a policy", x=0.01, ha="left", fontsize=9)
+        unit = name_and_unit(key)[1]
+        figure.suptitle(f"{base:,.4g} {unit} without a policy", x=0.01, ha="left", fontsize=9)
     most = rows[-1]
     told = f"{label_of(key)}: {most['policy']} changes it most, by {most['delta']:+,.4g}"
     if base is not None:

@@ -47,7 +47,7 @@ def draw_congestion(grid: Mapping[str, Any], path: Path, finding: str = "") -> N
         {line: weeks[line] for line in order},
         path,
         value="congested_frac",
-        label="share of the week's hours at the limit",
+        label="share of the week's hours at the limit [1]",
         title=f"Interfaces at their limit over the weeks of {grid['year']}, the fullest on top",
         first_day=grid["first_day"],
         finding=finding,

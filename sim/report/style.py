@@ -59,7 +59,7 @@ mpl.rcParams.update(RC)
 TIGHT: Final = 0.85
 SVG_DPI: Final = 72
 """What an SVG is written with: a pixel is a point."""
-RASTER_DPI: Final = 200
+RASTER_DPI: Final = 150
 """Of the parts that are images, such as thousands of points."""
 SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -42,6 +42,9 @@ from sim.sweep.schema import (
 )
 
 MOST_LABELS: Final = 12
+DASHES: Final = ("-", "--", "-.", ":")
+SHORT_LABEL: Final = 6
+"""Letters of a label that fits below a cell without being turned."""
 
 
 def draw_shown(
@@ -77,7 +80,7 @@ def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
     curves = response_curves(columns, shown.value, shown.x, shown.by)
     figure = new_figure(6.4, 4.0)
     axes = figure.add_subplot()
-    for curve, colour in zip(curves, _colours(len(curves)), strict=True):
+    for number, (curve, colour) in enumerate(zip(curves, _colours(len(curves)), strict=True)):
         places, labels = _places(curve.x)
         if labels:  # names have no order that a line could follow
             ends = np.abs(np.array([curve.low, curve.high]) - np.array(curve.mean))
@@ -85,8 +88,12 @@ def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
                 places, curve.mean, ends, fmt="o", capsize=3, color=colour, label=curve.name
             )
             axes.set_xticks(places, labels)
+            axes.margins(x=0.15)
             continue
-        axes.plot(places, curve.mean, marker="o", markersize=3.5, color=colour, label=curve.name)
+        dash = DASHES[number % len(DASHES)]
+        axes.plot(
+            places, curve.mean, dash, marker="o", markersize=3.5, color=colour, label=curve.name
+        )
         axes.fill_between(places, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
     if _wide([x for curve in curves for x in curve.x]):
         axes.set_xscale("log")
@@ -114,7 +121,10 @@ def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
     figure = new_figure(max(4.5, 1.6 + 0.75 * len(across)), max(2.5, 1.2 + 0.42 * len(down)))
     axes = figure.add_subplot()
     image = axes.imshow(cells, cmap="cividis", aspect="auto")
-    axes.set_xticks(range(len(across)), [_level(x) for x in across], rotation=30, ha="right")
+    labels = [_level(x) for x in across]
+    turned = max(len(label) for label in labels) > SHORT_LABEL
+    look: dict[str, Any] = {"rotation": 30, "ha": "right"} if turned else {}
+    axes.set_xticks(range(len(across)), labels, **look)
     axes.set_yticks(range(len(down)), [_level(y) for y in down])
     if len(across) <= MOST_LABELS and np.isfinite(cells).any():
         middle = float(np.nanmin(cells) + np.nanmax(cells)) / 2

@@ -128,15 +128,16 @@ def _progress(axes: Axes, name: str, job: Mapping[str, Any]) -> None:
             [-0.05 * top] * len(times),
             "|",
             markersize=8,
-            label=f"{what} {len(times)}",
+            label=f"{what.replace('_', ' ')} {len(times)}",
             color=CAUSE_COLOURS.get(what, OTHER_COLOUR),
         )
     axes.set_ylim(-0.1 * top, 1.1 * top)
     axes.set_xlim(0, hours[-1] or 1)
     axes.set_ylabel("steps kept [thousand]")
     axes.set_title(
-        f"{name}: {job['arch']} on {job['gpus']:,} GPUs, goodput {job['goodput_frac']:.1%}, "
-        f"MFU of a step {job['mfu']:.1%}"
+        f"{name}: {job['arch']} on {job['gpus']:,} GPUs\n"
+        f"goodput {job['goodput_frac']:.1%}, MFU of a step {job['mfu']:.1%}",
+        fontsize=9,
     )
     if shown:
         axes.legend(

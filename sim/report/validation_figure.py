@@ -51,7 +51,7 @@ def _scatter(rows: list[dict[str, Any]], models: list[str], title: str, path: Pa
                 [row["predicted"] for row in mine],
                 s=12,
                 color=COLOURS[index % len(COLOURS)],
-                marker=MARKS[index // len(COLOURS) % len(MARKS)],
+                marker=MARKS[index % len(MARKS)],
                 label=model.split("--")[-1],
             )
     axes.set(xscale="log", yscale="log", xlabel=f"measured {title}", ylabel=f"predicted {title}")
