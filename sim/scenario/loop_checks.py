@@ -46,7 +46,7 @@ def check_rules(scenario: Scenario) -> None:
                 "no two sites have the same serving workload with the same fidelity, fluid or "
                 "request, so no request can be handed over (sampled replicas speak for all the "
                 "others: their requests are no whole stream; with a prefix cache they stay where "
-                "their prefixes are)",
+                "their prefixes are, and sessions where they began)",
                 "give the workload at both sites the same name, and fidelity: fluid or request",
                 path=path,
             )
@@ -70,5 +70,10 @@ def _movable(site: Site) -> set[tuple[str, str]]:
     return {
         (w.name, w.fidelity)
         for w in site.workloads
-        if isinstance(w, ServingSpec) and w.fidelity in MOVABLE and w.prefix_cache is None
+        if isinstance(w, ServingSpec) and w.fidelity in MOVABLE and _moves(w)
     }
+
+
+def _moves(fleet: ServingSpec) -> bool:
+    """Whether a request may be answered elsewhere than where it came."""
+    return fleet.prefix_cache is None and fleet.requests.kind != "sessions"

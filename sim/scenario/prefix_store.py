@@ -59,9 +59,9 @@ def store_blocks(spec: ServingSpec, cost: ReplicaCost) -> int:
     return blocks
 
 
-def block_tokens(spec: ServingSpec) -> int:  # noqa: ARG001
-    """Tokens of a block of a prompt."""
-    return BLOCK_TOKENS
+def block_tokens(spec: ServingSpec) -> int:
+    """Tokens of a block of a prompt: the trace's, or those of the cache with sessions."""
+    return spec.kv_block_tokens if spec.requests.kind == "sessions" else BLOCK_TOKENS
 
 
 def simulated(spec: ServingSpec, cost: ReplicaCost) -> int:
@@ -76,7 +76,9 @@ def check_blocks(spec: ServingSpec, recorded: RequestTable | None) -> None:
     Raises:
         InputError: they do not.
     """
-    if spec.prefix_cache is not None and (recorded is None or not recorded.blocks):
+    if spec.prefix_cache is None or spec.requests.kind == "sessions":
+        return
+    if recorded is None or not recorded.blocks:
         raise InputError(
             "the trace does not say which blocks its prompts have",
             "give one with hash_ids (Mooncake), or leave prefix_cache out",

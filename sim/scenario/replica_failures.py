@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.cluster.serving.breakdowns import Breaking
@@ -36,19 +37,23 @@ def assumed(spec: ServingSpec) -> dict[str, Datum]:
     return {key: data(FAILURES)[FIGURES[key]] for key in left}
 
 
-def failures_json(fleet: BreakingFleet, replicas: int, end_ps: int) -> dict[str, Any]:
-    """What broke in the whole run, at the simulated replicas; empty where nothing can."""
-    plan = fleet.breakdowns
-    if plan is None:
+def failures_json(fleets: Sequence[BreakingFleet], replicas: int, end_ps: int) -> dict[str, Any]:
+    """What broke in the whole run, at the simulated replicas; empty where nothing can.
+
+    Args:
+        fleets: simulated parts of one fleet. replicas: of all of them.
+    """
+    plans = [fleet.breakdowns for fleet in fleets if fleet.breakdowns]
+    if not plans:
         return {}
     return {
         "failures": {
-            "replica_mtbf_h": plan.spec.mtbf_s / S_PER_H,
-            "repair_h": plan.spec.repair_s / S_PER_H,
-            "count": plan.count,
-            "repaired": plan.repaired,
-            "requests_requeued": fleet.requeued,
-            "replicas_down_mean": to_s(plan.down_ps(end_ps)) / to_s(end_ps),
+            "replica_mtbf_h": plans[0].spec.mtbf_s / S_PER_H,
+            "repair_h": plans[0].spec.repair_s / S_PER_H,
+            "count": sum(plan.count for plan in plans),
+            "repaired": sum(plan.repaired for plan in plans),
+            "requests_requeued": sum(fleet.requeued for fleet in fleets),
+            "replicas_down_mean": sum(to_s(p.down_ps(end_ps)) for p in plans) / to_s(end_ps),
             "simulated_replicas": replicas,
         }
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from sim.cluster.serving.cell_fleet import CellFleet
 from sim.cluster.serving.fleet_result import FleetResult
-from sim.cluster.serving.protocol import BreakingFleet, PrefixFleet
+from sim.cluster.serving.protocol import BreakingFleet, PrefixFleet, SessionFleet
 from sim.scenario.fleets import Fleet
 from sim.scenario.prefix_store import block_tokens, store_blocks
 from sim.scenario.replica_failures import failures_json
@@ -14,15 +16,26 @@ Json = dict[str, Any]
 
 
 def parts_json(fleet: Fleet, result: FleetResult, end_ps: int) -> Json:
-    """Prefix stores and failures, where the fleet has them.
+    """Prefix stores, failures and sessions, where the fleet has them.
 
     Args:
         result: of the fleet. end_ps: of the run.
     """
     found = prefix_json(fleet)
-    if isinstance(fleet.fleet, BreakingFleet):
-        found |= failures_json(fleet.fleet, result.simulated, end_ps)
-    return found
+    whole = fleet.fleet
+    parts = whole.parts if isinstance(whole, CellFleet) else (whole,)
+    breaking = [part for part in parts if isinstance(part, BreakingFleet)]
+    found |= failures_json(breaking, result.simulated, end_ps)
+    return found | sessions_json([part for part in parts if isinstance(part, SessionFleet)])
+
+
+def sessions_json(fleets: Sequence[SessionFleet]) -> Json:
+    """What became of the sessions in the whole run, at the simulated replicas."""
+    counts = [fleet.sessions for fleet in fleets if fleet.sessions]
+    if not counts:
+        return {}
+    keys = ("started", "ended", "cut_short", "turns")
+    return {"sessions": {key: sum(getattr(count, key) for count in counts) for key in keys}}
 
 
 def prefix_json(fleet: Fleet) -> Json:

@@ -28,16 +28,16 @@ def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float) -> int:
         return _sized_by_curve(spec, node, busy_frac)
     cost = replica_cost(spec, node)
     found = traffic(spec.requests)
-    mean_in, mean_out = (max(1, round(tokens)) for tokens in found.lengths.mean_tokens)
+    mean_in, mean_out = (max(1, round(tokens)) for tokens in found.mean_tokens)
     busy_s = request_s(cost, spec, mean_in, mean_out)
-    replicas = math.ceil(found.arrivals.rate_per_s * busy_s / busy_frac)
+    replicas = math.ceil(found.rate_per_s * busy_s / busy_frac)
     return max(replicas, spec.representative_replicas) * cost.gpus
 
 
 def _sized_by_curve(spec: ServingSpec, node: Node, busy_frac: float) -> int:
     """GPUs at a share of the saturation that the fluid itself knows."""
     costs = CapCosts(spec, node, None)
-    wanted_per_s = traffic(spec.requests).arrivals.rate_per_s / busy_frac
+    wanted_per_s = traffic(spec.requests).rate_per_s / busy_frac
     replicas = math.ceil(wanted_per_s / costs.curve(None).saturation_per_s)
     return max(replicas, 2 if spec.disaggregated else 1) * costs.at(None).gpus
 

@@ -10,7 +10,7 @@ integrates to the energy of the steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -27,10 +27,11 @@ from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.compiled_result import compiled_result
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
-from sim.cluster.serving.feed import Move
+from sim.cluster.serving.feed import Feed, Move
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.inbox import Inbox, Piece, merged
 from sim.cluster.serving.state import Watch
+from sim.cluster.serving.turns import SessionCounts, Turns, summed_counts
 from sim.cost.tables import NJ_PER_J
 from sim.errors import InputError
 from sim.signals import Hook, StepSignal
@@ -85,8 +86,9 @@ class CompiledFleet:
         self.ended: Hook[CellRows] = Hook()
         self.turns = cell_turns(spec, spec.sessions, sizes, seed) if spec.sessions else ()
         self._feeds = () if self.turns else cell_feeds(spec, sizes, seed, recorded)
-        for replicas, feed in zip(self.cells, self.turns or self._feeds, strict=True):
-            replicas.know_blocks(feed.blocks)
+        comers: Sequence[Feed | Turns] = self.turns or self._feeds
+        for replicas, one in zip(self.cells, comers, strict=True):
+            replicas.know_blocks(one.blocks)
         self._admit_frac = 1.0
         self._inbox = Inbox(sizes, counter_key(seed, spec.name, "received"))
         self._moves: tuple[Move, ...] = ()
@@ -172,6 +174,11 @@ class CompiledFleet:
         """Requests handed over until a time."""
         times = [piece for feed in self._feeds for piece in feed.moved_ps]
         return float(sum(int((piece < time_ps).sum()) for piece in times))
+
+    @property
+    def sessions(self) -> SessionCounts | None:
+        """What became of the sessions so far; None where requests are no turns."""
+        return summed_counts(turns.counts for turns in self.turns) if self.turns else None
 
     @property
     def requeued(self) -> int:

@@ -39,7 +39,7 @@ from sim.cluster.serving.records import ServingEvents, UnfinishedRecord
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.cluster.serving.routing import AdmissionGate, RoutedReplicas, bring_requests
 from sim.cluster.serving.sessions import ReferenceSessions
-from sim.cluster.serving.turns import store_block_tokens
+from sim.cluster.serving.turns import SessionCounts, store_block_tokens
 from sim.control.serving import BatchRules, router
 from sim.errors import InputError
 from sim.randomness import stream
@@ -184,9 +184,12 @@ class ServingFleet:
         if self.breakdowns:
             env.process(self.break_replicas(self.breakdowns, routed))
         self._routed = routed
+        self._sessions: ReferenceSessions | None = None
         if isinstance(self.requests, SessionTable):
             block_tokens = store_block_tokens(spec.rules)
-            ReferenceSessions(env, self.requests, self.events, self._gate, block_tokens)
+            self._sessions = ReferenceSessions(
+                env, self.requests, self.events, self._gate, block_tokens
+            )
         else:
             env.process(bring_requests(env, self.requests, self._gate))
 
@@ -199,6 +202,11 @@ class ServingFleet:
             yield At(self.env, Phase.STEP_END)
             for change in plan.act(int(self.env.now)):
                 (routed.fail if change.broken else routed.join)(change.place)
+
+    @property
+    def sessions(self) -> SessionCounts | None:
+        """What became of the sessions so far; None where requests are no turns."""
+        return self._sessions.counts(len(self._gate.shed_ps)) if self._sessions else None
 
     @property
     def requeued(self) -> int:

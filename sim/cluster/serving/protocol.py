@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from sim.cluster.serving.breakdowns import Breakdowns
 from sim.cluster.serving.fleet_result import FleetResult
+from sim.cluster.serving.turns import SessionCounts
 from sim.signals import StepSignal
 
 
@@ -78,6 +79,15 @@ class BreakingFleet(Protocol):
     @property
     def requeued(self) -> int:
         """How often a request was routed again, because its replica broke."""
+
+
+@runtime_checkable
+class SessionFleet(Protocol):
+    """A fleet whose requests may be turns of sessions."""
+
+    @property
+    def sessions(self) -> SessionCounts | None:
+        """What became of the sessions so far; None where requests are no turns."""
 
 
 @runtime_checkable

@@ -18,9 +18,9 @@ from simpy.events import Event
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.kernels import layout as at
-from sim.cluster.serving.records import RequestRecord, ServingEvents
+from sim.cluster.serving.records import DropRecord, RequestRecord, ServingEvents
 from sim.cluster.serving.routing import Server
-from sim.cluster.serving.turns import Turns, session_rows
+from sim.cluster.serving.turns import SessionCounts, Turns, session_rows
 from sim.workload.requests import Request
 from sim.workload.sessions import SessionTable
 
@@ -51,7 +51,9 @@ class ReferenceSessions:
         self._server = server
         self._next = table.next_turn
         self._due: list[tuple[int, int]] = []
+        self._started = self._ended = self._refused = self._turns = 0
         events.completed.subscribe(self._answered)
+        events.dropped.subscribe(self._refuse)
         for number in np.flatnonzero(table.parent < 0).tolist():
             self._expect(int(table.arrival_ps[number]), number)
 
@@ -59,6 +61,18 @@ class ReferenceSessions:
         number = self._next.get(record.request.request_id)
         if number is not None:
             self._expect(record.end_ps + int(self._table.think_ps[number]), number)
+        self._ended += number is None
+
+    def _refuse(self, _: DropRecord) -> None:
+        self._refused += 1
+
+    def counts(self, shed: int) -> SessionCounts:
+        """What became of the sessions so far.
+
+        Args:
+            shed: turns that were not admitted.
+        """
+        return SessionCounts(self._started, self._ended, self._refused + shed, self._turns)
 
     def _expect(self, time_ps: int, number: int) -> None:
         heapq.heappush(self._due, (time_ps, number))
@@ -67,6 +81,8 @@ class ReferenceSessions:
     def _arrive(self, time_ps: int) -> Generator[Event, None, None]:
         yield At(self._env, Phase.ARRIVAL, time_ps - int(self._env.now))
         _, number = heapq.heappop(self._due)
+        self._turns += 1
+        self._started += bool(self._table.parent[number] < 0)
         row = self._rows[number].tolist()
         lengths, first = (row[at.A_INPUT], row[at.A_OUTPUT]), row[at.A_FIRST]
         blocks = tuple(range(first, first + row[at.A_CACHED]))

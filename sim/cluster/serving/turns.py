@@ -8,8 +8,8 @@ begins.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,11 @@ class SessionCounts:
     ended: int
     cut_short: int
     turns: int
+
+
+def summed_counts(each: Iterable[SessionCounts]) -> SessionCounts:
+    """Counts of several cells together."""
+    return SessionCounts(*map(sum, zip(*map(astuple, each), strict=True)))
 
 
 class Turns:

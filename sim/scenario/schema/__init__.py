@@ -23,6 +23,7 @@ from sim.scenario.schema.serving import (
     PoissonRequests,
     Requests,
     ServingSpec,
+    SessionRequests,
     TraceRequests,
 )
 from sim.scenario.schema.training import (
@@ -62,6 +63,7 @@ __all__ = [
     "Requests",
     "Scenario",
     "ServingSpec",
+    "SessionRequests",
     "Site",
     "StaticCap",
     "Strict",

@@ -205,9 +205,14 @@ class ServingSpec(Strict):
         False, description="prompts are read on replicas of their own; fluid only"
     )
     requests: Requests
-    router: Literal["round-robin", "random", "join-shortest-queue", "power-of-two", "least-kv"] = (
-        "power-of-two"
-    )
+    router: Literal[
+        "round-robin",
+        "random",
+        "join-shortest-queue",
+        "power-of-two",
+        "least-kv",
+        "session-sticky",
+    ] = "power-of-two"
     batcher: Literal["chunked-prefill", "prefill-priority", "decode-priority"] = "chunked-prefill"
     sized_for_frac: float | None = Field(
         None,
