@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sim.grid.nodal.batch import curve, host_all, single
+from sim.grid.nodal.fresh import check_some_hosted
 from sim.grid.nodal.hosting import Hosted
 from sim.grid.nodal.hosting_command import binding_row, table
 from sim.grid.nodal.selection import Selection, chosen
@@ -72,6 +73,7 @@ def hosting_study(
         say(f"{len(buses)} buses, redispatch {ask.redispatch}, security {ask.security}")
         study = Study(network, study_settings(grid, ask.redispatch, ask.security))
         answers = host_all(study, single(buses))
+        check_some_hosted(study, answers)
         label = f"{ask.redispatch}/{ask.security}"
         ways.append(_way(study, answers, label, asked, spec.joint_sites))
         rows += [_bus_row(network, label, answer) for answer in answers]

@@ -12,6 +12,7 @@ from sim.datum import Datum
 from sim.errors import InputError
 from sim.grid.nodal.batch import host, weighted
 from sim.grid.nodal.cases import load_case
+from sim.grid.nodal.fresh import check_hosted, check_some_hosted
 from sim.grid.nodal.hosting import Hosted, Site, generation_limit
 from sim.grid.nodal.hosting_command import binding_row, preexisting_rows
 from sim.grid.nodal.island_swing import SECONDS_OF_ISLANDS
@@ -139,6 +140,7 @@ def _readings(
     sites: _Sites, study: Study, grid: NodalGrid, before: Sequence[Json]
 ) -> tuple[Reading, ...]:
     hosted = next(iter(host(study, [sites.site])))
+    check_hosted(study, hosted)
     most_mw, limit = generation_limit(study, sites.site)
     beyond = limit.kind == "island"
     energy = _reading(
@@ -274,11 +276,10 @@ def _why(found: VoltageHosting) -> str:
 
 def _alone(sites: _Sites, study: Study) -> list[Json]:
     """What each site's bus hosts, without the other sites."""
-    alone = [((bus, 1.0),) for bus in sites.bus]
+    answers = list(host(study, [((bus, 1.0),) for bus in sites.bus]))
+    check_some_hosted(study, answers)
     rows = []
-    for name, mw, found in zip(
-        sites.names, sites.peak_mw.tolist(), host(study, alone), strict=True
-    ):
+    for name, mw, found in zip(sites.names, sites.peak_mw.tolist(), answers, strict=True):
         rows.append(
             {
                 "site": name,
@@ -303,7 +304,9 @@ def _ways(sites: _Sites, network: Network, settings: Settings) -> list[Json]:
             security=security,  # type: ignore[arg-type]
             least_effect_frac=least,
         )
-        found = next(iter(host(Study(network, way), [sites.site])))
+        study = Study(network, way)
+        found = next(iter(host(study, [sites.site])))
+        check_hosted(study, found)
         rows.append(
             {
                 "redispatch": redispatch,

@@ -16,6 +16,7 @@ from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.commitment_command import commit
 from sim.grid.nodal.contingency import Violation, screen
 from sim.grid.nodal.dcflow import Susceptance
+from sim.grid.nodal.fresh import check_screening
 from sim.grid.nodal.hosting_command import hosting, preexisting_rows
 from sim.grid.nodal.opf import DcOpf
 from sim.grid.nodal.settings import Rating, Settings
@@ -102,6 +103,7 @@ def n1(
     )
     study = Study(load_case(case), settings)
     found = screen(study, generators=generators, towers=towers)
+    check_screening(study, found)
     return {
         "violations": [_violation(study.network, v) for v in found.violations],
         "outages": found.outages,

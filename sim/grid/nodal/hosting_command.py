@@ -12,6 +12,7 @@ from sim.grid.nodal.batch import curve, host_all, single, weighted
 from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.contingency import over_before
 from sim.grid.nodal.dcflow import Susceptance
+from sim.grid.nodal.fresh import check_some_hosted
 from sim.grid.nodal.hosting import Binding, Hosted
 from sim.grid.nodal.joint import FreePlacement
 from sim.grid.nodal.lp import INF
@@ -105,6 +106,7 @@ def _each(study: Study, buses: Ints, curve_sites: int, workers: int) -> Row:
     """One answer for each bus alone, with the tables by voltage and area."""
     network = study.network
     answers = host_all(study, single(buses), workers=workers)
+    check_some_hosted(study, answers)
     result: Row = {
         "buses": [hosted_row(network, answer) for answer in answers],
         "by_kv": table(network.buses.base_kv, answers),
@@ -141,6 +143,7 @@ def _groups(
         return [_placed(study, name, buses, most) for name, buses in groups.items()]
     sites = [weighted(buses, _weights(study.network, buses, shares)) for buses in groups.values()]
     answers = host_all(study, sites)
+    check_some_hosted(study, answers)
     return [
         _group_row(study.network, name, buses, answer.hosting_mw, answer.binding)
         | {"load_mw": [answer.hosting_mw * share for _, share in answer.shares]}
