@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.collections import LineCollection
 
+from sim.errors import InputError
 from sim.grid.nodal.cases import load_case
 from sim.grid.nodal.interval import UNSERVED_USD_PER_MWH
 from sim.grid.nodal.opf import DcOpf
@@ -99,7 +100,9 @@ def priced(
 
 
 def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
-    """Map of prices with the full branches, and price against load; nothing for a large case.
+    """Map of prices with the full branches, and price against load.
+
+    Nothing is drawn of a large case, and of one that no dispatch holds.
 
     Args:
         grid: the summary's `grid` of a nodal run.
@@ -110,8 +113,11 @@ def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
     sites = _loads(grid)
     susceptance = grid["conventions"]["susceptance"]
     secure = grid["conventions"]["security"] == "n1"
-    before = priced(grid["case"], susceptance, (), secure=secure)
-    after = priced(grid["case"], susceptance, tuple(sorted(sites.items())), secure=secure)
+    try:
+        before = priced(grid["case"], susceptance, (), secure=secure)
+        after = priced(grid["case"], susceptance, tuple(sorted(sites.items())), secure=secure)
+    except InputError:  # no dispatch meets the case's limits: there are no prices to show
+        return
     placed = network.buses.latitude_deg is not None
     figure = new_figure(8.2 if placed else 5.2, 4.6)
     panels = figure.subplots(1, 2 if placed else 1, squeeze=False, width_ratios=_widths(placed))[0]

@@ -183,10 +183,12 @@ def test_a_study_of_every_bus_writes_tables_maps_and_a_report(
     assert study["ways"][1]["hosts"][0]["frac"] == pytest.approx(by_hand)
     assert [p["sites"] for p in study["ways"][1]["joint"]] == [1, 2, 3]
     names = sorted(path.stem for path in (folder / "figures").glob("*.svg"))
-    assert names == ["wires_curve", "wires_joint", "wires_map_none_base", "wires_map_none_n1"]
+    assert names == [
+        "wires_curve", "wires_joint", "wires_map_none_base", "wires_map_none_n1", "wires_prices",
+    ]  # fmt: skip
     page = (folder / "report.html").read_text()
     assert 'id="wires_map_none_n1"' in page
-    assert "Hosting by voltage: none/n1" in page
+    assert "Hosting by voltage: fixed dispatch, N-1" in page
     out = capsys.readouterr().out
     assert "75 MW fit at" in out
     assert main(["check", str(folder)]) == 0
@@ -211,7 +213,7 @@ def test_a_cascade_study_follows_the_outages_named(tmp_path: Path) -> None:
     stages = pq.read_table(folder / "grid_cascade_stages.parquet").to_pylist()
     assert all(s["generation_mw"] == pytest.approx(s["load_mw"], abs=1e-6) for s in stages)
     assert sorted(p.stem for p in (folder / "figures").glob("*.svg")) == [
-        "wires_blackouts", "wires_cascade",
+        "wires_blackouts", "wires_cascade", "wires_contingency", "wires_prices",
     ]  # fmt: skip
     again = run(CASES / "nodal-cascade.yaml", tmp_path / "again")
     assert (again / "summary.json").read_bytes() == (folder / "summary.json").read_bytes()
