@@ -19,6 +19,8 @@ class RouterView:
         draw: two uniform numbers in [0, 1) that belong to this request.
         cached: tokens that the running requests of each replica have in the cache.
         session: number that all requests of a session share.
+        to_read: prompt tokens that each replica would read before the request's first token:
+            those that wait there, and its own that are not in the prefix store.
     """
 
     loads: Sequence[int]
@@ -26,6 +28,7 @@ class RouterView:
     draw: tuple[float, float]
     cached: Callable[[], Sequence[int]] = tuple
     session: int = 0
+    to_read: Callable[[], Sequence[int]] = tuple
 
 
 Router = Callable[[RouterView], int]
@@ -64,6 +67,21 @@ def least_kv(view: RouterView) -> int:
     return min(range(len(cached)), key=cached.__getitem__)
 
 
+AFFINITY_TOKENS: Final = 128
+"""Prompt tokens that a request at a replica counts for: an assumption. Without it all requests
+with one prefix would meet at one replica until they wait there."""
+
+
+def prefix_affinity(view: RouterView) -> int:
+    """The replica that comes to the first token soonest; the lowest index on a tie.
+
+    Prompt tokens to be read there before, and `AFFINITY_TOKENS` for each request that is there.
+    """
+    pairs = zip(view.to_read(), view.loads, strict=True)
+    costs = [tokens + AFFINITY_TOKENS * load for tokens, load in pairs]
+    return min(range(len(costs)), key=costs.__getitem__)
+
+
 def session_sticky(view: RouterView) -> int:
     """All requests of a session go to the same replica."""
     return view.session % len(view.loads)
@@ -76,6 +94,7 @@ ROUTERS: Final[Mapping[str, Router]] = {
     "random": at_random,
     "least-kv": least_kv,
     "session-sticky": session_sticky,
+    "prefix-affinity": prefix_affinity,
 }
 
 

@@ -39,11 +39,13 @@ Rules (cited by number in tests):
     submission. Running requests are not preempted for a higher class.
 12. Shedding. A request is refused on arrival when the tokens that wait for prefill at its
     replica and its own would be more than its class allows.
-13. Ties between replicas go to the lowest index (join-shortest-queue, least-kv) or to the
-    first draw (power of two).
+13. Ties between replicas go to the lowest index (join-shortest-queue, least-kv,
+    prefix-affinity) or to the first draw (power of two).
 14. Failure. A replica that fails loses its cache and the step under way. Its requests, the
     running ones by admission and then the waiting ones, are routed again at once, each with
-    the tokens that it has generated. Replicas that are down or draining get no requests.
+    the tokens that it has generated; what looks at the session (session-sticky) or at the prompt
+    (prefix-affinity) does it at random, or by the shortest queue. Replicas that are down or
+    draining get no requests.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ from sim.control.routers import (
     join_shortest_queue,
     least_kv,
     power_of_two,
+    prefix_affinity,
     round_robin,
     router,
     session_sticky,
@@ -90,6 +93,7 @@ __all__ = [
     "over_queue",
     "power_of_two",
     "prefill_priority",
+    "prefix_affinity",
     "replica_limits",
     "round_robin",
     "router",

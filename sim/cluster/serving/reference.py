@@ -45,6 +45,7 @@ from simpy.events import Event
 
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.coster import StepCoster
+from sim.cluster.serving.prefix_blocks import PrefixBlocks
 from sim.cluster.serving.records import (
     DropRecord,
     RequestEvent,
@@ -88,7 +89,6 @@ class ReferenceReplica:
         running, waiting: sequences, oldest first.
         free_blocks: cache blocks nobody holds.
         swapped_blocks: blocks moved to and from the host so far.
-        stored: prompt blocks of the prefix store, the one unused for longest first.
         broken: whether it has failed and is not back.
         lost_j, lost_ps: energy and time of steps that a failure cut off.
         step: the step under way, or None.
@@ -116,7 +116,7 @@ class ReferenceReplica:
         self.waiting: deque[Sequence] = deque()
         self.free_blocks = self.limits.total_blocks
         self.swapped_blocks = 0
-        self.stored: dict[int, None] = {}
+        self._prefixes = PrefixBlocks(rules)
         self.step: Step | None = None
         now_ps = int(env.now)
         self.power_w = StepSignal(f"{name}.chip_w", coster.idle_power_w, now_ps)
@@ -185,38 +185,36 @@ class ReferenceReplica:
     def submit(self, request: Request, handed: Handed | None = None) -> None:
         """Take a request, or refuse it (rules 5 and 12)."""
         self.events.arrived.emit(self._event(request))
-        sequence = new_sequence(request, handed, self._stored_tokens(request))
+        sequence = self._new(request, handed)
         reason = self._refusal(sequence)
         if reason:
             drop = DropRecord(request, self.index, int(self.env.now), reason)
             self.events.dropped.emit(drop)
             return
-        self._store(request)
+        self._prefixes.use(request)
         self.take(sequence)
 
-    def _stored_tokens(self, request: Request) -> int:
-        """Prompt tokens that the prefix store has (rule 15)."""
-        hits = 0
-        while hits < len(request.blocks) and request.blocks[hits] in self.stored:
-            hits += 1
-        return min(hits * self.rules.prefix_block_tokens, request.input_tokens - 1)
+    def _new(self, request: Request, handed: Handed | None) -> Sequence:
+        return new_sequence(request, handed, self._prefixes.tokens(request))
 
-    def _store(self, request: Request) -> None:
-        """Use all blocks of a prompt, and drop those unused for longest."""
-        for block in request.blocks if self.rules.prefix_blocks else ():
-            self.stored.pop(block, None)
-            self.stored[block] = None
-            if len(self.stored) > self.rules.prefix_blocks:
-                del self.stored[next(iter(self.stored))]
+    def to_read_tokens(self, request: Request, handed: Handed | None = None) -> int:
+        """Prompt tokens that would be read before a request's first: what waits, and its own."""
+        new = self._new(request, handed)
+        return self._queued_tokens + new.target - new.cached
+
+    @property
+    def _queued_tokens(self) -> int:
+        return sum(sequence.target - sequence.cached for sequence in self.waiting)
 
     def _refusal(self, new: Sequence) -> str | None:
         request = new.request
         reason = drop_reason(request.input_tokens, request.output_tokens, self.limits)
         if reason:
             return reason
-        queued = sum(sequence.target - sequence.cached for sequence in self.waiting)
         rule = self.rules.classes[request.priority]
-        return QUEUE_FULL if over_queue(queued, new.target - new.cached, rule) else None
+        return (
+            QUEUE_FULL if over_queue(self._queued_tokens, new.target - new.cached, rule) else None
+        )
 
     def _enqueue(self, sequence: Sequence, *, first: bool) -> None:
         """Put a sequence at the head or the end of its class's queue (rule 11)."""
@@ -297,7 +295,7 @@ class ReferenceReplica:
         """Be idle instead of dark: repaired, or started."""
         self._draining = self.broken = False
         if self.dark:
-            self.stored.clear()
+            self._prefixes.clear()
             self._rest(dark=False)
         self._rested.loading = False
         self._rouse()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,14 @@ from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.cluster.serving.sequence import Handed
 from sim.cluster.serving.sequence import Sequence as Held
-from sim.control.serving import Router, RouterView, at_random, session_sticky
+from sim.control.serving import (
+    Router,
+    RouterView,
+    at_random,
+    join_shortest_queue,
+    prefix_affinity,
+    session_sticky,
+)
 from sim.errors import InputError
 from sim.workload.counter import counter_key, halves, uniform
 from sim.workload.requests import Request
@@ -60,7 +67,12 @@ class RoutedReplicas:
             InputError: no replica is up.
         """
         first, second = self._rng.random(2).tolist()
-        index = self._pick(self._route, (first, second), request.session)
+        index = self._pick(
+            self._route,
+            (first, second),
+            request.session,
+            lambda: [self.replicas[i].to_read_tokens(request, handed) for i in self.up],
+        )
         self._routed += 1
         self.replicas[index].submit(request, handed)
 
@@ -75,7 +87,8 @@ class RoutedReplicas:
 
     def _again(self, sequences: Iterable[Held]) -> None:
         """Route requests again."""
-        route = at_random if self._route is session_sticky else self._route
+        other = {session_sticky: at_random, prefix_affinity: join_shortest_queue}
+        route = other.get(self._route, self._route)
         for sequence in sequences:
             draw = halves(REQUEUE_KEY, self.requeued)
             self.requeued += 1
@@ -103,11 +116,18 @@ class RoutedReplicas:
         if index in self.up:
             self.up.remove(index)
 
-    def _pick(self, route: Router, draw: tuple[float, float], session: int) -> int:
+    def _pick(
+        self,
+        route: Router,
+        draw: tuple[float, float],
+        session: int,
+        to_read: Callable[[], Sequence[int]] = tuple,
+    ) -> int:
         if not self.up:
             raise InputError("no replica is up to take a request")
         loads = [self.replicas[i].load for i in self.up]
-        return self.up[route(RouterView(loads, self._routed, draw, self._cached, session))]
+        view = RouterView(loads, self._routed, draw, self._cached, session, to_read)
+        return self.up[route(view)]
 
     def _cached(self) -> list[int]:
         return [self.replicas[i].cached_tokens for i in self.up]

@@ -21,6 +21,8 @@ from sim.cluster.serving.kernels.layout import (
     A_KEY,
     A_OUTPUT,
     A_TIME,
+    AFFINITY,
+    AFFINITY_LOAD,
     ARRIVAL,
     ARRIVED,
     BLOCK,
@@ -132,10 +134,28 @@ def better(c: Cell, r: int, best: int, time_ps: int) -> bool:
 
 
 @inlined
+def given(c: Cell, r: int, arrivals: IntArray, i: int) -> int:
+    """Tokens in the cache that a request brings, or finds in the prefix store (rule 15)."""
+    cached = arrivals[i, A_CACHED]
+    if c.store.shape[1] > 0:
+        cached = hits(c, r, c.hashes, arrivals[i, A_FIRST], cached) * c.limits[PREFIX_TOKENS]
+        cached = min(cached, arrivals[i, A_INPUT] - 1)
+    return cached
+
+
+@inlined
+def sooner(c: Cell, r: int, best: int, arrivals: IntArray, i: int) -> bool:
+    """Whether a router prefers r to the best so far for a request (prefix-affinity)."""
+    load = c.limits[AFFINITY_LOAD]
+    more = c.rep[r, QUEUED] - c.rep[best, QUEUED] + load * (c.load[r] - c.load[best])
+    return more + given(c, best, arrivals, i) - given(c, r, arrivals, i) < 0
+
+
+@inlined
 def candidate(c: Cell, look: int, key: int, first: float, second: float) -> int:
     """The replica to look at for the `look`-th time, as a place among those that are up."""
     up, kind = c.limits[UP], c.limits[ROUTER]
-    if kind in (SHORTEST, LEAST_KV):
+    if kind in (SHORTEST, LEAST_KV, AFFINITY):
         return look
     if kind == ROUND_ROBIN:
         return c.total[ROUTED] % up
@@ -151,7 +171,7 @@ def candidate(c: Cell, look: int, key: int, first: float, second: float) -> int:
 def looks(c: Cell) -> int:
     """How many replicas a router looks at."""
     up, kind = c.limits[UP], c.limits[ROUTER]
-    if kind in (SHORTEST, LEAST_KV):
+    if kind in (SHORTEST, LEAST_KV, AFFINITY):
         return up
     if kind == CHOICE:
         return min(up, 2)
@@ -215,10 +235,7 @@ def submit(c: Cell, r: int, arrivals: IntArray, i: int) -> None:
     """Take a request at a replica that was advanced to its arrival, or refuse it."""
     pool, total, time_ps = c.pool, c.total, arrivals[i, A_TIME]
     kind, left = arrivals[i, A_CLASS], arrivals[i, A_INPUT] + arrivals[i, A_GENERATED]
-    cached, begin = arrivals[i, A_CACHED], arrivals[i, A_FIRST]
-    if c.store.shape[1] > 0:
-        cached = hits(c, r, c.hashes, begin, cached) * c.limits[PREFIX_TOKENS]
-        cached = min(cached, arrivals[i, A_INPUT] - 1)
+    cached, begin = given(c, r, arrivals, i), arrivals[i, A_FIRST]
     left -= cached
     reason = refusal(c, r, kind, arrivals[i, A_INPUT], arrivals[i, A_OUTPUT], left)
     count_arrival(c, kind, time_ps, reason)
@@ -262,6 +279,7 @@ def bring(
     """
     i = begin
     settle = end == 0
+    affinity = c.limits[ROUTER] == AFFINITY
     while settle or i < end:
         time_ps = until_ps if settle else arrivals[i, A_TIME]
         if not settle and (time_ps >= until_ps or c.total[FREE_ROW] < 0 or c.limits[UP] == 0):
@@ -273,7 +291,11 @@ def bring(
                 r = c.up[candidate(c, look, arrivals[i, A_KEY], draws[i, 0], draws[i, 1])]
             if c.due[r] <= time_ps:
                 advance(c, r, time_ps)
-            if best < 0 or (not settle and better(c, r, best, time_ps)):
+            if best < 0:
+                best = r
+            elif not settle and affinity:
+                best = r if sooner(c, r, best, arrivals, i) else best
+            elif not settle and better(c, r, best, time_ps):
                 best = r
         if settle or c.total[LOGGED] >= c.limits[LOG_ROOM]:
             return i
