@@ -9,6 +9,7 @@ they cover as often as they should is counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, Final
 
 from sim.datum import Datum, data, read_yaml, to_datum
@@ -20,6 +21,7 @@ from sim.validation.training_spread import Count, Spread, spread_of
 
 CLUSTERS = "training/published_clusters.yaml"
 DAY_S = 86_400
+WIDTH: Final = 100
 LEVELS: Final = (0.5, 0.8, 0.95)
 """Probabilities of the intervals; the last decides the verdict."""
 
@@ -160,20 +162,14 @@ def _summary_lines(scores: list[ClusterScore]) -> list[str]:
     causes = failure_causes(FailuresByCause(kind="by-cause"), 100_000, load_node())
     hours = 1 / sum(c.rate_per_s for c in causes) / S_PER_H
     low, high = spread.factor(0.1), spread.factor(0.9)
-    further = (
-        f"A further cluster has {spread.median:.2g} times the Llama-3 rates, 80 % of clusters "
-        f"{low:.2g} to {high:.2g} times"
+    told = (
+        f"Leaving each out: {told}. Published over Llama-3 rates: {min(ratios):.2g} to "
+        f"{max(ratios):.2g}. A further cluster has {spread.median:.2g} times the Llama-3 rates, "
+        f"80 % of clusters {low:.2g} to {high:.2g} times (failures.rate_factor). 100,000 GPUs: an "
+        f"interruption every {hours:.2g} h at those rates, every {hours / high:.2g} to "
+        f"{hours / low:.2g} h for 80 %."
     )
-    every = (
-        f"(failures.rate_factor). 100,000 GPUs: an interruption every {hours:.2g} h at those "
-        f"rates, every {hours / high:.2g} to {hours / low:.2g} h for 80 %."
-    )
-    ratio_text = f"{min(ratios):.2g} to {max(ratios):.2g}"
-    return [
-        f"Leaving each out: {told}. Published over Llama-3 rates: {ratio_text}.",
-        further,
-        every,
-    ]
+    return wrap(told, WIDTH)
 
 
 def clusters_json(scores: list[ClusterScore]) -> list[dict[str, Any]]:
