@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.errors import InputError
+from sim.grid.nodal.commitment_law import check_commitment
 from sim.grid.nodal.commitment_program import CommitmentProgram
 from sim.grid.nodal.commitment_spec import Horizon, Storage
 from sim.grid.nodal.limits import Limit, Limits
@@ -110,6 +111,7 @@ class UnitCommitment(CommitmentProgram):
 
         Raises:
             InputError: no commitment meets load, ramps and limits.
+            LawViolation: the schedule found breaks a law (see `check_commitment`).
         """
         self._dispatch()
         for _ in range(ROUNDS):
@@ -120,7 +122,9 @@ class UnitCommitment(CommitmentProgram):
             self._release()
             if gap <= self._gap_frac * abs(fixed.objective) + 1e-6 or rows == self._rows_before:
                 break
-        return self._result(chosen, fixed)
+        found = self._result(chosen, fixed)
+        check_commitment(self.study, self.horizon, found, self._storages, self._voll)
+        return found
 
     def _dispatch(self) -> Solution:
         """The program as it stands, with limits and tangents added until none is missing."""
