@@ -24,11 +24,11 @@ LIMIT_S: Final = 5.0
 PATIENCE: Final = 12
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES: Final = {
-    "os.mkdir": (0,), "os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,),
-    "os.link": (1,), "os.symlink": (1,), "os.truncate": (0,), "os.chmod": (0,),
-    "shutil.rmtree": (0,), "shutil.move": (0, 1), "shutil.copyfile": (1,),
+    "os.mkdir": {0: 2}, "os.rename": {0: 2, 1: 3}, "os.remove": {0: 1}, "os.rmdir": {0: 1},
+    "os.link": {1: 3}, "os.symlink": {1: 2}, "os.truncate": {0: 9}, "os.chmod": {0: 2},
+    "shutil.rmtree": {0: 1}, "shutil.move": {0: 9, 1: 9}, "shutil.copyfile": {1: 9},
 }  # fmt: skip
-"""Audit events that change files, and which of their arguments name them."""
+"""Audit events that change files: which arguments name them, and the folder each is relative to."""
 
 
 class Hang(BaseException):
@@ -61,11 +61,12 @@ class _Watch:
             if flags & _WRITES and isinstance(name, str | bytes | os.PathLike):
                 self._note(name)
         elif event in _CHANGES:
-            for position in _CHANGES[event]:
-                self._note(args[position])
+            for position, base in _CHANGES[event].items():
+                self._note(args[position], args[base] if base < len(args) else -1)
 
-    def _note(self, name: Any) -> None:
-        path = os.path.abspath(os.fsdecode(name))  # noqa: PTH100 - inside a hook: nothing heavy
+    def _note(self, name: Any, folder: Any = -1) -> None:
+        at = f"/proc/self/fd/{folder}" if isinstance(folder, int) and folder >= 0 else ""
+        path = os.path.realpath(Path(at, os.fsdecode(name)))
         if path != os.devnull and "__pycache__" not in path and not path.startswith(self.allowed):
             self.strayed.append(path)
 

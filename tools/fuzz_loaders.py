@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from fuzz_guard import Finding, judge
+from fuzz_folders import load_folder
+from fuzz_guard import LIMIT_S, Finding, judge
 from fuzz_mutate import mutated
+from fuzz_runs import POLICY, SAMPLE, load_run
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CASES: Final = ROOT / "tests" / "cases"
@@ -30,6 +32,8 @@ class Target:
         seeds: whole files to start from.
         place: folder of the file below the working folder.
         decode: what the file says, from bytes that only choose; by default those bytes.
+        limit_s: processor time that a file may take.
+        in_ci: how many files the tests shoot; 0: a test of its own does.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Target:
     seeds: Callable[[], list[bytes]]
     place: str = "."
     decode: Callable[[bytes], bytes] | None = None
+    limit_s: float = LIMIT_S
+    in_ci: int = 25
 
 
 def load_scenario(path: Path) -> object:
@@ -105,18 +111,19 @@ def load_series(path: Path) -> object:
     return read_profile(path)
 
 
-def drawn(name: str, write: Callable[[Any], bytes]) -> Callable[[bytes], bytes]:
-    """A decoder: the bytes choose what a strategy of `sim.testing` draws."""
+def drawn(write: Callable[..., bytes], *names: str) -> Callable[[bytes], bytes]:
+    """A decoder: the bytes choose what strategies of `sim.testing` draw, and it is written."""
     told: list[bytes] = []
 
     @cache
     def chooser() -> Callable[[bytes], object]:
-        from hypothesis import HealthCheck, given, settings
+        from hypothesis import HealthCheck, given, settings, strategies
 
         from sim import testing
 
         quiet = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
-        take = quiet(given(getattr(testing, name)())(lambda value: told.append(write(value))))
+        parts = strategies.tuples(*[getattr(testing, name)() for name in names])
+        take = quiet(given(parts)(lambda values: told.append(write(*values))))
         choose: Callable[[bytes], object] = take.hypothesis.fuzz_one_input
         return choose
 
@@ -132,6 +139,12 @@ def _as_yaml(value: Any) -> bytes:
     from sim.scenario.canonical import to_yaml
 
     return to_yaml(value).encode("utf-8")
+
+
+def _as_run(scenario: Any, policy: str) -> bytes:
+    """A scenario; one of some also asks a policy, which stands in its first line."""
+    asked = scenario["seeds"][0] % SAMPLE == 0
+    return (f"{POLICY}{policy}\n".encode() if asked else b"") + _as_yaml(scenario)
 
 
 def _as_json(value: Any) -> bytes:
@@ -189,17 +202,20 @@ TARGETS: Final = {
         Target("device", (".yaml",), load_device,
                lambda: _files("sim/data/hardware/[hb]*-sxm.yaml")),
         Target("scenario-form", (".yaml",), load_scenario, lambda: [b"\0" * 4000], "cases/valid",
-               drawn("scenario_data", _as_yaml)),
+               drawn(_as_yaml, "scenario_data")),
         Target("sweep-form", (".yaml",), load_sweep, lambda: [b"\0" * 4000], "cases/sweeps",
-               drawn("sweep_data", _as_yaml)),
+               drawn(_as_yaml, "sweep_data")),
         Target("config-form", (".json",), load_config, lambda: [b"\0" * 4000],
-               decode=drawn("config_data", _as_json)),
+               decode=drawn(_as_json, "config_data")),
         Target("trace-form", (".csv",), load_trace, lambda: [b"\0" * 4000],
-               decode=drawn("trace_text", _as_text)),
+               decode=drawn(_as_text, "trace_text")),
         Target("case-form", (".m",), load_case, lambda: [b"\0" * 4000],
-               decode=drawn("case_text", _as_text)),
+               decode=drawn(_as_text, "case_text")),
         Target("weather", (".csv",), load_weather, lambda: [_epw(), _epw(48)]),
         Target("series", (".csv",), load_series, _series),
+        Target("run", (".yaml",), load_run, lambda: [b"\0" * 4000], "cases/valid",
+               drawn(_as_run, "run_data", "policy_text"), limit_s=60.0, in_ci=2),
+        Target("folder", (".bin",), load_folder, lambda: [b"\0" * 8], limit_s=60.0, in_ci=0),
     )
 }  # fmt: skip
 
@@ -222,12 +238,12 @@ class Range:
         self.shoot(self.seeds[0], self.target.suffixes[0], limit_s=120)
 
     def shoot(
-        self, data: bytes, suffix: str = "", limit_s: float = 5.0
+        self, data: bytes, suffix: str = "", limit_s: float = 0.0
     ) -> tuple[str, Finding | None]:
         """Write a file and let the loader have it."""
         path = self.folder / f"shot{suffix or self.target.suffixes[len(data) % self._kinds]}"
         path.write_bytes(self.target.decode(data) if self.target.decode else data)
-        return judge(lambda: self.target.load(path), self.folder, limit_s)
+        return judge(lambda: self.target.load(path), self.folder, limit_s or self.target.limit_s)
 
     @property
     def _kinds(self) -> int:
@@ -236,7 +252,7 @@ class Range:
     def next(self, rng: random.Random) -> bytes:
         """A seed with changes, or bytes to choose by."""
         if self.target.decode:
-            return rng.randbytes(rng.choice((50, 400, 4000)))
+            return rng.randbytes(rng.choice((400, 4000)))
         return mutated(rng.choice(self.seeds), rng, self.seeds)
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sim.cli.from_files import made_from
+
 
 def add_command(commands: Any) -> None:
     """Register the command."""
@@ -23,6 +25,11 @@ def add_command(commands: Any) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Figures of several runs, one column each; the page where it is asked for."""
+    with made_from(*args.runs):
+        return _compare(args)
+
+
+def _compare(args: argparse.Namespace) -> int:
     import sys
 
     from sim.cli.text import number, table, to_json

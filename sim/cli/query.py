@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sim.cli.from_files import made_from
+
 MOST_ROWS = 200
 
 
@@ -34,7 +36,8 @@ def handle(args: argparse.Namespace) -> int:
     from sim.cli.text import table, to_json
     from sim.results.store import open_results
 
-    found = open_results(args.sweep, args.out).sql(args.query)
+    with made_from(Path(args.sweep)):
+        found = open_results(args.sweep, args.out).sql(args.query)
     names = found.column_names
     columns = [column.to_pylist() for column in found.columns]
     rows = list(zip(*columns, strict=True))

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sim.cli.from_files import made_from
+
 
 def add_command(commands: Any) -> None:
     """Register the commands."""
@@ -41,9 +43,10 @@ def handle_report(args: argparse.Namespace) -> int:
     summary = read_json(args.run / "summary.json")
     manifest = read_manifest(args.run / "manifest.json")
     check_form(summary)
-    draw_run(summary, args.run)
     path = args.run / "report.html"
-    page = render_report(summary, manifest, figure_texts(args.run), read_influences(args.run))
+    with made_from(args.run):
+        draw_run(summary, args.run)
+        page = render_report(summary, manifest, figure_texts(args.run), read_influences(args.run))
     write_file(path, page.encode())
     print(path)
     return 0

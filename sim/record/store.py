@@ -282,15 +282,19 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     place = Place(str(path))
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes(), parse_constant=_no_number)
     except OSError as error:
         what = f"cannot be read: {error.strerror}"
         raise InputError(what, "name a finished run", place=place) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is damaged: {error}", "run it again", place=place) from error
     if not isinstance(data, dict):
         raise InputError("is damaged: not an object", "run it again", place=place)
     return data
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.errors import InputError
-from sim.sweep.index import PARQUET, Line, is_current, read_points, rebuild, varied_columns
+from sim.sweep.index import FIXED, PARQUET, Line, is_current, read_points, rebuild, varied_columns
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -71,9 +71,10 @@ class SweepResults:
         if not is_current(self.folder):
             return rebuild(self.folder)
         try:
-            return pq.read_table(self.folder / PARQUET)
-        except pa.ArrowException:
+            table = pq.read_table(self.folder / PARQUET)
+        except (pa.ArrowException, OSError):
             return rebuild(self.folder)  # damaged: all that it says stands in the run folders
+        return table if set(FIXED) <= set(table.column_names) else rebuild(self.folder)
 
     @cached_property
     def varied(self) -> list[str]:

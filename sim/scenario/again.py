@@ -83,7 +83,11 @@ def figures_of(folder: Path) -> dict[str, float]:
         value = row.get("value") if isinstance(row, Mapping) else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"is damaged: {key} has no value", "run it again", place=_at(path))
-        found[key] = float(value)
+        try:
+            found[key] = float(value)
+        except OverflowError as error:
+            what = f"is damaged: {key} is no finite number"
+            raise InputError(what, "run it again", place=_at(path)) from error
     return found
 
 

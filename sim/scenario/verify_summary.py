@@ -63,7 +63,14 @@ def readable(what: str) -> Iterator[None]:
     """A figure that is missing or of another type is a fault of the file, said in our words."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise LawViolation(f"{what}: cannot be read: {type(error).__name__} {error}") from error
 
 

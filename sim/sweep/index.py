@@ -53,6 +53,12 @@ class Line:
     error: str = ""
     extra: Mapping[str, Plain] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        kinds = {"key": str, "values": Mapping, "seed": int, "run": str, "error": str}
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
+
 
 def line_of(point: Point, index: int, run: str = "", error: str = "") -> Line:
     """The line of a point."""
@@ -82,7 +88,7 @@ def read_points(folder: Path) -> list[Line]:
         what = f"is no sweep's folder: {POINTS}: {error.strerror}"
         todo = "name outputs/sweep-<name>, or a sweep file that has been run"
         raise InputError(what, todo, place=Place(str(folder))) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"is damaged: {error}", "run `flopgrid sweep SWEEP --resume`", place=Place(str(path))
         ) from error

@@ -39,6 +39,11 @@ class Entry:
     wall_s: float = 0.0
     size_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("key", "status", "error", "path"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Journal:
@@ -112,5 +117,5 @@ def _read(journal: Journal, line: bytes) -> None:
         else:
             entry = Entry(**data)
             journal.last[entry.key] = entry
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return

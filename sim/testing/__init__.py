@@ -7,7 +7,8 @@
 
 `scenarios`, `architectures`, `traces` and `networks` give what a loader accepts; `scenario_data`,
 `sweep_data`, `config_data`, `trace_text` and `case_text` give what a file says, of the right
-form but at times with contents that a loader must refuse. Needs the extra `testing`, which is
+form but at times with contents that a loader must refuse; `run_data` and `policy_text` what a
+scenario of a few seconds says, and a policy for it. Needs the extra `testing`, which is
 imported only when a strategy is asked for.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sim.testing.configs import architectures, config_data
     from sim.testing.networks import case_text, networks
+    from sim.testing.runs import policy_text, run_data
     from sim.testing.scenarios import scenario_data, scenarios, sweep_data
     from sim.testing.traces import trace_text, traces
 
@@ -27,6 +29,8 @@ __all__ = [
     "case_text",
     "config_data",
     "networks",
+    "policy_text",
+    "run_data",
     "scenario_data",
     "scenarios",
     "sweep_data",
@@ -39,6 +43,8 @@ _HOMES = {
     "config_data": "configs",
     "case_text": "networks",
     "networks": "networks",
+    "policy_text": "runs",
+    "run_data": "runs",
     "scenario_data": "scenarios",
     "scenarios": "scenarios",
     "sweep_data": "scenarios",

@@ -18,25 +18,30 @@ Words = Mapping[str, Sequence[str]]
 
 MAX_ITEMS = 3
 LARGEST = 1e9
+LEAST = 0.01
 
 
-def from_schema(schema: dict[str, Any], words: Words) -> st.SearchStrategy[Data]:
+def from_schema(
+    schema: dict[str, Any], words: Words, *, extremes: bool = True
+) -> st.SearchStrategy[Data]:
     """Data that follow a JSON schema.
 
     Args:
         schema: as pydantic writes it: references into its own `$defs`, unions, objects, lists,
             texts with a pattern, numbers with limits.
         words: what is drawn, by field, where the schema says only that it is text.
+        extremes: also numbers as large and small as allowed, and texts that mean nothing.
     """
-    return _Walk(schema.get("$defs", {}), words).part(schema, "")
+    return _Walk(schema.get("$defs", {}), words, extremes).part(schema, "")
 
 
 class _Walk:
     """One schema; each of its definitions becomes one strategy."""
 
-    def __init__(self, definitions: dict[str, Any], words: Words):
+    def __init__(self, definitions: dict[str, Any], words: Words, extremes: bool):
         self._definitions = definitions
         self._words = words
+        self._extremes = extremes
         self._known: dict[str, st.SearchStrategy[Data]] = {}
 
     def part(self, part: dict[str, Any], name: str) -> st.SearchStrategy[Data]:
@@ -52,7 +57,8 @@ class _Walk:
             return st.sampled_from(part["enum"])
         kinds = {
             "object": self._object, "array": self._list, "string": self._text,
-            "integer": _whole, "number": _number,
+            "integer": _whole if self._extremes else _small_whole,
+            "number": _number if self._extremes else _small_number,
         }  # fmt: skip
         kind = str(part.get("type", ""))
         if kind in kinds:
@@ -86,13 +92,15 @@ class _Walk:
         return st.lists(items, min_size=least, max_size=most)
 
     def _text(self, part: dict[str, Any], name: str) -> st.SearchStrategy[Data]:
+        known = self._words.get(name)
+        if known and not self._extremes:
+            return st.sampled_from(list(known))
         if "pattern" in part:
             return st.from_regex(part["pattern"].replace("$", r"\Z"))
         if part.get("format") == "date-time":
             return st.datetimes().map(lambda moment: moment.isoformat() + "Z")
         least = int(part.get("minLength", 0))
         free = st.text(st.characters(exclude_categories=["Cs"]), min_size=least, max_size=12)
-        known = self._words.get(name)
         return st.sampled_from(list(known)) | free if known else free
 
 
@@ -111,6 +119,20 @@ def _number(part: dict[str, Any], _name: str) -> st.SearchStrategy[Data]:
     least = math.nextafter(low, math.inf) if open_low is not None else low
     most = math.nextafter(high, -math.inf) if open_high is not None else high
     return middling | st.floats(least, most) | st.sampled_from([least, most])
+
+
+def _small_whole(part: dict[str, Any], _name: str) -> st.SearchStrategy[Data]:
+    low = int(part.get("minimum", 0))
+    return st.integers(low, min(int(part.get("maximum", LARGEST)), low + 64))
+
+
+def _small_number(part: dict[str, Any], _name: str) -> st.SearchStrategy[Data]:
+    """Away from the ends that are not allowed, where a time or a rate would be next to nothing."""
+    low, open_low = float(part.get("minimum", 0.0)), part.get("exclusiveMinimum")
+    high, open_high = float(part.get("maximum", LARGEST)), part.get("exclusiveMaximum")
+    low = low if open_low is None else float(open_low) + LEAST
+    high = high if open_high is None else float(open_high) - LEAST
+    return st.floats(low, min(high, low + 10.0))
 
 
 def _anything() -> st.SearchStrategy[Data]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 import time
 import warnings
@@ -12,15 +13,16 @@ import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
-import fuzz_guard  # noqa: E402 - found through the path above
+import fuzz_folders  # noqa: E402 - found through the path above
+import fuzz_guard  # noqa: E402
 import fuzz_loaders  # noqa: E402
 import fuzz_mutate  # noqa: E402
 
 from sim.errors import InputError  # noqa: E402
 
-TARGETS = sorted(fuzz_loaders.TARGETS)
+TARGETS = sorted(name for name, target in fuzz_loaders.TARGETS.items() if target.in_ci)
+DAMAGED = 4
 FOUND = sorted(path for path in fuzz_loaders.FINDS.glob("*/*") if path.is_file())
-SHOTS = 25
 UNITS = fuzz_loaders.FINDS.parent / "seeds" / "units.m"
 CHANGES = {
     "area-not-a-number": (
@@ -45,11 +47,21 @@ def test_files_that_nobody_meant_are_read_or_refused(name: str, tmp_path: Path) 
     ground = fuzz_loaders.Range(fuzz_loaders.TARGETS[name], tmp_path)
     rng = random.Random(f"ci-{name}")  # noqa: S311 - repeatable on purpose
     ended = set()
-    for _ in range(SHOTS):
+    for _ in range(ground.target.in_ci):
         told, finding = ground.shoot(ground.next(rng))
         ended.add(told)
         assert finding is None
     assert ended <= {"read", "refused"}
+
+
+def test_damaged_folders_are_read_or_refused_by_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(iter(fuzz_folders.BASES.items()))
+    monkeypatch.setattr(fuzz_folders, "BASES", dict([first]))
+    ground = fuzz_loaders.Range(fuzz_loaders.TARGETS["folder"], tmp_path)
+    rng = random.Random("ci-folder")  # noqa: S311 - repeatable on purpose
+    assert [ground.shoot(ground.next(rng)) for _ in range(DAMAGED)] == [("read", None)] * DAMAGED
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -83,12 +95,19 @@ def broken_by(load: object, tmp_path: Path, limit_s: float = 5.0) -> str:
     return f"{told}: {finding.kind}"
 
 
+class TwoLinesError(InputError):
+    """What no error of ours can be: a message of two lines."""
+
+    def __str__(self) -> str:
+        return "one\ntwo"
+
+
 def test_the_guard_sees_each_kind_of_finding(tmp_path: Path) -> None:
-    inside, outside = tmp_path / "in", tmp_path / "outside.txt"
+    inside, outside, away = tmp_path / "in", tmp_path / "outside.txt", tmp_path / "away"
     inside.mkdir()
 
     def two_lines() -> None:
-        raise InputError("one\ntwo")
+        raise TwoLinesError("one")
 
     def spin() -> None:
         while True:
@@ -101,6 +120,10 @@ def test_the_guard_sees_each_kind_of_finding(tmp_path: Path) -> None:
     assert broken_by(lambda: time.sleep(9), inside, 0.05) == "broken: Hang"
     assert broken_by(lambda: outside.write_text("x"), inside) == "read: stray file"
     assert broken_by(lambda: outside.rename(inside / "a"), inside) == "read: stray file"
+    (inside / "sub" / "c").mkdir(parents=True)
+    assert fuzz_guard.judge(lambda: shutil.rmtree(inside / "sub"), inside) == ("read", None)
+    away.mkdir()
+    assert broken_by(lambda: shutil.rmtree(away), inside) == "read: stray file"
     assert fuzz_guard.judge(lambda: (inside / "b").write_text("x"), inside) == ("read", None)
 
 

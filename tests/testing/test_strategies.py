@@ -118,9 +118,16 @@ def test_config_data_is_read_or_refused_in_one_line(config: dict[str, object]) -
     assert read_or_refused(lambda: from_config(json.loads(json.dumps(config))))
 
 
+class TwoLinesError(InputError):
+    """What no error of ours can be: a message of two lines."""
+
+    def __str__(self) -> str:
+        return "one\ntwo"
+
+
 def test_a_traceback_or_two_lines_would_be_seen() -> None:
     def two_lines() -> None:
-        raise InputError("one\ntwo")
+        raise TwoLinesError("one")
 
     assert not read_or_refused(two_lines)
     with pytest.raises(KeyError):
