@@ -138,6 +138,6 @@ def _check_schedule(setup: TrainingSetup) -> None:
         raise InputError(
             f"{name} needs {even}no virtual_stages, not pp {layout.pp} and "
             f"virtual_stages {layout.virtual_stages}",
-            "give an even pp, or schedule 1f1b",
+            f"give {even}virtual_stages 1, or schedule 1f1b",
             path="schedule",
         )
