@@ -21,7 +21,7 @@ from sim.control.serving import BatchRules, ClassRule
 from sim.cost.serving import ReplicaCost
 from sim.cost.tables import StepTables, build_tables
 from sim.hardware.node import Node
-from sim.scenario.prefix_store import block_tokens, check_blocks, store_blocks
+from sim.scenario.prefix_store import block_tokens, check_blocks, check_sessions, store_blocks
 from sim.scenario.replica_failures import breaking
 from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import (
@@ -141,6 +141,7 @@ def build_fleet(
     costs = CapCosts(spec, node, cap_w)
     found = traffic(spec.requests)
     check_blocks(spec, found.recorded)
+    check_sessions(spec, found.recorded)
     if spec.fidelity == "fluid":
         fluid = _fluid_spec(name, spec, costs, found, horizon_s)
         return Fleet(FluidFleet(env, fluid, costs.curve), costs, found.rate_per_s, found.bad_rows)

@@ -70,6 +70,22 @@ def simulated(spec: ServingSpec, cost: ReplicaCost) -> int:
     return max(1, min(whole, spec.representative_replicas) if spec.fidelity == "sampled" else whole)
 
 
+def check_sessions(spec: ServingSpec, recorded: RequestTable | None) -> None:
+    """Refuse a trace without sessions where the router goes by them.
+
+    Raises:
+        InputError: all its requests would go to one replica.
+    """
+    if spec.router != "session-sticky" or recorded is None:
+        return
+    if recorded.session is None or not recorded.session.any():
+        raise InputError(
+            "the trace does not say which session its requests belong to",
+            "give one with sessions (BurstGPT), or another router",
+            path="router",
+        )
+
+
 def check_blocks(spec: ServingSpec, recorded: RequestTable | None) -> None:
     """Refuse requests that do not tell the blocks of their prompts to a prefix store.
 

@@ -212,6 +212,7 @@ class ServingSpec(Strict):
         "power-of-two",
         "least-kv",
         "session-sticky",
+        "prefix-affinity",
     ] = "power-of-two"
     batcher: Literal["chunked-prefill", "prefill-priority", "decode-priority"] = "chunked-prefill"
     sized_for_frac: float | None = Field(
@@ -279,6 +280,18 @@ class ServingSpec(Strict):
             raise ValueError(
                 "prefix_cache needs to know the blocks of each prompt; give requests of kind "
                 "sessions, or trace, row by row (no rate_per_s), from a file with hash_ids"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _routers_see_what_they_look_at(self) -> Self:
+        if self.router == "prefix-affinity" and self.prefix_cache is None:
+            raise ValueError("router prefix-affinity looks at prefix stores; give prefix_cache")
+        rows = self.requests.kind == "trace" and self.requests.rate_per_s is None
+        if self.router == "session-sticky" and not rows and self.requests.kind != "sessions":
+            raise ValueError(
+                "router session-sticky needs to know the session of each request; give requests "
+                "of kind sessions, or trace, row by row (no rate_per_s), from a file with sessions"
             )
         return self
 
