@@ -132,7 +132,7 @@ def test_a_fleet_serves_and_its_energy_per_token_is_at_every_boundary() -> None:
     assert 0 < energy["chip"] < energy["it"] < energy["facility"]
     assert serving["completed"] > 0
     assert serving["ttft_s"]["p50"] <= serving["ttft_s"]["p99"]
-    assert "2 of 32 replicas simulated" in next(iter(serving["fleets"].values()))["basis"]
+    assert "all 32 replicas simulated" in next(iter(serving["fleets"].values()))["basis"]
 
 
 def test_what_if_reports_the_change_of_each_policy() -> None:
