@@ -6,8 +6,7 @@ step among its requests in `request_cost`.
 
 Time is a whole number of picoseconds. A step lasts `max(1, round(time_s * 1e12))`, half
 to even; its power is its energy over that time, so that the power signal integrates to the
-energy.
-When no step runs, the replica draws its idle power.
+energy. When no step runs, the replica draws its idle power.
 
 What it imitates:
 
@@ -30,8 +29,7 @@ Where it differs from vLLM:
 - no speculative or structured decoding, LoRA, or pipelined (asynchronous) scheduling: a
   step is planned when the last has ended;
 - `long_prefill_token_threshold` is off; one request is in partial prefill at most;
-- V0's block manager asks for a spare block for each decoding sequence in some versions;
-  here a sequence asks for a block when its tokens need one;
+- V0's block manager asks for a spare block for each sequence in some versions; here not;
 - tokenising, detokenising and the network take no time here.
 """
 
