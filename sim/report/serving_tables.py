@@ -2,75 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Table = dict[str, Any]
+Found = Mapping[str, Any]
 
 
 def serving_tables(serving: Mapping[str, Any]) -> list[Table]:
     """Tables of what the fleets of a summary tell; none where they tell nothing."""
     fleets = serving["fleets"].items()
-    classes = [
-        [
-            f"{name}: {kind}",
-            *(f"{found[key]:,.0f}" for key in ("requests", "completed", "shed", "dropped")),
-            "–" if found["met_frac"] is None else f"{found['met_frac']:.3f}",
-        ]
-        for name, fleet in fleets
-        for kind, found in fleet.get("classes", {}).items()
+    tables = [
+        {
+            "title": "Classes of requests",
+            "header": [
+                "fleet: class",
+                "requests",
+                "completed",
+                "shed",
+                "dropped",
+                "in time, of the completed",
+            ],
+            "rows": [
+                [f"{name}: {kind}", *_class(found)]
+                for name, fleet in fleets
+                for kind, found in fleet.get("classes", {}).items()
+            ],
+        }
     ]
-    scaled = [
-        [
-            name,
-            f"{found['replicas_mean']:.1f}",
-            f"{found['replicas_min']} to {found['replicas_max']}",
-            f"{len(found['changes']) - 1}",
-            f"{found['load_s']:.1f}",
-        ]
-        for name, fleet in fleets
-        if (found := fleet.get("autoscaler"))
+    for key, (title, header, row) in PARTS.items():
+        rows = [[name, *row(fleet[key])] for name, fleet in fleets if fleet.get(key)]
+        tables.append({"title": title, "header": ["fleet", *header], "rows": rows})
+    return [table for table in tables if table["rows"]]
+
+
+def _class(found: Found) -> list[str]:
+    counts = [f"{found[key]:,.0f}" for key in ("requests", "completed", "shed", "dropped")]
+    return [*counts, "–" if found["met_frac"] is None else f"{found['met_frac']:.3f}"]
+
+
+def _store(found: Found) -> list[str]:
+    return [
+        f"{found['store_blocks']:,} of {found['block_tokens']} tokens",
+        f"{found['prompt_tokens']:,}",
+        f"{found['hit_tokens']:,}",
+        "–" if found["hit_frac"] is None else f"{found['hit_frac']:.1%}",
     ]
-    stores = [
-        [
-            name,
-            f"{found['store_blocks']:,} of {found['block_tokens']} tokens",
-            f"{found['prompt_tokens']:,}",
-            f"{found['hit_tokens']:,}",
-            "–" if found["hit_frac"] is None else f"{found['hit_frac']:.1%}",
-        ]
-        for name, fleet in fleets
-        if (found := fleet.get("prefix_cache"))
+
+
+def _sessions(found: Found) -> list[str]:
+    return [f"{found[key]:,}" for key in ("started", "ended", "cut_short", "turns")]
+
+
+def _failures(found: Found) -> list[str]:
+    return [
+        f"{found['replica_mtbf_h']:,.0f}",
+        f"{found['count']} ({found['repaired']})",
+        f"{found['replicas_down_mean']:.2f} of {found['simulated_replicas']:,}",
+        f"{found['requests_requeued']:,}",
     ]
-    broken = [
-        [
-            name,
-            f"{found['replica_mtbf_h']:,.0f}",
-            f"{found['count']} ({found['repaired']})",
-            f"{found['replicas_down_mean']:.2f} of {found['simulated_replicas']:,}",
-            f"{found['requests_requeued']:,}",
-        ]
-        for name, fleet in fleets
-        if (found := fleet.get("failures"))
+
+
+def _autoscaler(found: Found) -> list[str]:
+    return [
+        f"{found['replicas_mean']:.1f}",
+        f"{found['replicas_min']} to {found['replicas_max']}",
+        f"{len(found['changes']) - 1}",
+        f"{found['load_s']:.1f}",
     ]
-    heads = {
-        "Classes of requests": [
-            "fleet: class",
-            "requests",
-            "completed",
-            "shed",
-            "dropped",
-            "in time, of the completed",
-        ],
-        "Prefix stores": ["fleet", "blocks of each", "prompt tokens", "from a store", "share"],
-        "Failures of replicas": [
-            "fleet",
-            "hours between, of one",
-            "failures (repaired)",
-            "down, mean",
-            "requests routed again",
-        ],
-        "Autoscaler": ["fleet", "replicas, mean", "range", "changes", "loading [s]"],
-    }
-    rows = zip(heads.items(), (classes, stores, broken, scaled), strict=True)
-    return [{"title": title, "header": head, "rows": own} for (title, head), own in rows if own]
+
+
+PARTS: dict[str, tuple[str, list[str], Callable[[Found], list[str]]]] = {
+    "sessions": ("Sessions", ["started", "ended", "cut short", "turns"], _sessions),
+    "prefix_cache": (
+        "Prefix stores",
+        ["blocks of each", "prompt tokens", "from a store", "share"],
+        _store,
+    ),
+    "failures": (
+        "Failures of replicas",
+        ["hours between, of one", "failures (repaired)", "down, mean", "requests routed again"],
+        _failures,
+    ),
+    "autoscaler": (
+        "Autoscaler",
+        ["replicas, mean", "range", "changes", "loading [s]"],
+        _autoscaler,
+    ),
+}
+"""Key of a fleet's summary -> title, header and row of its table."""
