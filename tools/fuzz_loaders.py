@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import shutil
@@ -18,6 +19,7 @@ from fuzz_runs import POLICY, SAMPLE, load_run
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CASES: Final = ROOT / "tests" / "cases"
+IMPORTS: Final = ROOT / "tests" / "grid_nodal" / "imports"
 FINDS: Final = ROOT / "tests" / "fuzz" / "found"
 """Files that broke a loader once, by target: a regression test, and seeds from then on."""
 
@@ -170,6 +172,36 @@ def _cases() -> list[bytes]:
     return [path.read_bytes() for path in sorted((FINDS.parent / "seeds").glob("*.m"))]
 
 
+def _pypsa() -> list[bytes]:
+    """The PyPSA network of the tests as netCDF (of the form that needs no library)."""
+    import xarray
+
+    variables: dict[str, Any] = {}
+    for file in sorted((IMPORTS / "pypsa_small").glob("*.csv")):
+        head, *body = [line.split(",") for line in file.read_text("utf-8").splitlines()]
+        variables[f"{file.stem}_i"] = ((f"{file.stem}_i",), [row[0] for row in body])
+        for number, column in enumerate(head[1:], 1):
+            cells = [row[number] for row in body]
+            variables[f"{file.stem}_{column}"] = ((f"{file.stem}_i",), cells)
+    return [bytes(xarray.Dataset(variables).to_netcdf(engine="scipy"))]
+
+
+def _trace_tables() -> list[bytes]:
+    """Traces as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for times in ([0.5, 1.0, 2.5], ["2024-05-01 00:00:01", "2024-05-01 00:00:02", None]):
+        table = pa.table(
+            {"TIMESTAMP": times, "ContextTokens": [1, 20, 3], "GeneratedTokens": [2.0, 3.0, 4.0]}
+        )
+        sink = io.BytesIO()
+        pq.write_table(table, sink)
+        found.append(sink.getvalue())
+    return found
+
+
 def _stamps() -> list[tuple[int, int, int]]:
     """Month, day and hour from 0 of every hour of a year."""
     days = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -213,6 +245,10 @@ TARGETS: Final = {
                decode=drawn(_as_text, "case_text")),
         Target("weather", (".csv",), load_weather, lambda: [_epw(), _epw(48)]),
         Target("series", (".csv",), load_series, _series),
+        Target("pandapower", (".json",), load_case,
+               lambda: _files("tests/grid_nodal/imports/pandapower_small.json")),
+        Target("pypsa", (".nc",), load_case, _pypsa),
+        Target("trace-table", (".parquet",), load_trace, _trace_tables),
         Target("run", (".yaml",), load_run, lambda: [b"\0" * 4000], "cases/valid",
                drawn(_as_run, "run_data", "policy_text"), limit_s=60.0, in_ci=2),
         Target("folder", (".bin",), load_folder, lambda: [b"\0" * 8], limit_s=60.0, in_ci=0),

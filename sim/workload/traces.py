@@ -343,10 +343,10 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        columns = [column.to_pylist() for column in table.columns]
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise InputError(f"cannot read the Parquet file: {error}").at(Place(str(path))) from None
     yield 0, list(table.column_names)
-    columns = [column.to_pylist() for column in table.columns]
     for line, row in enumerate(zip(*columns, strict=True), start=1):
         yield line, [_cell_text(value) for value in row]
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.errors import InputError, UnknownNameError
+import numpy as np
+
+from sim.errors import InputError, Place, UnknownNameError
 from sim.files import is_file, is_folder, read_bytes
 from sim.grid.nodal.build import build
 from sim.grid.nodal.matpower import parse
@@ -109,12 +114,30 @@ def _imported(name: str) -> Network | None:
     if path.suffix == ".json":
         from sim.grid.nodal.imports.pandapower import read_pandapower
 
-        return read_pandapower(path)
+        with _as_written(path, "pandapower"):
+            return read_pandapower(path)
     if path.suffix == ".nc" or (is_folder(path) and is_file(path / "buses.csv")):
         from sim.grid.nodal.imports.pypsa import read_pypsa
 
-        return read_pypsa(path, snapshot or None)
+        with _as_written(path, "PyPSA"):
+            return read_pypsa(path, snapshot or None)
     return None
+
+
+@contextmanager
+def _as_written(path: Path, tool: str) -> Iterator[None]:
+    """Tables of another tool may hold anything: what does not fit together is told in a line.
+
+    Raises:
+        InputError: with the file.
+    """
+    try:
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError,
+            TypeError, ValueError, struct.error) as error:  # fmt: skip
+        what = f"is not as {tool} writes it: {type(error).__name__}: {str(error)[:200]}"
+        raise InputError(what, f"export it from {tool} again", place=Place(str(path))) from error
 
 
 def _from_path(path: Path, accept_negative_x: bool) -> Network:
