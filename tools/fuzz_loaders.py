@@ -250,7 +250,7 @@ TARGETS: Final = {
         Target("pypsa", (".nc",), load_case, _pypsa),
         Target("trace-table", (".parquet",), load_trace, _trace_tables),
         Target("run", (".yaml",), load_run, lambda: [b"\0" * 4000], "cases/valid",
-               drawn(_as_run, "run_data", "policy_text"), limit_s=60.0, in_ci=2),
+               drawn(_as_run, "run_data", "policy_text"), limit_s=60.0, in_ci=1),
         Target("folder", (".bin",), load_folder, lambda: [b"\0" * 8], limit_s=60.0, in_ci=0),
     )
 }  # fmt: skip

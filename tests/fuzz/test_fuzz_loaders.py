@@ -21,7 +21,7 @@ import fuzz_mutate  # noqa: E402
 from sim.errors import InputError  # noqa: E402
 
 TARGETS = sorted(name for name, target in fuzz_loaders.TARGETS.items() if target.in_ci)
-DAMAGED = 4
+DAMAGED = 2
 FOUND = sorted(path for path in fuzz_loaders.FINDS.glob("*/*") if path.is_file())
 UNITS = fuzz_loaders.FINDS.parent / "seeds" / "units.m"
 CHANGES = {
