@@ -87,7 +87,10 @@ class RoutedReplicas:
 
     def _again(self, sequences: Iterable[Held]) -> None:
         """Route requests again."""
-        other = {session_sticky: at_random, prefix_affinity: join_shortest_queue}
+        other: dict[Router, Router] = {
+            session_sticky: at_random,
+            prefix_affinity: join_shortest_queue,
+        }
         route = other.get(self._route, self._route)
         for sequence in sequences:
             draw = halves(REQUEUE_KEY, self.requeued)
