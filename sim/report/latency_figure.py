@@ -49,13 +49,11 @@ def read_latencies(folder: Path) -> dict[str, dict[str, Floats]]:
         return {}
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    fleets = np.array(table.column("fleet").to_pylist())
-    done = np.array(table.column("status").to_pylist()) == "completed"
-    column = {
-        name: table.column(name).to_numpy().astype(np.float64)
-        for name in ("arrival_s", "first_token_s", "end_s", "output_tokens")
-    }
+    timed = ("arrival_s", "first_token_s", "end_s", "output_tokens")
+    table = pq.read_table(path, columns=["fleet", "status", *timed])
+    fleets = table.column("fleet").to_numpy()
+    done = table.column("status").to_numpy() == "completed"
+    column = {name: table.column(name).to_numpy().astype(np.float64) for name in timed}
     later = np.maximum(column["output_tokens"] - 1, 1)
     measured = {
         "ttft_s": column["first_token_s"] - column["arrival_s"],

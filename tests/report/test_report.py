@@ -21,7 +21,7 @@ CASES = Path(__file__).resolve().parents[1] / "cases" / "valid"
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out")
     args = ["run", str(CASES / "training-and-serving.yaml"), "--set", "grid.samples=8"]
-    args += ["--set", "horizon_h=0.1"]
+    args += ["--set", "horizon_h=0.1", "--set", "sites.campus.workloads[1].fidelity=sampled"]
     assert main([*args, "--set", "record.requests=all", "--out", str(out)]) == 0
     (folder,) = out.glob("*/seed-1")
     return folder
@@ -92,7 +92,7 @@ def test_shares_of_all_requests_and_idle_make_up_the_replicas_energy(run_folder:
     summary = json.loads((run_folder / "summary.json").read_text())
     (fleet,) = summary["serving"]["fleets"].values()
     assert {r["status"] for r in rows} <= {"completed", "dropped", "unfinished"}
-    assert [r["request"] for r in rows] == sorted(r["request"] for r in rows)
+    assert len({r["request"] for r in rows}) == len(rows), "each once, as it ends"
     shares_j = sum(r["energy_chip_j"] or 0.0 for r in rows)
     whole_j = fleet["mean_power_w"]["value"] * summary["horizon_s"]
     assert 0 < shares_j < whole_j
