@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCENARIO = ROOT / "tests" / "cases" / "valid" / "grid-nodal-emergency.yaml"
 TINY = ("horizon_h=0.02", "grid.samples=8", "grid.security=base")
 TOLERANCE = 1e-9
-"""Relative. Measured on a training run in a zone: SSE instead of AVX-512 2.3e-15 at most, Prescott's
+"""Relative. Measured on a training run in a zone: SSE, not AVX-512: 2.3e-15 at most; Prescott's
 BLAS kernels 1.1e-15; Haswell's kernels and two BLAS threads change no byte."""
 OLD = {
     "OMP_NUM_THREADS": "2",
