@@ -188,8 +188,8 @@ class _Law:
     def flows(self, storages: Sequence[Storage]) -> None:
         """Flows solved anew are those told, and within their ratings."""
         rating = self.study.network.branches.rating_mw
-        for hour, injection in enumerate(self._injection(storages)):
-            flow = fresh_flows(self.study, injection)
+        every = fresh_flows(self.study, self._injection(storages).T)
+        for hour, flow in enumerate(every.T):
             off = np.abs(flow - self.found.flow_mw[hour])
             over = np.where(self.study.grid.branch_on, np.abs(flow) - rating, 0.0)
             for values, wanted in ((off, "as told"), (over, "within its rating")):

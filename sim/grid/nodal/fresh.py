@@ -34,10 +34,10 @@ SAMPLES: Final = 3
 
 
 def fresh_flows(study: Study, injection_mw: Floats, out: Sequence[int] = ()) -> Floats:
-    """Flow of each branch with some branches out, shape (n_branches,).
+    """Flow of each branch with some branches out, shape (n_branches,) or (n_branches, k).
 
     Args:
-        injection_mw: generation less load by bus, shape (n_buses,).
+        injection_mw: generation less load by bus, shape (n_buses,) or (n_buses, k).
         out: rows from 0 of the branches that are lost.
     """
     network, b = study.network, study.network.branches
@@ -53,14 +53,15 @@ def fresh_flows(study: Study, injection_mw: Floats, out: Sequence[int] = ()) -> 
     _, part = connected_components(abs(incidence.T) @ abs(incidence), directed=False)
     held = np.unique(part, return_index=True)[1]
     free = np.setdiff1d(np.arange(buses), held)
-    shift = np.radians(b.shift_deg[rows])
-    right = injection_mw / network.base_mva + incidence.T @ (pu * shift)
+    shift = np.radians(b.shift_deg[rows])[:, None]
+    right = injection_mw.reshape(buses, -1) / network.base_mva
+    right = right + incidence.T @ (pu[:, None] * shift)
     matrix = csc_array(incidence.T @ diags_array(pu) @ incidence)[free][:, free]
-    angle = np.zeros(buses)
+    angle = np.zeros(right.shape)
     angle[free] = splu(csc_array(matrix)).solve(right[free])
-    flow = np.zeros(len(b))
-    flow[rows] = pu * (incidence @ angle - shift) * network.base_mva
-    return flow
+    flow = np.zeros((len(b), right.shape[1]))
+    flow[rows] = pu[:, None] * (incidence @ angle - shift) * network.base_mva
+    return flow.reshape(len(b), *injection_mw.shape[1:])
 
 
 def check_screening(study: Study, found: Screening) -> None:
