@@ -212,8 +212,7 @@ def test_higher_zero_stages_move_more_and_hide_at_most_behind_compute() -> None:
     for stage, reduces, gathers in ((1, 1, 1), (2, m, 1), (3, m, 2 * m)):
         calls = (20 if stage >= 2 else 1) * reduces + (20 if stage == 3 else 1) * gathers
         whole_s = (
-            held * (4 * reduces + 2 * gathers) / link.bytes_per_s
-            + 63 * calls * link.latency_s
+            held * (4 * reduces + 2 * gathers) / link.bytes_per_s + 63 * calls * link.latency_s
         )
         window_s = compute_s if stage >= 2 else compute_s / m
         exposed_s = whole_s - min(0.8 * whole_s, window_s)
