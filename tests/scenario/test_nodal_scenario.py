@@ -66,34 +66,26 @@ def test_every_limit_is_named_and_the_wires_of_one_point_say_what_they_cannot() 
     assert limits["energy"] == "holds"
 
 
+def at_bus(gpus: int) -> dict[str, Any]:
+    return summary(SITE, *NONE_N1, "sites.campus.at.bus=1001", f"sites.campus.cluster.gpus={gpus}")
+
+
 def test_a_load_beyond_the_wires_binds_and_one_near_them_is_open() -> None:
     """At a weak bus, with as many GPUs as just fit, and with twice as many."""
-    peak = summary(SITE, *NONE_N1)["sites"]["campus"]["peak_load_mw"]
+    peak, gpus = summary(SITE, *NONE_N1)["sites"]["campus"]["peak_load_mw"], 1024
     room = hosting_mw(1001, security="n1")
-    few = summary(
-        SITE,
-        *NONE_N1,
-        "sites.campus.at.bus=1001",
-        f"sites.campus.cluster.gpus={_gpus(room, peak, 1.0)}",
-    )
+    for _ in range(3):  # the layout that is planned for more GPUs draws another power for each
+        gpus = round(gpus * room / peak / 8) * 8
+        few = at_bus(gpus)
+        peak = few["sites"]["campus"]["peak_load_mw"]
     branch = verdict(few, "branch")
     assert branch["verdict"] == "indeterminate"
     assert 0.05 < branch["probability"] < 0.95
-    many = summary(
-        SITE,
-        *NONE_N1,
-        "sites.campus.at.bus=1001",
-        f"sites.campus.cluster.gpus={_gpus(room, peak, 2.0)}",
-    )
+    many = at_bus(2 * gpus)
     assert verdict(many, "branch")["verdict"] == "binds"
     peak_of_many = many["sites"]["campus"]["peak_load_mw"]
     assert verdict(many, "branch")["margin_mw"] == pytest.approx(room - peak_of_many)
     assert "It does not fit" in verdict_lines(many)[-3]
-
-
-def _gpus(room_mw: float, peak_mw: float, times: float) -> int:
-    """GPUs whose peak is some times the room; 1,024 draw `peak_mw`."""
-    return round(1024 * room_mw / peak_mw * times / 8) * 8
 
 
 def test_every_way_to_ask_stands_in_the_summary_and_more_redispatch_never_hosts_less() -> None:
