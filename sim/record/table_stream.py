@@ -6,7 +6,6 @@ file has a temporary name until it is closed; the same rows in the same pieces g
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -37,7 +36,7 @@ class TableStream:
         import pyarrow.parquet as pq
 
         self.path = path
-        self._draft = path.with_name(f".{path.name}.tmp-{secrets.token_hex(6)}")
+        self._draft = path.with_name(f".{path.name}.tmp")
         self._waiting: list[pa.Table] = []
         self._rows = 0
         try:

@@ -164,7 +164,9 @@ def test_a_solver_that_fails_ends_the_run_in_words(
     monkeypatch.setattr("sim.scenario.run.grid_view", fail)
     assert main([*RUN, "--out", str(tmp_path)]) == 1
     assert "not solved: the solver ended with 'Time limit'" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    (left,) = tmp_path.glob("*/*")
+    assert left.name == "seed-1.failed"
+    assert "solver ended with 'Time limit'" in (left / "manifest.json").read_text("utf-8")
 
 
 @pytest.mark.parametrize("keep", [0, 60, -9])

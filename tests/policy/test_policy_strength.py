@@ -15,7 +15,7 @@ from sim.policy.compare import compare, twins
 from sim.policy.figures import figures
 from sim.policy.patch import coupled
 from sim.record.timeline import to_table
-from sim.scenario.requests_table import requests_table
+from sim.scenario.requests_table import reference_rows, schema
 from sim.scenario.resolve import resolve
 from sim.scenario.run import run_scenario
 from sim.scenario.schema import Facility, Scenario
@@ -66,7 +66,11 @@ def run_bytes(scenario: Scenario) -> tuple[str, pa.Table, pa.Table]:
     """Summary, signals and requests of a run."""
     found = run_scenario(scenario, 1)
     summary = json.dumps(found.summary, sort_keys=True)
-    return summary, to_table(found.outcome.timelines), requests_table(found.outcome)
+    return (
+        summary,
+        to_table(found.outcome.timelines),
+        reference_rows(found.outcome.simulation, schema()),
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.errors import InputError, Place
+from sim.errors import EXCERPT_COLUMNS, InputError, Place
 from sim.scenario import yamlfile
 from sim.scenario.canonical import hash8, to_flow, to_yaml
 from sim.scenario.load import load_tree
 from sim.scenario.yamlfile import (
-    EXCERPT_COLUMNS,
     MAX_BYTES,
     describe,
     parse_yaml,

@@ -16,7 +16,10 @@ def test_each_row_has_its_class(tmp_path: Path) -> None:
     """Rows completed in the window, scaled, are what the summary says of the class."""
     text = (CASES / "serving-classes.yaml").read_text("utf-8")
     path = tmp_path / "s.yaml"
-    path.write_text(text.replace("fidelity: request", "representative_replicas: 4"), "utf-8")
+    path.write_text(
+        text.replace("fidelity: request", "fidelity: sampled\n        representative_replicas: 4"),
+        "utf-8",
+    )
     _, scenario = load_scenario(path)
     outcome = simulate(scenario, 1)
     fleet = outcome.sites[0].run.fleets["serving"]
