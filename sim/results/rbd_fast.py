@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from sim.randomness import stream
+
 Floats = npt.NDArray[np.float64]
 HARMONICS: Final = 10
 RUNS_A_HARMONIC: Final = 8
@@ -33,7 +35,7 @@ def first_order(
     """
     runs = len(y)
     harmonics = min(HARMONICS, max(1, runs // RUNS_A_HARMONIC))
-    drawn = np.random.default_rng(seed).integers(runs, size=(resamples, runs // 2))
+    drawn = stream(seed, "index resamples").integers(runs, size=(resamples, runs // 2))
     half_widths = float(stats.norm.ppf((1 + sure) / 2))
     place = np.empty(runs, dtype=np.int16 if runs < 2**15 else np.int64)
     found = []

@@ -17,7 +17,7 @@ STREAMS = {
     "arrivals", "bench-router", "capital", "cascade hidden-failures", "compliance", "failures",
     "fit judge", "fit lengths", "grid adequacy", "grid adequacy areas", "grid assumptions",
     "grid frequency", "grid load", "grid odessa", "lengths", "meter range", "router", "sessions",
-    "sweep samples", "thinning", "validation",
+    "index resamples", "sweep samples", "thinning", "validation",
 }  # fmt: skip
 """The words of each `stream(seed, ...)` that do not vary."""
 FORBIDDEN = ("random", "secrets", "uuid")
