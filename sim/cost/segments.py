@@ -40,7 +40,7 @@ def segments(
     """
     rows = range(1, values.shape[1])
     if given is None:
-        chosen = [_knots(values[:, d], contexts) for d in rows]
+        chosen = _knots(values[:, 1:], contexts)
     else:
         chosen = [_at(given[d], contexts * d) for d in rows]
     count = max(len(knots) for knots in chosen) - 1
@@ -60,18 +60,42 @@ def segments(
     return edge, base, slope
 
 
-def _knots(values: FloatArray, contexts: IntArray) -> IntArray:
-    """Nodes through which lines are drawn, shape (>= 2,)."""
-    knots = [0, len(contexts) - 1]
-    scale = np.maximum(np.abs(values), 1.0)
-    while len(knots) <= MOST_SEGMENTS:
-        drawn = [np.interp(contexts, contexts[knots], row[knots]) for row in values]
-        off = (np.abs(np.array(drawn) - values) / scale).max(axis=0)
-        worst = int(off.argmax())
-        if off[worst] <= TOLERANCE_FRAC:
+def _knots(values: FloatArray, contexts: IntArray) -> list[IntArray]:
+    """Nodes through which lines are drawn, for all numbers of sequences at once.
+
+    Args:
+        values: shape (6, D, N). contexts: shape (N,).
+
+    Returns:
+        D arrays of at least two nodes.
+    """
+    _, rows, count = values.shape
+    index, scale = np.arange(count), np.maximum(np.abs(values), 1.0)
+    is_knot = np.zeros((rows, count), dtype=bool)
+    is_knot[:, [0, -1]] = True
+    bent = np.arange(rows)
+    for _ in range(MOST_SEGMENTS - 1):
+        off = _distance(values[:, bent], contexts, is_knot[bent], index)
+        worst_off = (off / scale[:, bent]).max(axis=0)
+        worst = worst_off.argmax(axis=1)
+        more = worst_off[np.arange(len(bent)), worst] > TOLERANCE_FRAC
+        bent, worst = bent[more], worst[more]
+        if not bent.size:
             break
-        knots = sorted([*knots, worst])
-    return np.array(knots)
+        is_knot[bent, worst] = True
+    return [np.flatnonzero(row) for row in is_knot]
+
+
+def _distance(
+    values: FloatArray, contexts: IntArray, is_knot: NDArray[np.bool_], index: IntArray
+) -> FloatArray:
+    """How far values are from the lines between knots, shape of the values."""
+    last = len(index) - 1
+    left = np.maximum.accumulate(np.where(is_knot, index, 0), axis=1)
+    right = np.minimum.accumulate(np.where(is_knot, index, last)[:, ::-1], axis=1)[:, ::-1]
+    low, high = (np.take_along_axis(values, at[None], axis=2) for at in (left, right))
+    part = (contexts[index] - contexts[left]) / np.maximum(contexts[right] - contexts[left], 1)
+    return np.asarray(np.abs(low + (high - low) * part - values))
 
 
 def _at(edge: IntArray, tokens: IntArray) -> IntArray:
