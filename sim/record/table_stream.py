@@ -6,9 +6,9 @@ file has a temporary name until it is closed; the same rows in the same pieces g
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from sim.errors import InputError, Place
 from sim.record.store import unwritable
@@ -21,8 +21,23 @@ if TYPE_CHECKING:
 GROUP_ROWS: Final = 65_536
 
 
+@contextmanager
+def table_stream(path: Path, schema: pa.Schema) -> Iterator[TableStream]:
+    """Write one file while the block runs.
+
+    Raises:
+        InputError: the disk refuses it.
+    """
+    stream = TableStream(path, schema)
+    try:
+        yield stream
+        stream.close()
+    finally:
+        stream.discard()
+
+
 class TableStream:
-    """Context manager that writes one file; see the module's docstring.
+    """One file that is being written, of `table_stream`.
 
     Args:
         path: where it will stand.
@@ -44,24 +59,6 @@ class TableStream:
         except OSError as error:
             raise unwritable(path, error) from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if error is None:
-                self._close()
-        except OSError as problem:
-            raise unwritable(self.path, problem) from problem
-        finally:
-            self._writer.close()
-            self._draft.unlink(missing_ok=True)
-
     def write(self, piece: pa.Table) -> None:
         """Add rows.
 
@@ -76,11 +73,24 @@ class TableStream:
             except OSError as error:
                 raise unwritable(self.path, error) from error
 
-    def _close(self) -> None:
-        if self._rows:
-            self._flush()
+    def close(self) -> None:
+        """Write what is left; the file stands at its place.
+
+        Raises:
+            InputError: the disk refuses it.
+        """
+        try:
+            if self._rows:
+                self._flush()
+            self._writer.close()
+            self._draft.replace(self.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def discard(self) -> None:
+        """Leave nothing of a file that was not closed."""
         self._writer.close()
-        self._draft.replace(self.path)
+        self._draft.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         import pyarrow as pa

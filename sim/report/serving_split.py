@@ -71,15 +71,28 @@ def _split(spec: ServingSpec, cost: ReplicaCost, fleet: Fleet) -> Split:
     context = round(inputs + outputs / 2)
     above_w = cost.idle_power_w
     token_j = _above_j(cost.cost([], [context] * batch), above_w) / batch
-    prompt_j = _prompt_j(spec, cost, inputs, [context] * batch)
+    cached = inputs * _hit_frac(spec, fleet)
+    prompt_j = _prompt_j(spec, cost, (inputs, cached), [context] * batch)
     whole_j = max(prompt_j + outputs * token_j, LEAST_J)
     return Split(replicas * cost.idle_power_w, prompt_j / whole_j)
 
 
-def _prompt_j(spec: ServingSpec, cost: ReplicaCost, inputs: float, running: list[int]) -> float:
-    """What the chunks of a mean prompt take above an idle replica."""
+def _hit_frac(spec: ServingSpec, fleet: Fleet) -> float:
+    """Share of a prompt that a prefix cache held: as counted, or as the scenario says."""
+    counted = fleet.get("prefix_cache")
+    return float(counted["hit_frac"]) if counted else spec.prefix_hit_frac
+
+
+def _prompt_j(
+    spec: ServingSpec, cost: ReplicaCost, tokens: tuple[float, float], running: list[int]
+) -> float:
+    """What the chunks of a mean prompt take above an idle replica.
+
+    Args:
+        tokens: of the prompt, and of them those that a prefix cache held.
+    """
+    inputs, cached = tokens
     beside = [] if spec.disaggregated else running
-    cached = inputs * spec.prefix_hit_frac
     new = max(1.0, inputs - cached)
     chunks = math.ceil(new / max(1, spec.max_num_batched_tokens - len(beside)))
     chunk = (max(1, round(new / chunks)), round(cached + (new - new / chunks) / 2))

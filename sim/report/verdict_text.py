@@ -104,8 +104,23 @@ def _serving_words(serving: Mapping[str, Any]) -> str:
     fleets = list(serving["fleets"].values())
     found = fleets[0]["interval"]["completed"]
     if len(fleets) == 1 and found["low"] is not None:
-        words += f"; requests {found['low']:,.0f} to {found['high']:,.0f} ({fleets[0]['basis']})"
-    return words + _fidelity_words(fleets)
+        between = f"{found['low']:,.0f} to {found['high']:,.0f}, "
+        words += f"; {between if found['low'] < found['high'] else ''}{fleets[0]['basis']}"
+    return words + _parts_words(fleets) + _fidelity_words(fleets)
+
+
+def _parts_words(fleets: list[Mapping[str, Any]]) -> str:
+    """What prefix stores gave and what failures took, where a fleet has them."""
+    stores = [fleet["prefix_cache"] for fleet in fleets if fleet.get("prefix_cache")]
+    broken = [fleet["failures"] for fleet in fleets if fleet.get("failures")]
+    words = ""
+    if prompts := sum(store["prompt_tokens"] for store in stores):
+        hits = sum(store["hit_tokens"] for store in stores)
+        words += f"; {hits / prompts:.0%} of the prompt tokens from prefix stores"
+    if broken:
+        times, moved = (sum(b[key] for b in broken) for key in ("count", "requests_requeued"))
+        words += f"; {times:,.0f} failures, {moved:,.0f} requests routed again"
+    return words
 
 
 def _fidelity_words(fleets: list[Mapping[str, Any]]) -> str:

@@ -12,13 +12,14 @@ by fleet and number, and requests that are still there, at the end.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.cluster.serving.cell_fleet import CellFleet
 from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cluster.serving.records import RequestCost, RequestRecord
-from sim.record.table_stream import TableStream
+from sim.record.table_stream import TableStream, table_stream
 from sim.scenario.fleets import Fleet
 from sim.scenario.request_rows import CellPieces
 from sim.units import to_s
@@ -26,8 +27,6 @@ from sim.workload.requests import Request
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     import pyarrow as pa
 
@@ -58,31 +57,28 @@ COLUMNS: Final = {
 }
 
 
-class RequestsFile:
-    """Context manager that writes the requests of a run.
-
-    Args:
-        folder: where `requests.parquet` will stand.
+@contextmanager
+def requests_file(folder: Path) -> Iterator[RequestsFile]:
+    """Write `requests.parquet` into a folder while the block runs.
 
     Raises:
         InputError: the disk refuses it.
     """
+    with table_stream(folder / REQUESTS, schema()) as stream:
+        yield RequestsFile(stream)
 
-    def __init__(self, folder: Path):
+
+class RequestsFile:
+    """The requests of a run while it goes on.
+
+    Args:
+        stream: `requests.parquet`.
+    """
+
+    def __init__(self, stream: TableStream):
         self._schema = schema()
-        self._stream = TableStream(folder / REQUESTS, self._schema)
+        self._stream = stream
         self._pieces: list[CellPieces] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stream.__exit__(kind, error, trace)
 
     def follow(self, simulation: Simulation) -> None:
         """Listen to the fleets of a simulation that has not begun."""

@@ -29,7 +29,7 @@ from sim.scenario.laws import check_outcome
 from sim.scenario.load import Document, load_tree, locate, validate
 from sim.scenario.override import Step
 from sim.scenario.replica_failures import assumed
-from sim.scenario.requests_table import RequestsFile
+from sim.scenario.requests_table import requests_file
 from sim.scenario.resolve import resolve, within
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
@@ -188,7 +188,7 @@ def _simulated(scenario: Scenario, seed: int, tell: Tell | None, folder: Path | 
     """The simulation alone, with its requests on the disk."""
     if folder is None or scenario.record.requests == "none":
         return simulate(scenario, seed, tell)
-    with RequestsFile(folder) as requests:
+    with requests_file(folder) as requests:
         outcome = simulate(scenario, seed, tell, requests.follow)
         requests.finish(outcome.simulation)
     return outcome

@@ -166,16 +166,27 @@ def simulate(
         power = {b: measure(r) for b, r in mine.items()}
         hours_j = _chip_j_by_hour(site, mine["chip"], end_ps)
         _check_site(site, end_ps, power, jobs, hours_j)
-        if book is not None:
-            book.close(to_s(end_ps))
-            book.check_laws(site.spec.name, power["facility"].integral, power["import"].integral)
-        causes_w = _causes_w(site, power["chip"].mean, to_s(end_ps), hours_j)
-        sites.append(SiteOutcome(site, power, causes_w, site_swing_w(site), hours_j, book))
+        sites.append(_settled(site, power, hours_j, book, to_s(end_ps)))
     total = {b: measure(r) for b, r in total_recorders.items()}
     _check_totals(sites, total)
     kept = [r.timeline for group in recorders.values() for r in group.values()]
     kept += [r.timeline for r in shown]
     return Outcome(simulation, tuple(sites), total, tuple(kept), loop)
+
+
+def _settled(
+    site: SiteRun,
+    power: dict[str, Measure],
+    hours_j: tuple[float, ...],
+    book: SupplyBook | None,
+    end_s: float,
+) -> SiteOutcome:
+    """What a site did, its supply closed and checked."""
+    if book is not None:
+        book.close(end_s)
+        book.check_laws(site.spec.name, power["facility"].integral, power["import"].integral)
+    causes_w = _causes_w(site, power["chip"].mean, end_s, hours_j)
+    return SiteOutcome(site, power, causes_w, site_swing_w(site), hours_j, book)
 
 
 def announce_compiling(scenario: Scenario, tell: Tell) -> None:

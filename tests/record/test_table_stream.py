@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim.errors import InputError
-from sim.record import table_stream
-from sim.record.table_stream import TableStream, read_pieces
+from sim.record.table_stream import read_pieces, table_stream
 
 SCHEMA = pa.schema([("n", pa.int64())])
 
@@ -21,7 +20,7 @@ def piece(begin: int, count: int) -> pa.Table:
 
 def written(path: Path, sizes: tuple[int, ...]) -> bytes:
     done = 0
-    with TableStream(path, SCHEMA) as stream:
+    with table_stream(path, SCHEMA) as stream:
         for size in sizes:
             stream.write(piece(done, size))
             done += size
@@ -29,7 +28,7 @@ def written(path: Path, sizes: tuple[int, ...]) -> bytes:
 
 
 def test_pieces_come_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_stream, "GROUP_ROWS", 100)
+    monkeypatch.setattr("sim.record.table_stream.GROUP_ROWS", 100)
     path = tmp_path / "t.parquet"
     once = written(path, (30, 0, 80, 250, 3))
     assert pq.read_metadata(path).num_row_groups == 6  # 110 in two, 250 in three, 3
@@ -47,7 +46,7 @@ def test_a_file_without_rows_can_be_read(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_writer_that_failed(tmp_path: Path) -> None:
     def fail_half_way() -> None:
-        with TableStream(tmp_path / "t.parquet", SCHEMA) as stream:
+        with table_stream(tmp_path / "t.parquet", SCHEMA) as stream:
             stream.write(piece(0, 10))
             assert len(list(tmp_path.iterdir())) == 1  # under another name
             assert not (tmp_path / "t.parquet").exists()
@@ -59,8 +58,11 @@ def test_nothing_is_left_of_a_writer_that_failed(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
-        TableStream(tmp_path / "no" / "t.parquet", SCHEMA)
+    with (
+        pytest.raises(InputError, match="cannot be written"),
+        table_stream(tmp_path / "no" / "t.parquet", SCHEMA),
+    ):
+        pass
 
 
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sim.cluster.serving.fleet import ServingFleet
 from sim.randomness import stream
 from sim.scenario.build import build
 from sim.scenario.fleets import traffic
-from sim.scenario.requests_table import REQUESTS, RequestsFile
+from sim.scenario.requests_table import REQUESTS, requests_file
 from sim.scenario.run import load_scenario
 from sim.scenario.schema import Scenario, ServingSpec
 from sim.scenario.simulate import simulate
@@ -91,7 +91,7 @@ def test_every_request_of_a_day_follows_the_fitted_course(place: Path, tmp_path:
     found, fitted = scenario(place, "request")
     assert fitted.rate_per_s == pytest.approx(RATE_PER_S)
     assert np.abs(expected(fitted) / expected(TRUE) / RATE_PER_S - 1).max() < 0.05  # of the fit
-    with RequestsFile(tmp_path) as file:
+    with requests_file(tmp_path) as file:
         outcome = simulate(found, 1, watch=file.follow)
         file.finish(outcome.simulation)
     times_s = pq.read_table(tmp_path / REQUESTS).column("arrival_s").to_numpy()

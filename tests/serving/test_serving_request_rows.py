@@ -19,7 +19,7 @@ from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cost.tables import TableCoster
 from sim.scenario.build import Simulation
-from sim.scenario.requests_table import RequestsFile
+from sim.scenario.requests_table import requests_file
 from sim.units import PS_PER_S
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.lengths import ConstantLengths
@@ -37,7 +37,7 @@ def rows_of(env: simpy.Environment, fleet: Any, folder: Path, end_ps: int) -> li
     one = SimpleNamespace(fleet=fleet, costs=costs)
     site = SimpleNamespace(spec=SimpleNamespace(name="campus"), fleets={"chat": one})
     simulation = cast("Simulation", SimpleNamespace(sites=[site]))
-    with RequestsFile(folder) as file:
+    with requests_file(folder) as file:
         file.follow(simulation)
         env.run(end_ps)
         file.finish(simulation)

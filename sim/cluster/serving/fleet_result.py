@@ -145,13 +145,10 @@ def _classes(window: Window, sample: Sample) -> tuple[ClassResult, ...]:
     return tuple(found)
 
 
-def summarise(window: Window, sample: Sample) -> FleetResult:
-    """Estimate the fleet's figures.
-
-    Args:
-        window: of the simulated replicas.
-        sample: how they speak for the fleet.
-    """
+def _by_replica(
+    window: Window,
+) -> tuple[list[list[RequestRecord]], FloatArray, FloatArray]:
+    """Completed requests, and numbers of dropped ones and of those that found the queue full."""
     done: list[list[RequestRecord]] = [[] for _ in window.energy_j]
     for record in window.completed:
         if window.holds(record.end_ps):
@@ -160,6 +157,17 @@ def summarise(window: Window, sample: Sample) -> FleetResult:
     for drop in window.dropped:
         refused = full if drop.reason == QUEUE_FULL else drops
         refused[drop.replica] += window.holds(drop.time_ps)
+    return done, drops, full
+
+
+def summarise(window: Window, sample: Sample) -> FleetResult:
+    """Estimate the fleet's figures.
+
+    Args:
+        window: of the simulated replicas.
+        sample: how they speak for the fleet.
+    """
+    done, drops, full = _by_replica(window)
 
     def per_replica(value: Callable[[RequestRecord], float]) -> FloatArray:
         return np.array([float(sum(map(value, records))) for records in done])
