@@ -88,7 +88,7 @@ def test_the_layers_of_a_fleet_add_up_and_stand_on_what_idle_gpus_draw() -> None
     assert list(layers[DECODE]) == [0, 0, 150]
 
 
-def _share(inputs: float, outputs: float) -> Split:
+def _share(inputs: float, outputs: float, hit_frac: float = 0.0) -> Split:
     _, scenario = load_scenario(CASES / "training-and-serving.yaml")
     tree = plain(scenario)
     (name,) = [
@@ -100,6 +100,7 @@ def _share(inputs: float, outputs: float) -> Split:
     fleet = {
         "completed": 100.0, "window_s": 100.0, "tokens_in": 100 * inputs,
         "tokens_out": 100 * outputs, "tpot_s": {"mean": 0.02},
+        "prefix_cache": {"hit_frac": hit_frac},
     }  # fmt: skip
     return serving_splits(tree, {"serving": {"fleets": {name: fleet}}})[name]
 
@@ -107,6 +108,7 @@ def _share(inputs: float, outputs: float) -> Split:
 def test_longer_prompts_take_more_of_a_fleets_power_and_longer_answers_less() -> None:
     short, long, chatty = _share(100, 100), _share(4000, 100), _share(100, 1000)
     assert 0 < chatty.prefill_frac < short.prefill_frac < long.prefill_frac < 1
+    assert _share(4000, 100, hit_frac=0.9).prefill_frac < 0.3 * long.prefill_frac
     assert short.standing_w == long.standing_w > 0
 
 
