@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sim.policy import parse_policies
 from sim.policy.compare import compare as _compare
 from sim.policy.figures import figures
-from sim.report.html import key_figures
+from sim.report.key_figures import key_figures
 from sim.report.verdict_text import answer_sentence, verdict_lines
 from sim.results.store import SweepResults, open_results
 from sim.scenario.canonical import to_yaml

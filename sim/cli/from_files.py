@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sim.errors import FlopgridError, InputError, Place
 
+DAMAGE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+"""What files that say what cannot be make of code that reads them, those of arrow included."""
+
 
 @contextmanager
 def made_from(*folders: Path) -> Iterator[None]:
@@ -18,9 +21,9 @@ def made_from(*folders: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (FlopgridError, OSError, MemoryError):
+    except FlopgridError:
         raise
-    except Exception as error:
+    except DAMAGE as error:
         raise InputError(
             f"cannot be made from what the files say: {type(error).__name__}: {str(error)[:200]}",
             "verify the run with `flopgrid check`, or run it again",

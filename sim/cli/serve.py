@@ -43,7 +43,7 @@ def handle(args: argparse.Namespace) -> int:
         from sim.report.page.guard import Rules
 
         first = first_question(args.scenario)
-        jobs.ask(first)  # the page asks this as soon as it is open
+        jobs.ask(first, ahead=True)  # the page asks this as soon as it is open
         token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
         hosts = frozenset(f"{name}:{args.port}" for name in (*LOOPBACK[:2], "[::1]", args.host))
         app = build_app(jobs, Rules(hosts, token), first)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sim.errors import InputError
 from sim.report.arch_tables import compare
-from sim.report.style import new_figure, save
+from sim.report.style import DASHES, SERIES_COLOURS, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-LINE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES: Final = ("-", "--", "-.", ":")
 PANELS: Final = {
     "flops_per_token": "FLOPs per decoded token [FLOP]",
     "memory_bytes": "weights and cache of one sequence, bf16 [B]",
@@ -34,7 +33,7 @@ def draw_compare(found: Mapping[str, Any], path: Path) -> None:
         }
         for number, (name, line) in enumerate(lines.items()):
             look = {
-                "color": LINE_COLOURS[number % len(LINE_COLOURS)],
+                "color": SERIES_COLOURS[number % len(SERIES_COLOURS)],
                 "linestyle": DASHES[number % len(DASHES)],
             }
             axes.loglog(*zip(*line, strict=True), label=name, **look)
@@ -67,9 +66,17 @@ def used_architectures(
 
 
 def draw_architectures(names: Sequence[str], path: Path) -> None:
-    """The same for architectures of one run or of several; nothing for a single one."""
-    if len(names) > 1:
-        draw_compare(compare(names[: len(LINE_COLOURS)]), path)
+    """The same for architectures of one run or of several.
+
+    Nothing is drawn of a single one, and of those whose files are elsewhere by now.
+    """
+    if len(names) < 2:
+        return
+    try:
+        found = compare(names[: len(SERIES_COLOURS)])
+    except InputError:
+        return
+    draw_compare(found, path)
 
 
 def _finding(found: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.report.series import BINS, Floats, Series, axis_of, bin_means
 from sim.report.steps import draw_steps
-from sim.report.style import new_figure, save
+from sim.report.style import SERIES_COLOURS, new_figure, save
 from sim.units import J_PER_MWH, MEGA
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ STORED: Final = ".stored_j"
 POWER: Final = ".battery_w"
 MOST_SITES: Final = 6
 """Of more sites, the largest batteries."""
-SITE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SITE_COLOURS: Final = SERIES_COLOURS[:6]
 DASHES: Final = ("-", "--", "-.", ":", "-", "--")
 
 

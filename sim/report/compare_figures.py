@@ -9,14 +9,14 @@ import numpy as np
 
 from sim.report.compare_sides import Side, tightest
 from sim.report.power_figure import draw_power
-from sim.report.style import LIMIT_COLOURS, new_figure, save
+from sim.report.style import LIMIT_COLOURS, SERIES_COLOURS, new_figure, save
 from sim.report.words import name_and_unit
 from sim.units import MEGA, mw_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SIDE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SIDE_COLOURS: Final = SERIES_COLOURS[:6]
 MOST_BARS: Final = 14
 WIDE: Final = 50.0
 """Margins this far apart stand on a scale that is logarithmic away from 0."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sim.report.style import new_figure, save
+from sim.report.style import DASHES, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,6 @@ COLOURS: Final = (
     "#7A7A7A",
     "#000000",
 )
-DASHES: Final = ("-", "--", "-.", ":")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 JULY: Final = 6
 MAPS: Final = {

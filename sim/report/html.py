@@ -22,7 +22,6 @@ from sim.units import MEGA, mw_text, si
 if TYPE_CHECKING:
     from sim.report.influence import Influence
 
-__all__ = ["caption", "key_figures", "likelihood", "render_report"]
 MANIFEST_KEYS: Final = ("scenario", "hash", "seed", "version")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.ticker import NullFormatter
 
 from sim.datum import data
-from sim.report.style import new_figure, save
+from sim.report.style import DASHES, SERIES_COLOURS, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Targets = Mapping[str, Mapping[str, float]]
+    Objectives = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 TARGETS: Final = "validation/latency_targets.yaml"
 MEASURES: Final = {
@@ -34,8 +34,7 @@ SHORT: Final = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}
 TOLD: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 """Quantiles that a summary has."""
 QUANTILES: Final = ": 50, 90 and 99 % of the requests"
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES: Final = ("-", "--", "-.", ":")
+COLOURS: Final = SERIES_COLOURS[:6]
 SHARES: Final = np.concatenate([np.arange(0.0, 0.99, 0.01), np.arange(0.99, 1.0001, 0.001)])
 """Shares of the requests at which the time is written and drawn; finer towards the tail."""
 LEAST_S: Final = 1e-4
@@ -94,7 +93,7 @@ def told_latencies(serving: Mapping[str, Any] | None) -> dict[str, dict[str, Flo
 def draw_latency(
     latencies: Mapping[str, Mapping[str, Floats]],
     path: Path,
-    objectives: Targets | None = None,
+    objectives: Objectives,
     *,
     told: bool = False,
 ) -> None:
@@ -102,11 +101,10 @@ def draw_latency(
 
     Args:
         latencies: of each request; with `told`, of the shares of `TOLD`.
-        objectives: measure -> name -> seconds; None: the published targets.
+        objectives: fleet -> measure -> class -> seconds; empty: the published targets.
     """
     if not any(len(values) for found in latencies.values() for values in found.values()):
         return
-    targets = objectives or {measure: targets_s(measure) for measure in MEASURES}
     figure = new_figure(7.6, 3.2)
     panels = figure.subplots(1, len(MEASURES), sharey=True, gridspec_kw={"wspace": 0.12})
     rows: list[dict[str, Any]] = []
@@ -125,15 +123,16 @@ def draw_latency(
                     label=f"{fleet}{QUANTILES if told else ''}" if measure == "ttft_s" else None,
                 )
                 rows += _rows(fleet, measure, shares, times_s)
-        _mark_targets(axes, targets.get(measure, {}))
-        axes.set_xlim(*_decades(latencies, measure, targets.get(measure, {})))
+        marks = _marks(objectives, measure)
+        _mark_targets(axes, marks)
+        axes.set_xlim(*_decades(latencies, measure, marks))
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"{title} [s]")
     panels[0].set_ylabel("completed requests within [%]")
     panels[0].set_ylim(0, 103)
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
-    finding = _told_finding(latencies) if told else _finding(latencies, targets, objectives is None)
+    finding = _told_finding(latencies) if told else _finding(latencies, objectives)
     save(figure, path, rows, finding)
 
 
@@ -185,33 +184,48 @@ def targets_s(measure: str) -> dict[str, float]:
     }
 
 
-def objectives_s(tree: Mapping[str, Any] | None) -> dict[str, dict[str, float]] | None:
-    """Measure -> class -> objective [s], of a resolved scenario; None where it has none."""
-    found: dict[str, dict[str, float]] = {}
+def objectives_s(tree: Mapping[str, Any] | None) -> dict[str, dict[str, dict[str, float]]]:
+    """Fleet -> measure -> class -> objective [s], of a resolved scenario."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
     for site in (tree or {}).get("sites", ()):
         for workload in site["workloads"]:
             for one in workload.get("classes") or ():
                 for measure in ("ttft_s", "tpot_s"):
                     if one.get(f"slo_{measure}") is not None:
-                        found.setdefault(measure, {})[one["name"]] = one[f"slo_{measure}"]
-    return found or None
+                        fleet = found.setdefault(f"{site['name']}.{workload['name']}", {})
+                        fleet.setdefault(measure, {})[one["name"]] = one[f"slo_{measure}"]
+    return found
 
 
-def objective_words(objectives: Targets | None) -> dict[str, str]:
-    """Class -> its objectives in words."""
-    words: dict[str, list[str]] = {}
-    for measure, named in (objectives or {}).items():
-        for name, target_s in named.items():
-            words.setdefault(name, []).append(f"{SHORT[measure]} ≤ {target_s:g} s")
-    return {name: ", ".join(parts) for name, parts in words.items()}
+def objective_words(objectives: Objectives) -> dict[tuple[str, str], str]:
+    """(Fleet, class) -> its objectives in words."""
+    words: dict[tuple[str, str], list[str]] = {}
+    for fleet, targets in objectives.items():
+        for measure, named in targets.items():
+            for name, target_s in named.items():
+                told = f"{SHORT[measure]} ≤ {target_s:g} s"
+                words.setdefault((fleet, name), []).append(told)
+    return {key: ", ".join(parts) for key, parts in words.items()}
 
 
-def _finding(
-    latencies: Mapping[str, Mapping[str, Floats]], targets: Targets, published: bool
-) -> str:
-    """Of each fleet the share that met each target."""
+def _marks(objectives: Objectives, measure: str) -> dict[str, float]:
+    """What is marked on the axis of a measure: name -> seconds."""
+    if not objectives:
+        return targets_s(measure)
+    several = len(objectives) > 1
+    return {
+        f"{fleet} {name}" if several else name: target_s
+        for fleet, targets in objectives.items()
+        for name, target_s in targets.get(measure, {}).items()
+    }
+
+
+def _finding(latencies: Mapping[str, Mapping[str, Floats]], objectives: Objectives) -> str:
+    """Of each fleet the share of all requests that met each target that is its own."""
+    published = {measure: targets_s(measure) for measure in MEASURES}
     told = []
     for fleet, found in latencies.items():
+        targets = objectives.get(fleet, {}) if objectives else published
         shares = [
             f"{attainment_frac(found[measure], target_s):.1%} have {SHORT[measure]} within "
             f"{target_s:g} s ({name})"
@@ -220,11 +234,13 @@ def _finding(
             for name, target_s in named.items()
         ]
         if shares and len(found["ttft_s"]):
-            told.append(f"{fleet}: of {len(found['ttft_s']):,} requests {'; '.join(shares)}")
-    basis = (
-        "Targets: MLPerf Inference, Llama 2 70B." if published else "Objectives: the scenario's."
+            told.append(
+                f"{fleet}: of all its {len(found['ttft_s']):,} requests {'; '.join(shares)}"
+            )
+    told.append(
+        "Objectives: the scenario's" if objectives else "Targets: MLPerf Inference, Llama 2 70B"
     )
-    return f"{'. '.join(told)}. {basis}"
+    return f"{'. '.join(told)}."
 
 
 def _told_finding(latencies: Mapping[str, Mapping[str, Floats]]) -> str:

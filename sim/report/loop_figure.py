@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.report.series import BINS, Series, axis_of, bin_means
 from sim.report.steps import draw_steps
-from sim.report.style import new_figure, power_axis, save
+from sim.report.style import DASHES, SERIES_COLOURS, new_figure, power_axis, save
 from sim.units import MEGA
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 PRICE: Final = ".price_usd_per_mwh"
 LIMIT: Final = ".limit_w"
 METER: Final = ".facility_w"
-SITE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES: Final = ("-", "--", "-.", ":")
+SITE_COLOURS: Final = SERIES_COLOURS[:6]
 MOST_SITES: Final = 6
 """Of more sites, those whose price moves most."""
 

@@ -7,7 +7,7 @@ the sites at their peak and without them. Units may run down to zero, as if each
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -65,7 +65,7 @@ class Priced:
         return float(np.average(self.price_usd_per_mwh[known], weights=self.load_mw[known]))
 
 
-@cache
+@lru_cache(maxsize=8)  # the page draws one question after another
 def priced(
     case: str, susceptance: Any, sites_mw: tuple[tuple[int, float], ...], *, secure: bool
 ) -> Priced:
@@ -107,16 +107,16 @@ def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
     Args:
         grid: the summary's `grid` of a nodal run.
     """
-    network = load_case(grid["case"])
-    if len(network.buses) > MOST_BUSES:
-        return
     sites = _loads(grid)
     susceptance = grid["conventions"]["susceptance"]
     secure = grid["conventions"]["security"] == "n1"
     try:
+        network = load_case(grid["case"])
+        if len(network.buses) > MOST_BUSES:
+            return
         before = priced(grid["case"], susceptance, (), secure=secure)
         after = priced(grid["case"], susceptance, tuple(sorted(sites.items())), secure=secure)
-    except InputError:  # no dispatch meets the case's limits: there are no prices to show
+    except InputError:  # no dispatch meets the case's limits, or its file is elsewhere by now
         return
     placed = network.buses.latitude_deg is not None
     figure = new_figure(8.2 if placed else 5.2, 4.6)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sim.report.cost_figure import tick
-from sim.report.style import new_figure, save
+from sim.report.style import SERIES_COLOURS, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sim.cost.plan_serving_job import Job
     from sim.cost.plan_serving_result import Candidate, Plan
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS: Final = SERIES_COLOURS[:6]
 MARKS: Final = {"gpus": "s", "usd": "D", "j-per-token": "^"}
 WORDS: Final = {"gpus": "fewest GPUs", "usd": "least USD", "j-per-token": "least energy"}
 PANELS: Final = {

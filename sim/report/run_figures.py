@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from sim.errors import InputError
 from sim.report.arch_figure import draw_architectures, used_architectures
 from sim.report.battery_figure import draw_battery
 from sim.report.cause_figure import draw_causes
@@ -82,7 +85,10 @@ def _draw_tables(
 ) -> None:
     """Figures over time, of what the run recorded."""
     series, horizon_s = read_series(folder), summary["horizon_s"]
-    splits = serving_splits(tree, summary) if tree and series else {}
+    try:
+        splits = serving_splits(tree, summary) if tree and series else {}
+    except (InputError, ValidationError):  # a model's file is elsewhere by now, or of another form
+        splits = {}
     draw_causes(summary, series, horizon_s, figures / "power_causes.svg", splits)
     draw_battery(series, horizon_s, figures / "battery.svg")
     draw_power_time(series, horizon_s, figures / "power_time.svg")

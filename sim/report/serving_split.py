@@ -32,7 +32,8 @@ class Split:
     """How a fleet's power is told apart.
 
     Args:
-        standing_w: power of all its GPUs without a request.
+        standing_w: power of all its GPUs without a request; mean over the run where replicas are
+            switched or break.
         prefill_frac: share of what it draws above that which prompts take.
     """
 
@@ -64,9 +65,10 @@ def serving_splits(tree: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[
 
 def _split(spec: ServingSpec, cost: ReplicaCost, fleet: Fleet) -> Split:
     replicas = max(1, (spec.gpus or 0) // cost.gpus)
+    ready = _ready(fleet, replicas)
     inputs, outputs = (fleet[key] / fleet["completed"] for key in ("tokens_in", "tokens_out"))
     tpot_s = (fleet["tpot_s"] or {"mean": 0.0})["mean"]
-    running = fleet["tokens_out"] / fleet["window_s"] / replicas * tpot_s
+    running = fleet["tokens_out"] / fleet["window_s"] / max(ready, 1e-9) * tpot_s
     batch = min(max(1, round(running)), spec.max_num_seqs)
     context = round(inputs + outputs / 2)
     above_w = cost.idle_power_w
@@ -74,7 +76,17 @@ def _split(spec: ServingSpec, cost: ReplicaCost, fleet: Fleet) -> Split:
     cached = inputs * _hit_frac(spec, fleet)
     prompt_j = _prompt_j(spec, cost, (inputs, cached), [context] * batch)
     whole_j = max(prompt_j + outputs * token_j, LEAST_J)
-    return Split(replicas * cost.idle_power_w, prompt_j / whole_j)
+    standing_w = ready * cost.idle_power_w + (replicas - ready) * cost.unloaded_power_w
+    return Split(standing_w, prompt_j / whole_j)
+
+
+def _ready(fleet: Fleet, replicas: int) -> float:
+    """Replicas that hold a model, mean over the run."""
+    if scaled := fleet.get("autoscaler"):
+        return float(scaled["replicas_mean"])
+    if broken := fleet.get("failures"):
+        return replicas * float(1 - broken["replicas_down_mean"] / broken["simulated_replicas"])
+    return float(replicas)
 
 
 def _hit_frac(spec: ServingSpec, fleet: Fleet) -> float:

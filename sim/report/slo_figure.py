@@ -47,12 +47,13 @@ def _shares(one: Mapping[str, Any]) -> Json:
 
 
 def draw_attainment(
-    serving: Mapping[str, Any] | None, objectives: Mapping[str, str], path: Path
+    serving: Mapping[str, Any] | None, objectives: Mapping[tuple[str, str], str], path: Path
 ) -> None:
     """One bar a class, split by what became of its requests; nothing without classes.
 
     Args:
-        serving: the summary's `serving`. objectives: class -> its objectives in words.
+        serving: the summary's `serving`. objectives: (fleet, class) -> its
+            objectives in words.
     """
     rows = class_rows(serving or {"fleets": {}})
     if not rows:
@@ -84,9 +85,11 @@ def _bar(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
         left += share
 
 
-def _label(row: Mapping[str, Any], objectives: Mapping[str, str], *, several: bool) -> str:
+def _label(
+    row: Mapping[str, Any], objectives: Mapping[tuple[str, str], str], *, several: bool
+) -> str:
     name = f"{row['fleet']}, {row['class']}" if several else row["class"]
-    told = objectives.get(row["class"], "")
+    told = objectives.get((row["fleet"], row["class"]), "")
     return f"{name}\n{told}" if told else name
 
 

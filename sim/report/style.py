@@ -34,6 +34,17 @@ CAUSE_COLOURS: Final = {
     "power_train_loss": "#8C8C8C",
     "cooling": "#E69F00",
 }
+SERIES_COLOURS: Final = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+DASHES: Final = ("-", "--", "-.", ":")
+"""Lines of a figure by number; dashes tell them apart where colours cannot."""
 LIMIT_COLOURS: Final = {
     "energy": "#D55E00",
     "reserve": "#E69F00",

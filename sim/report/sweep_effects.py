@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from sim.report.style import new_figure
-from sim.report.sweep_parts import COLOURS, Answer, plain_name, saved, short
+from sim.report.style import SERIES_COLOURS, new_figure
+from sim.report.sweep_parts import Answer, plain_name, saved, short
 from sim.results.analysis import CHANCE, Effect, Index, main_effects, sobol_indices
 from sim.results.store import Columns, SweepResults
 from sim.sweep.condition import full_name
@@ -48,18 +48,18 @@ def _draw_indices(groups: Mapping[str, Sequence[Index]], path: Path, title: str)
     for axes, (name, top) in zip(panels, tops.items(), strict=True):
         places = np.arange(len(top))[::-1]
         if top[0].total is not None:
-            axes.barh(places, [i.total or 0 for i in top], color=COLOURS[5], label="total")
+            axes.barh(places, [i.total or 0 for i in top], color=SERIES_COLOURS[5], label="total")
             axes.barh(
                 places,
                 [max(0.0, i.first) for i in top],
                 0.45,
-                color=COLOURS[0],
+                color=SERIES_COLOURS[0],
                 label="first order",
             )
             axes.legend(fontsize=8)
             axes.set_xlabel("Sobol index (share of variance)")
         else:
-            colours = [COLOURS[0] if i.chance < CHANCE else "#C9C9C9" for i in top]
+            colours = [SERIES_COLOURS[0] if i.chance < CHANCE else "#C9C9C9" for i in top]
             axes.barh(places, [i.rank for i in top], color=colours)
             axes.axvline(0, color="black", linewidth=0.6)
             axes.set_xlim(-1, 1)
@@ -103,7 +103,7 @@ def _draw_main_effects(groups: Mapping[str, Sequence[Effect]], path: Path, title
     figure = new_figure(6.4, 1.2 + 0.3 * len(named))
     axes = figure.add_subplot()
     places = np.arange(len(named))[::-1]
-    axes.barh(places, [effect.share_frac for _, effect in named], color=COLOURS[0])
+    axes.barh(places, [effect.share_frac for _, effect in named], color=SERIES_COLOURS[0])
     axes.set_yticks(places, [f"{name} {short(e.factor)}".strip() for name, e in named])
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of the variance [fraction]")

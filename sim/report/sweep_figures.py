@@ -9,10 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from sim.errors import InputError
-from sim.report.style import new_figure
+from sim.report.style import DASHES, SERIES_COLOURS, new_figure
 from sim.report.sweep_effects import draw_effects
 from sim.report.sweep_parts import (
-    COLOURS,
     Answer,
     Rows,
     axis_label,
@@ -42,7 +41,6 @@ from sim.sweep.schema import (
 )
 
 MOST_LABELS: Final = 12
-DASHES: Final = ("-", "--", "-.", ":")
 SHORT_LABEL: Final = 6
 """Letters of a label that fits below a cell without being turned."""
 
@@ -188,7 +186,7 @@ def draw_verdict(shown: Verdict, found: SweepResults, columns: Columns, path: Pa
     places = np.arange(len(told))[::-1]
     chance = np.array([one.probability for one in told])
     ends = np.array([[one.probability - one.low, one.high - one.probability] for one in told]).T
-    axes.barh(places, chance, color=COLOURS[0], alpha=0.75)
+    axes.barh(places, chance, color=SERIES_COLOURS[0], alpha=0.75)
     axes.errorbar(chance, places, xerr=np.clip(ends, 0, None), fmt="none", color="black", capsize=2)
     axes.set_yticks(places, [one.group or "all" for one in told])
     axes.set_xlim(0, 1)
@@ -207,7 +205,7 @@ def draw_boundary(shown: Boundary, boundaries: Rows, file: SweepFile, path: Path
     figure = new_figure(6.4, 1.0 + 0.19 * len(rows))
     axes = figure.add_subplot()
     places = np.arange(len(rows))[::-1]
-    axes.barh(places, [row["holds_at"] or 0 for row in rows], color=COLOURS[0])
+    axes.barh(places, [row["holds_at"] or 0 for row in rows], color=SERIES_COLOURS[0])
     axes.set_yticks(places, [_level(row[key]) for row in rows], fontsize=7)
     axes.set_ylim(-0.8, len(rows) - 0.2)
     if _wide([row["holds_at"] for row in rows]):
@@ -292,4 +290,4 @@ def _level(value: Any) -> str:
 
 
 def _colours(count: int) -> list[str]:
-    return [COLOURS[k % len(COLOURS)] for k in range(count)]
+    return [SERIES_COLOURS[k % len(SERIES_COLOURS)] for k in range(count)]

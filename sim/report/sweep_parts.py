@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from sim.report.style import save
 from sim.report.words import UNITS
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 FIGURE: Final = "figure:"
 
 Rows = list[dict[str, Any]]

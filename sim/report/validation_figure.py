@@ -6,9 +6,8 @@ import statistics
 from pathlib import Path
 from typing import Any, Final
 
-from sim.report.style import new_figure, save
+from sim.report.style import SERIES_COLOURS, new_figure, save
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS: Final = ("o", "s", "^", "D")
 TITLES: Final = {
     "ttft_ms": "time to first token [ms]",
@@ -50,7 +49,7 @@ def _scatter(rows: list[dict[str, Any]], models: list[str], title: str, path: Pa
                 [row["measured"] for row in mine],
                 [row["predicted"] for row in mine],
                 s=12,
-                color=COLOURS[index % len(COLOURS)],
+                color=SERIES_COLOURS[index % len(SERIES_COLOURS)],
                 marker=MARKS[index % len(MARKS)],
                 label=model.split("--")[-1],
             )

@@ -66,7 +66,7 @@ def test_figures_are_the_same_to_the_byte_and_carry_their_finding(tmp_path: Path
         time_figure.draw_power_time(series, 3600, folder / "power_time.svg")
         time_figure.draw_load_duration(series, 3600, folder / "load_duration.svg")
         loop_figure.draw_loop(series, 3600, folder / "loop.svg")
-        latency_figure.draw_latency(latencies, folder / "latency.svg")
+        latency_figure.draw_latency(latencies, folder / "latency.svg", {})
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert len(files) == 8
     for name in files:
@@ -82,7 +82,7 @@ def test_figures_are_the_same_to_the_byte_and_carry_their_finding(tmp_path: Path
 def test_nothing_is_drawn_of_what_was_not_recorded(tmp_path: Path) -> None:
     time_figure.draw_power_time({}, 60, tmp_path / "a.svg")
     loop_figure.draw_loop({"a.facility_w": steps((0, 1.0))}, 60, tmp_path / "b.svg")
-    latency_figure.draw_latency(latency_figure.read_latencies(tmp_path), tmp_path / "c.svg")
+    latency_figure.draw_latency(latency_figure.read_latencies(tmp_path), tmp_path / "c.svg", {})
     assert list(tmp_path.iterdir()) == []
 
 

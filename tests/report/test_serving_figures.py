@@ -29,8 +29,10 @@ SERVING = {"fleets": {"a.serve": {"classes": CLASSES}}}
 TREE = {
     "sites": [
         {
+            "name": "a",
             "workloads": [
-                {"classes": [{"name": "fast", "slo_ttft_s": 0.5, "slo_tpot_s": 0.05},
+                {"name": "serve",
+                 "classes": [{"name": "fast", "slo_ttft_s": 0.5, "slo_tpot_s": 0.05},
                              {"name": "slow", "slo_ttft_s": None, "slo_tpot_s": None}]},
                 {"kind": "training"},
             ]
@@ -49,7 +51,7 @@ def test_outcomes_of_a_class_add_up_to_its_requests() -> None:
 
 def test_attainment_names_the_worst_class_and_its_objectives(tmp_path: Path) -> None:
     words = objective_words(objectives_s(TREE))
-    assert words == {"fast": "TTFT ≤ 0.5 s, TPOT ≤ 0.05 s"}
+    assert words == {("a.serve", "fast"): "TTFT ≤ 0.5 s, TPOT ≤ 0.05 s"}
     draw_attainment(SERVING, words, tmp_path / "a.svg")
     told = finding((tmp_path / "a.svg").read_text("utf-8"))
     assert told.startswith("Of the 100 requests of class fast 60.0% are served")
@@ -59,8 +61,8 @@ def test_attainment_names_the_worst_class_and_its_objectives(tmp_path: Path) -> 
 
 
 def test_own_objectives_take_the_place_of_the_published_ones(tmp_path: Path) -> None:
-    assert objectives_s(None) is None
-    assert objectives_s({"sites": [{"workloads": [{"kind": "training"}]}]}) is None
+    assert objectives_s(None) == {}
+    assert objectives_s({"sites": [{"workloads": [{"kind": "training"}]}]}) == {}
     values = {m: np.linspace(0.01, 1.0, 100) for m in ("ttft_s", "tpot_s", "e2e_s")}
     draw_latency({"a.serve": values}, tmp_path / "a.svg", objectives_s(TREE))
     told = finding((tmp_path / "a.svg").read_text("utf-8"))
@@ -73,7 +75,7 @@ def test_without_single_requests_the_quantiles_of_the_summary_are_drawn(tmp_path
     fleets = {"a": {"ttft_s": quantiles, "tpot_s": quantiles, "e2e_s": None}, "b": {"ttft_s": None}}
     told = told_latencies({"fleets": fleets})
     assert list(told) == ["a"]
-    draw_latency(told, tmp_path / "a.svg", told=True)
+    draw_latency(told, tmp_path / "a.svg", {}, told=True)
     text = finding((tmp_path / "a.svg").read_text("utf-8"))
     assert "half of the requests have their first token within 0.1 s, 99 % within 2 s" in text
     rows = (tmp_path / "a.csv").read_text("utf-8").splitlines()

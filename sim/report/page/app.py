@@ -154,8 +154,9 @@ def told(job: Job) -> dict[str, Any]:
     heard: dict[str, Any] = {"run": job.number, "state": job.state, "progress": job.progress[-1:]}
     if job.found is not None:
         found = job.found
+        drawn = found.is_drawn  # before the files: what comes after is told next time
         heard["answer"] = found.answer | {"captions": found.captions}
-        heard |= {"files": sorted(found.files), "drawn": found.is_drawn, "trouble": found.trouble}
+        heard |= {"files": sorted(found.files), "drawn": drawn, "trouble": found.trouble}
     elif job.state in ("wrong", "failed"):
         heard["result"] = job.result
     return heard

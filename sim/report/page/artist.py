@@ -15,7 +15,7 @@ Piece = tuple[str, dict[str, str]]
 
 
 def draw(drawn: Drawing, folder: Path) -> Iterator[Piece]:
-    """The figures one by one with their numbers, then the report.
+    """The figures with their numbers when all are drawn, then the report.
 
     Args:
         folder: that of the answer, with its tables.

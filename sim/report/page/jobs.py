@@ -2,7 +2,7 @@
 
 A thread owns the worker that answers, another one the worker that draws the figures of what is
 answered: an answer never waits for a figure. Everything that a request handler reads is replaced
-as a whole, so no lock is needed around it.
+as a whole, so no lock is needed around it; one is held where a waiting job begins or is cancelled.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Job:
 
     Attributes:
         progress: lines so far. found: the answer. result: what was wrong.
+        ahead: nobody has asked it yet.
     """
 
     number: int
@@ -75,6 +76,7 @@ class Job:
     found: Found | None = None
     result: Any = None
     stop: bool = False
+    ahead: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -118,27 +120,36 @@ class Jobs:
         self._undrawn: queue.Queue[_Undrawn | None] = queue.Queue(UNDRAWN)
         self._worker, self._artist = Worker(serve_questions), Worker(draw_answers)
         self._closed = False
+        self._turn = threading.Lock()
         self._threads = [
             threading.Thread(target=target, daemon=True) for target in (self._work, self._draw)
         ]
         for thread in self._threads:
             thread.start()
 
-    def ask(self, question: Question) -> Job:
+    def ask(self, question: Question, *, ahead: bool = False) -> Job:
         """A new job, or one that is done already if the answer is known.
+
+        Args:
+            ahead: before anybody asks; who asks the same while it runs gets this job.
 
         Raises:
             Full: too many wait.
         """
-        job = Job(next(self._numbers), question)
+        for other in list(self._jobs.values()):
+            if other.ahead and other.question == question and not (other.is_over or other.stop):
+                other.ahead = False
+                return other
+        job = Job(next(self._numbers), question, ahead=ahead)
         if not self._is_known(job):
             try:
                 self._queue.put_nowait(job)
             except queue.Full:
                 raise Full from None
         self._jobs[job.number] = job
-        while len(self._jobs) > 4 * self._kept:
-            self._jobs.popitem(last=False)
+        over = len(self._jobs) - 4 * self._kept
+        for number in [n for n, one in list(self._jobs.items()) if one.is_settled][: max(0, over)]:
+            self._jobs.pop(number, None)
         return job
 
     def get(self, number: int) -> Job | None:
@@ -147,9 +158,10 @@ class Jobs:
 
     def cancel(self, job: Job) -> None:
         """Stop a job; nothing happens if it is over."""
-        job.stop = True
-        if job.state == "waiting":
-            job.state = "cancelled"
+        with self._turn:
+            job.stop = True
+            if job.state == "waiting":
+                job.state = "cancelled"
 
     def close(self) -> None:
         """Stop everything."""
@@ -178,13 +190,19 @@ class Jobs:
         with suppress(EOFError, OSError):  # closed before it was warm
             self._worker.pipe()  # warm before the first question
         while (job := self._queue.get()) is not None:
-            if not job.stop and not self._is_known(job):
-                self._run(job)
+            with self._turn:
+                if job.stop or self._is_known(job):
+                    continue
+                job.state = "running"
+            self._run(job)
         self._undrawn.put(None)
 
     def _run(self, job: Job) -> None:
-        job.state = "running"
-        folder = tempfile.TemporaryDirectory(prefix="flopgrid-page-")
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="flopgrid-page-")
+        except OSError as error:
+            job.result, job.state = f"no folder for the run ({error.strerror or error})", "failed"
+            return
         try:
             pipe = self._worker.pipe()
             pipe.send((job.question.model_dump(mode="json"), folder.name))
@@ -248,5 +266,6 @@ class Jobs:
                 waiting.found.add(what)
             self._artist.kill()
         except (EOFError, OSError, ValueError) as error:
+            self._artist.kill()  # it may live on for a moment behind a closed pipe
             return f"the figures' worker died ({error or 'out of memory?'}); ask again"
         return f"the figures took longer than {self.limit_s:g} s, stopped"

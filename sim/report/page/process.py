@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -20,17 +21,19 @@ class Worker:
         self._process: Any = None
         self._pipe: Any = None
         self._is_ready = False
+        self._lock = threading.Lock()  # its owner and who closes the page may meet here
 
     def start(self) -> None:
         """Start the process, if none runs; do not wait for it."""
-        if self._process is not None and self._process.is_alive():
-            return
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._is_ready = False
-        self._process = context.Process(target=self._target, args=(theirs,), daemon=True)
-        self._process.start()
-        theirs.close()
+        with self._lock:
+            if self._process is not None and self._process.is_alive():
+                return
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._is_ready = False
+            self._process = context.Process(target=self._target, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
 
     def pipe(self) -> Any:
         """The pipe to a process that is ready."""
@@ -42,8 +45,9 @@ class Worker:
 
     def kill(self) -> None:
         """End the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join(timeout=5)
-            self._pipe.close()
-            self._process = None
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+                self._process.join(timeout=5)
+                self._pipe.close()
+                self._process = None
