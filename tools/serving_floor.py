@@ -1,7 +1,7 @@
 """What no prediction can go below: how far measured runs of one thing lie apart.
 
 Two views. `repeats`: runs of one model, precision, layout and task with the same running batch;
-whatever one number is predicted for both, the two miss by half of their difference or more.
+whatever one number is predicted for both, the larger of its two errors is at least this.
 `levels`: a sweep's error, taken as its median, moves from sweep to sweep of one model, as they
 ran on other nodes, for other tasks and on other numbers of GPUs; a prediction that is right for
 the model on average misses half of its sweeps by more than this. The second holds what the model
@@ -23,13 +23,13 @@ HALF_OF_NORMAL = 0.6745
 
 
 def repeats(sweeps: Words, running: Floats, measured: Floats) -> Floats:
-    """Half of the difference of each pair of equal runs, over the smaller of the two."""
+    """Of each pair of equal runs the least that the worse predicted one is missed by."""
     found = []
     for sweep in np.unique(sweeps):
         for i, j in combinations(np.flatnonzero(sweeps == sweep), 2):
             if abs(running[i] / running[j] - 1) < SAME_BATCH_FRAC:
                 low, high = sorted((measured[i], measured[j]))
-                found.append((high / low - 1) / 2)
+                found.append((high - low) / (high + low))
     return np.array(found)
 
 

@@ -17,7 +17,8 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 TOLERANCE_FRAC: Final = 1e-3
-"""Lines through knots may be off by so much of the cost of a step."""
+"""Lines through knots may be off by so much of a step at the sampled contexts, where
+`MOST_SEGMENTS` are enough."""
 MOST_SEGMENTS: Final = 8
 NEVER_TOKENS: Final = 2**62
 """Edge of a segment that is not there."""

@@ -21,7 +21,7 @@ from sim.flops import BF16, compile_step
 from sim.hardware.collectives import all_to_all
 from sim.hardware.engine import Sampling, load_engine
 from sim.hardware.node import Link
-from sim.hardware.power import clock_under_cap
+from sim.hardware.power import clock_under_cap, stretch_under_cap
 
 if TYPE_CHECKING:
     from sim.arch import Architecture
@@ -288,6 +288,7 @@ class StepModel:
             clock = clock_under_cap(device, power_w, self.cap_w, kept_w)
             kernel_s = work.kernel_s(work.rows_s(clock))
             time_s = self._time_s(work, kernel_s, link_s, host_s, sampling_s, parts)
+            time_s = time_s * stretch_under_cap(device, power_w, self.cap_w, kept_w, clock)
             power_w = np.minimum(power_w, self.cap_w)
         return Steps(
             time_s=time_s,

@@ -165,7 +165,7 @@ def _compute_part(
     """One pass of all micro-batches, at the clock that keeps the limit."""
     own_s, power_w, clock = work.at_limit(device, setup.cap_w)
     slowest = slowest_frac(setup.layout.gpus)
-    time_s = work.time_s(clock / (1 + slowest))
+    time_s = own_s * work.time_s(clock / (1 + slowest)) / work.time_s(clock)
     part = Part(
         name=name,
         phase="pipeline",

@@ -34,7 +34,7 @@ from sim.flops.precision import FP8
 from sim.flops.training import BACKWARD, attention_kernel, backward_factor
 from sim.hardware.engine import load_engine
 from sim.hardware.kernels import joined, kernel_law
-from sim.hardware.power import clock_for_cap
+from sim.hardware.power import clock_under_cap, stretch_under_cap
 
 if TYPE_CHECKING:
     from sim.arch import Architecture
@@ -80,9 +80,15 @@ class Pass:
             CapacityError: the cap lies below what the lowest clock draws.
         """
         limit_w = device.limit_w if cap_w is None else min(cap_w, device.limit_w)
-        nominal_w = self.power_w(device)
-        clock = clock_for_cap(device, nominal_w, limit_w)
-        return self.time_s(clock), min(nominal_w, limit_w), clock
+        nominal_w = np.array([self.power_w(device)])
+        kept_w = self.hbm_bytes * device.hbm_byte_j / self.time_s() * (1 + device.model_error_frac)
+        clock = clock_under_cap(device, nominal_w, limit_w, kept_w)
+        longer = float(stretch_under_cap(device, nominal_w, limit_w, kept_w, clock)[0])
+        return (
+            self.time_s(float(clock[0])) * longer,
+            min(float(nominal_w[0]), limit_w),
+            float(clock[0]),
+        )
 
     def power_w(self, device: Device) -> float:
         """Power at the nominal clock, whatever the limit."""

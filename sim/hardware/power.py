@@ -73,7 +73,7 @@ def clock_under_cap(
     and 0.842 if all power fell with the clock.)
 
     Returns:
-        not below the device's lowest clock: there the memory waits, and draws less.
+        not below the device's lowest clock: there the memory waits too, see `stretch_under_cap`.
 
     Raises:
         CapacityError: the cap lies below what the lowest clock draws in some step.
@@ -83,3 +83,22 @@ def clock_under_cap(
     ratio = (cap_w - kept_w) / np.maximum(power_w - kept_w, 1e-9)
     clock = np.minimum(1.0, np.maximum(ratio, 0.0)) ** (1 / device.clock_exponent)
     return np.asarray(np.maximum(clock, device.min_clock_frac))
+
+
+def stretch_under_cap(
+    device: Device, power_w: Floats, cap_w: float, memory_w: Floats | float, clock: Floats
+) -> Floats:
+    """How much longer steps take whose power at the lowest clock still passes the cap.
+
+    Memory and links then wait: the same energy above idle is spent over a longer time, in which
+    the cap is drawn on average.
+
+    Args:
+        clock: of `clock_under_cap`, for the same arguments.
+
+    Returns:
+        1 or more.
+    """
+    kept_w = device.idle_w + np.minimum(memory_w, np.maximum(power_w - device.idle_w, 0.0))
+    drawn_w = kept_w + np.maximum(power_w - kept_w, 0.0) * clock**device.clock_exponent
+    return np.asarray(np.maximum(1.0, (drawn_w - device.idle_w) / (cap_w - device.idle_w)))

@@ -60,7 +60,7 @@ class Found:
 class Search:
     """Bisection of one edge, on a logarithmic scale: lowest, highest, then the middle.
 
-    Needs 2 + log2(log(high/low) / log(1 + tolerance)) runs at most.
+    Needs 3 + log2(log(high/low) / log(1 + tolerance)) runs at most.
     """
 
     def __init__(self, refine: Refine, anchor: Point):
@@ -116,9 +116,12 @@ class Search:
 
 
 def most_runs(refine: Refine) -> int:
-    """The most runs that one search can take."""
+    """The most runs that one search can take.
+
+    A middle that is rounded to a whole step leaves unequal halves: one run more.
+    """
     span = math.log(refine.high / refine.low) / math.log1p(refine.tolerance_frac)
-    return 2 + max(0, math.ceil(math.log2(span))) if span > 1 else 2
+    return 3 + max(0, math.ceil(math.log2(span))) if span > 1 else 2
 
 
 def _whole(value: float, step: float) -> float:

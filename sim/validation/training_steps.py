@@ -1,7 +1,8 @@
 """Measured step rates of training frameworks: is the step off, or what a run loses beside it?
 
 Published GPU hours hold a step and everything that stops it. These tables hold the step alone,
-with its layout; none of their rows was seen when the model was made. A run of the same size on
+with its layout. Tables with `first_speed_frac` were unseen when first predicted; the law of rings
+was mended after them, so that their present errors are seen. A run of the same size on
 the same GPU whose hours miss by more than these rows misses elsewhere.
 """
 

@@ -100,6 +100,10 @@ def test_quantiles_run_from_low_over_the_mode_to_high() -> None:
     assert values == pytest.approx([1.0, 2.0, 5.0])
     uniform = Datum("x", 2.0, "1", "s", "d", low=1.0, high=5.0, distribution="uniform")
     assert uniform.quantile(0.5) == 3.0
+    middle = Datum("x", 1.0, "1", "s", "d", low=0.5, high=8.0, distribution="lognormal-80")
+    found = [middle.quantile(u) for u in (0.0, 0.1, 0.5, 0.9, 1.0)]
+    assert found[1:4] == pytest.approx([0.5, 2.0, 8.0])
+    assert 0 < found[0] < 0.1 < 20 < found[4] < float("inf")
     assert Datum("x", 2.0, "1", "s", "d").quantile(0.9) == 2.0
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from sim.datum import read_table
 from sim.errors import UnknownNameError
-from sim.hardware.device import load_device
+from sim.hardware.device import DEVICES, load_device
 from sim.hardware.engine import ENGINES, load_engine
 from sim.hardware.kernels import TABLE, gemm_flops, joined, kernel_law, tile_waves
-from sim.hardware.power import clock_for_cap, clock_under_cap
+from sim.hardware.power import clock_for_cap, clock_under_cap, stretch_under_cap
 
 times = st.floats(0, 1)
 
@@ -102,3 +102,23 @@ def test_the_clock_stays_at_its_lowest_where_memory_alone_passes_a_cap() -> None
     device = load_device()
     found = clock_under_cap(device, np.array([600.0]), 200.0, np.array([500.0]))
     assert found == pytest.approx([device.min_clock_frac])
+
+
+def test_a_lower_cap_takes_longer_where_memory_alone_passes_it_and_energy_stays() -> None:
+    """300 W, of which memory draws 130: at the lowest clock it draws more than 200 and 180 W."""
+    device = load_device()
+    power, memory = np.array([300.0]), np.array([130.0])
+    longer = {}
+    for cap_w in (200.0, 180.0, 290.0):
+        clock = clock_under_cap(device, power, cap_w, memory)
+        longer[cap_w] = float(stretch_under_cap(device, power, cap_w, memory, clock)[0])
+    assert longer[290.0] == pytest.approx(1.0)
+    assert 1 < longer[200.0] < longer[180.0]
+    spent = [(cap_w - device.idle_w) * longer[cap_w] for cap_w in (200.0, 180.0)]
+    assert spent[0] == pytest.approx(spent[1])
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_gpu_with_a_model_draws_more_than_one_without(name: str) -> None:
+    device = load_device(name)
+    assert 0 < device.unloaded_w <= device.idle_w <= device.loading_w

@@ -1,4 +1,7 @@
-"""Power, capping and whole nodes against measurements that no fit has used.
+"""Power, capping and whole nodes against measurements of an H200 node.
+
+Throughput at 700 W is in no fit; the clock's exponent was taken from the pairs at 500 W over 700 W,
+so that these are a check of the law's form, no prediction.
 
 MLPerf inference 4.1 (mlcommons/inference_results_v4.1@198fc467): eight H200 in one node, each
 at most 500 W, wall power once a second; throughput at 700 W from the same round.

@@ -65,9 +65,10 @@ def fresh_flows(study: Study, injection_mw: Floats, out: Sequence[int] = ()) -> 
 
 
 def check_screening(study: Study, found: Screening) -> None:
-    """The worst outage of each kind, and that of the branch which carries most, solved anew.
+    """The worst outages, and that of the branch which carries most, solved anew.
 
-    After a branch's outage exactly those branches are over their limits that were told.
+    The worst of branches, of towers and of generators; radial ones are not. After an outage
+    exactly those branches are over their limits that were told.
 
     Raises:
         LawViolation: with the outage, the branch and both flows.
@@ -87,22 +88,23 @@ def check_screening(study: Study, found: Screening) -> None:
     for kind, outage in chosen:
         if not unsolvable & set(outage):
             flow = fresh_flows(study, study.base.injection_mw, outage)
-            _check_after(study, outage, flow, told.get((kind, outage), {}), found.preexisting)
+            name = f"branch rows {', '.join(str(row + 1) for row in outage)}"
+            _check_after(study, name, flow, told.get((kind, outage), {}), found.preexisting)
     if "generator" in worst:
         (row,) = worst["generator"]
         flow = fresh_flows(study, study.base.injection_mw + _picked_up(study, row))
-        _check_told(study, f"generator {row + 1}", flow, told["generator", (row,)])
+        name = f"generator {row + 1}"
+        _check_after(study, name, flow, told["generator", (row,)], found.preexisting)
 
 
 def _check_after(
     study: Study,
-    outage: Sequence[int],
+    name: str,
     flow_mw: Floats,
     told: dict[int, float],
     preexisting: Sequence[int],
 ) -> None:
     """The told flows are those solved anew, and no other branch is over."""
-    name = f"branch rows {', '.join(str(row + 1) for row in outage)}"
     _check_told(study, name, flow_mw, told)
     limit_mw = study.emergency_limit_mw.copy()
     limit_mw[list(preexisting)] = np.inf
