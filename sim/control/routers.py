@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sim.datum import datum
 from sim.errors import UnknownNameError
 
 
@@ -67,18 +68,22 @@ def least_kv(view: RouterView) -> int:
     return min(range(len(cached)), key=cached.__getitem__)
 
 
-AFFINITY_TOKENS: Final = 128
-"""Prompt tokens that a request at a replica counts for: an assumption. Without it all requests
-with one prefix would meet at one replica until they wait there."""
+AFFINITY: Final = ("serving/assumptions.yaml", "affinity.request_tokens")
+
+
+def affinity_tokens() -> int:
+    """Prompt tokens that a request at a replica counts for: an assumption, as the file says."""
+    return round(datum(*AFFINITY).value)
 
 
 def prefix_affinity(view: RouterView) -> int:
     """The replica that comes to the first token soonest; the lowest index on a tie.
 
-    Prompt tokens to be read there before, and `AFFINITY_TOKENS` for each request that is there.
+    Prompt tokens to be read there before, and `affinity_tokens` for each request that is there.
     """
     pairs = zip(view.to_read(), view.loads, strict=True)
-    costs = [tokens + AFFINITY_TOKENS * load for tokens, load in pairs]
+    each = affinity_tokens()
+    costs = [tokens + each * load for tokens, load in pairs]
     return min(range(len(costs)), key=costs.__getitem__)
 
 

@@ -45,7 +45,11 @@ Rules (cited by number in tests):
     running ones by admission and then the waiting ones, are routed again at once, each with
     the tokens that it has generated; what looks at the session (session-sticky) or at the prompt
     (prefix-affinity) does it at random, or by the shortest queue. Replicas that are down or
-    draining get no requests.
+    draining get no requests, unless no other is there: then they wait with the last one.
+15. Prefix store. A replica keeps the prompt blocks that were used last, `prefix_blocks` of them.
+    When a request comes, the leading blocks of its prompt that are kept count as cached, but
+    for one token; then all its blocks are used, the first first. A replica that was off or
+    broken starts with an empty store, and a broken one has none.
 """
 
 from __future__ import annotations

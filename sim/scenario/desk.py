@@ -19,6 +19,7 @@ from sim.errors import CapacityError
 from sim.facility.supply import SupplyOrder
 from sim.scenario.build import SiteRun
 from sim.scenario.fleets import Fleet
+from sim.scenario.loop_checks import movable
 from sim.scenario.schema.control import IntervalCoupling
 from sim.units import J_PER_MWH, MEGA, S_PER_H, to_s
 
@@ -233,8 +234,11 @@ class SiteDesk:
 
 def open_fleets(site: SiteRun) -> dict[str, OpenFleet]:
     """Fleets of a site that can hand requests over: fluids, and those simulated whole."""
-    fleets = {name: fleet.fleet for name, fleet in site.fleets.items()}
-    return {n: f for n, f in fleets.items() if isinstance(f, FluidFleet | CompiledFleet)}
+    return {
+        name: fleet.fleet
+        for name, fleet in site.fleets.items()
+        if isinstance(fleet.fleet, FluidFleet | CompiledFleet) and movable(fleet.costs.spec)
+    }
 
 
 def full_power_w(site: SiteRun) -> float:

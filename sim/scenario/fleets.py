@@ -146,8 +146,9 @@ def build_fleet(
         fluid = _fluid_spec(name, spec, costs, found, horizon_s)
         return Fleet(FluidFleet(env, fluid, costs.curve), costs, found.rate_per_s, found.bad_rows)
     if spec.fidelity in ("request", "cells"):
-        least = (spec.gpus or 0) if spec.fidelity == "request" else spec.representative_replicas
         whole_spec = _whole_spec(name, spec, costs, found, horizon_s)
+        every = spec.fidelity == "request"
+        least = whole_spec.replicas if every else spec.representative_replicas
         whole = build_cell_fleet(
             env,
             replace(whole_spec, tell_requests=tell_requests),

@@ -8,7 +8,7 @@ written down a second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,24 @@ def check_outcome(outcome: Outcome) -> None:
         check_site(site.run.plant, [signals[f"{site.name}.{b}_w"] for b in BOUNDARIES])
         _check_energy(site, signals, outcome.simulation.horizon_ps)
         check_battery(site.name, signals, site.run.meter.supply.plant.battery)
+    check_handed_over([fleet.fleet for site in outcome.sites for fleet in site.run.fleets.values()])
+
+
+def check_handed_over(fleets: Sequence[PowerFleet]) -> None:
+    """Requests that fleets handed over are those that others took.
+
+    Raises:
+        LawViolation: with both numbers.
+    """
+    given, taken = [], []
+    for fleet in fleets:
+        if isinstance(fleet, CompiledFleet):
+            given.append(fleet.moved(int(fleet.env.now)))
+            taken.append(float(fleet.received))
+        elif isinstance(fleet, FluidFleet):
+            given.append(fleet.ledger.moved)
+            taken.append(fleet.ledger.received)
+    check_sum("requests handed over", math.fsum(given), taken, ENERGY_TOLERANCE)
 
 
 def recorded(line: Timeline) -> Recorded:

@@ -68,12 +68,11 @@ def _can_shift(scenario: Scenario, chosen: list[str]) -> bool:
 def _movable(site: Site) -> set[tuple[str, str]]:
     """Name and fidelity of the fleets that can hand requests over, or take them."""
     return {
-        (w.name, w.fidelity)
-        for w in site.workloads
-        if isinstance(w, ServingSpec) and w.fidelity in MOVABLE and _moves(w)
+        (w.name, w.fidelity) for w in site.workloads if isinstance(w, ServingSpec) and movable(w)
     }
 
 
-def _moves(fleet: ServingSpec) -> bool:
+def movable(fleet: ServingSpec) -> bool:
     """Whether a request may be answered elsewhere than where it came."""
-    return fleet.prefix_cache is None and fleet.requests.kind != "sessions"
+    alone = fleet.prefix_cache is None and fleet.requests.kind != "sessions"
+    return alone and fleet.fidelity in MOVABLE

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim.cluster.serving.cell_fleet import LEAST_CELLS
+from sim.cluster.serving.cells import CELL_REPLICAS
 from sim.cost.capacity import UNBOUNDED_TOKENS, cache_tokens
 from sim.cost.serving import ReplicaCost
 from sim.errors import InputError
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from sim.workload.requests import RequestTable
 
 BLOCK_BYTES = 48
-"""Of memory of this machine for a block of a store."""
+"""Of memory of this machine for a block of a store: six numbers of the compiled engine."""
 MOST_BYTES = 4 * 2**30
 
 
@@ -67,7 +69,10 @@ def block_tokens(spec: ServingSpec) -> int:
 def simulated(spec: ServingSpec, cost: ReplicaCost) -> int:
     """Replicas that are simulated one by one, at most."""
     whole = (spec.gpus or 0) // cost.gpus
-    return max(1, min(whole, spec.representative_replicas) if spec.fidelity == "sampled" else whole)
+    least = spec.representative_replicas
+    cells = max(LEAST_CELLS * CELL_REPLICAS, least + CELL_REPLICAS)
+    most = {"sampled": least, "cells": cells}.get(spec.fidelity, whole)
+    return max(1, min(whole, most))
 
 
 def check_sessions(spec: ServingSpec, recorded: RequestTable | None) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim import __version__, arch
-from sim.datum import data, data_file, data_hash, data_names
+from sim.control.routers import AFFINITY
+from sim.datum import data, data_file, data_hash, data_names, datum
 from sim.errors import InputError, Place
 from sim.files import is_file, is_folder
 from sim.grid.hosting import Hosting
@@ -54,6 +55,7 @@ DATA_FOLDERS = {
     "hardware": "",
     "hardware/engines": ".yaml",
     "facility": "",
+    "serving": ".yaml",
     "training": "",
     "grid": "",
 }
@@ -213,6 +215,7 @@ def _assumptions(outcome: Outcome) -> list[str]:
     figures += training_assumptions(jobs) if jobs else []
     served = [w for s in sites for w in s.workloads if isinstance(w, ServingSpec)]
     figures += [figure for w in served for figure in assumed(w).values()]
+    figures += [datum(*AFFINITY)] if any(w.router == "prefix-affinity" for w in served) else []
     told = list(outcome.loop.assumptions) if outcome.loop else []
     models = {w.arch for s in outcome.simulation.scenario.sites for w in s.workloads}
     figures += [f for name in sorted(models) for f in arch.load(name).assumptions]

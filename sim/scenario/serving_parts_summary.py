@@ -21,25 +21,27 @@ def parts_json(fleet: Fleet, result: FleetResult, end_ps: int) -> Json:
     Args:
         result: of the fleet. end_ps: of the run.
     """
-    found = prefix_json(fleet)
+    found = prefix_json(fleet, result.simulated)
     whole = fleet.fleet
     parts = whole.parts if isinstance(whole, CellFleet) else (whole,)
     breaking = [part for part in parts if isinstance(part, BreakingFleet)]
     found |= failures_json(breaking, result.simulated, end_ps)
-    return found | sessions_json([part for part in parts if isinstance(part, SessionFleet)])
+    turning = [part for part in parts if isinstance(part, SessionFleet)]
+    return found | sessions_json(turning, result.simulated)
 
 
-def sessions_json(fleets: Sequence[SessionFleet]) -> Json:
+def sessions_json(fleets: Sequence[SessionFleet], simulated: int) -> Json:
     """What became of the sessions in the whole run, at the simulated replicas."""
     counts = [fleet.sessions for fleet in fleets if fleet.sessions]
     if not counts:
         return {}
     keys = ("started", "ended", "cut_short", "turns")
-    return {"sessions": {key: sum(getattr(count, key) for count in counts) for key in keys}}
+    found = {key: sum(getattr(count, key) for count in counts) for key in keys}
+    return {"sessions": found | {"simulated_replicas": simulated}}
 
 
-def prefix_json(fleet: Fleet) -> Json:
-    """Size of each replica's prefix store, and what came from them in the whole run."""
+def prefix_json(fleet: Fleet, simulated: int) -> Json:
+    """Size of each replica's prefix store, and what came from the simulated ones in the run."""
     spec = fleet.costs.spec
     if spec.prefix_cache is None or not isinstance(fleet.fleet, PrefixFleet):
         return {}
@@ -51,5 +53,6 @@ def prefix_json(fleet: Fleet) -> Json:
             "hit_tokens": hit,
             "prompt_tokens": read,
             "hit_frac": hit / read if read else None,
+            "simulated_replicas": simulated,
         }
     }

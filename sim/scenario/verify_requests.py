@@ -27,6 +27,7 @@ ORDER: Final = ("arrival_s", "start_s", "first_token_s", "end_s")
 WORDS: Final = ("fleet", "status", "reason")
 NUMBERS: Final = (*ORDER, "request", "input_tokens", "output_tokens", "energy_chip_j")
 COUNTS: Final = ("requests", "completed", "dropped", "shed", "tokens_in", "tokens_out")
+MOST_REQUESTS: Final = 2**34
 APART: Final = {"requests": ("turned_away", "handed_over"), "shed": ("turned_away",)}
 """Requests that never came to a replica have no row."""
 
@@ -39,7 +40,11 @@ def check_requests(folder: Path, summary: Json, cells: frozenset[str] = frozense
             so the summary's totals are not the rows times one number.
     """
     fleets = summary["serving"]["fleets"] if "serving" in summary else {}
-    books: dict[str, RequestBook] = {}
+    books = {
+        name: RequestBook(name, told, summary["horizon_s"])
+        for name, told in fleets.items()
+        if told.get("counted")
+    }
     rows = 0
     for piece in read_pieces(folder / REQUESTS, (*WORDS, *NUMBERS)):
         rows += piece.num_rows
@@ -48,7 +53,7 @@ def check_requests(folder: Path, summary: Json, cells: frozenset[str] = frozense
         status, reason = (_masks(piece, name) for name in ("status", "reason"))
         for code, name in enumerate(names):
             if name not in books:
-                books[name] = RequestBook(name, fleets[name], summary["horizon_s"])
+                raise LawViolation(f"requests of {name}: the summary counts none there")
             own = codes == code
             mine = {key: values[own] for key, values in columns.items()}
             refused = status.get("dropped", ~own)[own]
@@ -103,6 +108,9 @@ class RequestBook:
 
     def _once(self, ids: NDArray[np.int64]) -> None:
         most = int(ids.max(initial=0))
+        if ids.min(initial=0) < 0 or most >= MOST_REQUESTS:
+            worst = int(ids.min(initial=0)) or most
+            raise LawViolation(f"requests of {self.fleet}: {worst} is no number of a request")
         if most >= len(self.seen):
             more = np.zeros(most + 1, dtype=np.bool_)
             self.seen = np.concatenate([self.seen, more])
@@ -137,7 +145,7 @@ class RequestBook:
             check_sum(f"{key} of {self.fleet}", counted[key], [self.counts[key]], 0.0)
         scaled = SCALED.match(told["basis"])
         scale = int(scaled[2]) / int(scaled[1]) if scaled else 1.0
-        for key in COUNTS if not whole_cells else ():
+        for key in COUNTS if not (whole_cells and scaled) else ():
             apart = sum(counted[name] for name in APART.get(key, ()))
             check_sum(f"{key} of {self.fleet}", told[key], [scale * (counted[key] + apart)], 1e-9)
         shares_j = scale * math.fsum(self.shares_j)

@@ -101,10 +101,24 @@ class RequestTable:
             yield Request(number, time_ps, tokens_in, tokens_out, priority, session, blocks)
 
 
+def coins_by_session(table: RequestTable, coins: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One coin for all rows of a session, that of its first; 0 is no session.
+
+    Args:
+        coins: one for each row, shape (n,).
+    """
+    if table.session is None:
+        return coins
+    _, first, session = np.unique(table.session, return_index=True, return_inverse=True)
+    return np.where(table.session > 0, coins[first[session]], coins)
+
+
 def thin_requests(
     table: RequestTable, keep_frac: float, horizon_s: float, rng: np.random.Generator
 ) -> RequestTable:
-    """The rows of a recorded trace that an independent coin keeps, each with its lengths.
+    """The rows of a recorded trace that a coin keeps, each with its lengths.
+
+    One coin a row, or a session.
 
     Args:
         table: the trace.
@@ -114,7 +128,7 @@ def thin_requests(
     """
     if not 0 <= keep_frac <= 1:
         raise InputError(f"keep_frac = {keep_frac}, must be in [0, 1]", path="keep_frac")
-    keep = rng.random(len(table)) < keep_frac
+    keep = coins_by_session(table, rng.random(len(table))) < keep_frac
     keep &= table.arrival_ps < round(horizon_s * PS_PER_S)
     return table.rows(keep)
 

@@ -222,7 +222,7 @@ def test_energy_that_does_not_follow_from_the_signals_is_found(
         (lambda rows: rows.pop(3), "of campus.serving: "),
         (set_at("3/output_tokens", 9999), "tokens_out of campus.serving: "),
         (set_at("3/input_tokens", 9999), "tokens_in of campus.serving: "),
-        (set_at("3/fleet", "a.fleet"), "requests.parquet: cannot be read: KeyError"),
+        (set_at("3/fleet", "a.fleet"), "requests of a.fleet: the summary counts none there"),
     ],
 )
 def test_tampered_requests_are_found(
@@ -241,8 +241,8 @@ def last_completed(column: str, value: Any) -> Change:
     return change
 
 
-def first_dropped(column: str, value: Any) -> Change:
-    """Change a row of the window that was refused."""
+def last_dropped(column: str, value: Any) -> Change:
+    """Change the last row that was refused."""
 
     def change(rows: list[dict[str, Any]]) -> None:
         set_at(column, value)([row for row in rows if row["status"] == "dropped"][-1])
@@ -255,12 +255,16 @@ def first_dropped(column: str, value: Any) -> Change:
     [
         (lambda rows: rows.append(dict(rows[-1])), "stands there twice"),
         (lambda rows: rows.pop(), "requests of campus.serving: "),
+        (lambda rows: rows.clear(), "requests of campus.serving: "),
+        (set_at("0/request", -1), "-1 is no number of a request"),
+        (set_at("0/request", 10**15), "1000000000000000 is no number of a request"),
+        (set_at("0/fleet", "campus.other"), "the summary counts none there"),
         (last_completed("end_s", 1e9), "times out of order"),
         (last_completed("output_tokens", 9999), "tokens_out of campus.serving: "),
         (last_completed("input_tokens", 9999), "tokens_in of campus.serving: "),
         (last_completed("status", "unfinished"), "completed of campus.serving: "),
-        (first_dropped("reason", "exceeds-kv-cache"), "dropped of campus.serving: "),
-        (first_dropped("status", "unfinished"), "shed of campus.serving: "),
+        (last_dropped("reason", "exceeds-kv-cache"), "dropped of campus.serving: "),
+        (last_dropped("status", "unfinished"), "shed of campus.serving: "),
     ],
 )
 def test_tampered_requests_of_a_whole_fleet_are_found(

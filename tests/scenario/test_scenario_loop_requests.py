@@ -9,7 +9,8 @@ import pytest
 
 from sim.control.allocate import combine
 from sim.control.view import Proposal
-from sim.errors import InputError
+from sim.errors import InputError, LawViolation
+from sim.scenario.laws import check_outcome
 from sim.scenario.resolve import resolve
 from sim.scenario.run import run_scenario
 from sim.scenario.schema import Scenario
@@ -121,6 +122,25 @@ def test_unlike_fidelities_do_not_exchange():
     tree["sites"][1]["workloads"][0]["fidelity"] = "fluid"
     with pytest.raises(InputError, match="with the same fidelity"):
         simulate(resolve(Scenario.model_validate(tree)), 1)
+
+
+def test_a_fleet_that_keeps_its_requests_gets_none_of_others():
+    """Two fleets may move; a third, whose requests are sessions at one site, stays as it is."""
+    tree = plain(most_frac=0.9)
+    for site in tree["sites"]:
+        site["cluster"]["gpus"] = 16
+        site["workloads"].append(copy.deepcopy(site["workloads"][0]) | {"name": "talk"})
+    sessions = {"kind": "sessions", "starts_per_s": 1, "mean_turns": 3, "mean_think_s": 10}
+    tree["sites"][0]["workloads"][1]["requests"] = sessions
+    outcome = simulate(resolve(Scenario.model_validate(tree)), 1)
+    assert sum(site.run.fleets["chat"].fleet.received for site in outcome.sites) > 0
+    assert sum(site.run.fleets["talk"].fleet.received for site in outcome.sites) == 0
+    with pytest.raises(InputError, match="no request can be handed over"):
+        outcome.sites[0].run.fleets["talk"].fleet.receive(None, None, 0)
+    given = outcome.sites[1].run.fleets["chat"].fleet
+    given._inbox.received += 1
+    with pytest.raises(LawViolation, match="requests handed over"):
+        check_outcome(outcome)
 
 
 def test_shares_of_several_rules_never_come_to_more_than_all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -218,7 +219,8 @@ def test_replicas_that_are_nowhere_are_told(monkeypatch):
         made.check_laws()
 
 
-def test_both_books_agree_while_replicas_go_dark_and_a_cap_changes_the_curve():
+@pytest.mark.parametrize("loading_power_w", [None, 333.0])
+def test_both_books_agree_while_replicas_go_dark_and_a_cap_changes_the_curve(loading_power_w):
     capped = steady_curve(
         LinearCoster(step_s=0.02, token_s=2e-5, cached_s=1e-8, power_w=400, idle_power_w=120),
         MEAN,
@@ -227,6 +229,7 @@ def test_both_books_agree_while_replicas_go_dark_and_a_cap_changes_the_curve():
     )
     env = simpy.Environment(0)
     spec = FluidSpec("fleet", 10, 10, lambda t: 5.0 + t / 300, MEAN, 3600.0)
+    spec = replace(spec, loading_power_w=loading_power_w)
     made = FluidFleet(env, spec, lambda cap: CURVE if cap is None else capped)
     made.set_power(to_ps(500), 0.3, 0.2)
     made.set_cap(to_ps(900), 400.0)

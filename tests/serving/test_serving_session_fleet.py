@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import simpy
 from test_serving_compiled_fleet import FREE, RULES, WHOLE, run
 from test_serving_fleet import SPEC
 
+from sim.cluster.serving.cell_feeds import cell_coins
 from sim.cluster.serving.fleet import ServingFleet
 from sim.cost.tables import TableCoster
 from sim.scenario.run import load_scenario, run_scenario
 from sim.units import PS_PER_S
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.lengths import ConstantLengths
+from sim.workload.requests import RequestTable
 from sim.workload.sessions import SessionShape
 
 CASE = Path(__file__).resolve().parents[1] / "cases" / "valid" / "serving-sessions.yaml"
@@ -88,3 +91,15 @@ def test_a_scenario_tells_what_became_of_its_sessions() -> None:
     assert 0 < told["ended"] < told["started"]
     assert told["turns"] == pytest.approx(fleet["requests"])
     assert 0.05 < fleet["prefix_cache"]["hit_frac"] < 0.9
+
+
+def test_a_session_of_a_trace_stays_in_one_cell() -> None:
+    """Both where every cell is simulated and where some speak for all."""
+    count = np.arange(300)
+    ones = np.ones(300, dtype=np.int64)
+    trace = RequestTable(count * 10**9, ones, ones, session=1 + count % 50)
+    spec = replace(WHOLE, replicas=8, cell_replicas=2, router="session-sticky")
+    coins = cell_coins(spec, 1, trace)
+    cells = np.floor(4 * coins)
+    assert all(len(set(cells[trace.session == one])) == 1 for one in range(1, 51))
+    assert len(set(cells)) == 4

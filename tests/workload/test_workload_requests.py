@@ -62,3 +62,14 @@ def test_thinning_out_of_range_is_refused() -> None:
     with pytest.raises(InputError, match=r"keep_frac = 1\.5"):
         thin_requests(table, 1.5, 1.0, stream(1, "x"))
     assert len(thin_requests(table, 1.0, 1.0, stream(1, "x"))) == 1
+
+
+def test_a_session_is_kept_or_left_out_as_a_whole() -> None:
+    count = np.arange(400)
+    ones = np.ones(400, dtype=np.int64)
+    table = RequestTable(count, ones, ones, session=np.where(count < 300, 1 + count % 50, 0))
+    kept = thin_requests(table, 0.5, 1.0, stream(1, "x"))
+    sessions = kept.session[kept.session > 0]
+    assert 15 < len(set(sessions.tolist())) < 35
+    assert len(sessions) == 6 * len(set(sessions.tolist()))
+    assert 30 < (kept.session == 0).sum() < 70

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.cluster.serving.classes import ClassedSource, with_classes, with_session_classes
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec
@@ -13,8 +14,10 @@ from sim.units import to_ps
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.counter import counter_key, uniforms
 from sim.workload.lengths import EmpiricalLengths
-from sim.workload.requests import RequestTable, draw_requests
+from sim.workload.requests import RequestTable, coins_by_session, draw_requests
 from sim.workload.sessions import SessionShape, draw_sessions
+
+FloatArray = NDArray[np.float64]
 
 
 def cell_feeds(
@@ -64,12 +67,18 @@ def _drawn_feed(spec: CompiledFleetSpec, cell: int, size: int, seed: int) -> Fee
     return recorded_feed(table, key, counter_key(seed, *purpose, "route"), move_key)
 
 
+def cell_coins(spec: CompiledFleetSpec, seed: int, table: RequestTable) -> FloatArray:
+    """Where each row of a trace falls among the cells, 0 to 1; a session stays at one cell."""
+    key = counter_key(seed, spec.name, "cells")
+    return coins_by_session(table, uniforms(key, np.arange(len(table), dtype=np.uint64)))
+
+
 def _recorded_feeds(
     spec: CompiledFleetSpec, sizes: list[int], seed: int, table: RequestTable
 ) -> tuple[Feed, ...]:
-    """Each row of a trace goes to a cell by a coin, in proportion to the cells' replicas."""
+    """Each row or session of a trace goes to a cell by a coin, by the cells' replicas."""
     table = with_classes(table, spec.class_shares, counter_key(seed, spec.name, "class"))
-    coins = uniforms(counter_key(seed, spec.name, "cells"), np.arange(len(table), dtype=np.uint64))
+    coins = cell_coins(spec, seed, table)
     cells = np.searchsorted(np.cumsum(sizes) / spec.replicas, coins, side="right")
     inside = table.arrival_ps < to_ps(spec.horizon_s)
     feeds = []

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
+from sim.cluster.serving.cell_feeds import cell_coins
 from sim.cluster.serving.classes import ClassResult
 from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
@@ -24,7 +25,6 @@ from sim.cluster.serving.fleet_result import Counts, FleetResult
 from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.signals import StepSignal
 from sim.units import PS_PER_S, to_ps
-from sim.workload.counter import counter_key, uniforms
 from sim.workload.requests import RequestTable
 
 FloatArray = NDArray[np.float64]
@@ -218,8 +218,7 @@ def _parts(
     parts = []
     coins = None
     if recorded is not None:
-        numbers = np.arange(len(recorded), dtype=np.uint64)
-        coins = uniforms(counter_key(seed, spec.name, "cells"), numbers)
+        coins = cell_coins(spec, seed, recorded)
         coins = np.where(recorded.arrival_ps < to_ps(spec.horizon_s), coins, 2.0)
     begin = 0
     for cell in range(count):

@@ -157,7 +157,13 @@ class CompiledFleet:
         )
 
     def receive(self, rows: IntArray, draws: FloatArray, delay_ps: int) -> None:
-        """Take requests that another fleet hands over."""
+        """Take requests that another fleet hands over.
+
+        Raises:
+            InputError: its requests are turns of sessions, or look for their prompts' prefixes.
+        """
+        if self.turns or self.spec.rules.prefix_blocks:
+            raise InputError(f"no request can be handed over to {self.spec.name}")
         self._inbox.put(rows, draws, delay_ps, self._reached_ps)
 
     @property

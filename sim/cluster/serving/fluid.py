@@ -101,7 +101,7 @@ class FluidFleet:
         self._curve = curves(None)
         self.backlog = 0.0
         self.ledger = Ledger()
-        self.book = CurveBook()
+        self.book = CurveBook(spec.loading_power_w)
         self._began_ps = int(env.now)
         self._at_warmup = Ledger()
         self._admit_frac = 1.0

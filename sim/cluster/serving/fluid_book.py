@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 
 class CurveBook:
-    """Replica-seconds at the points of each curve under which a fleet ran."""
+    """Replica-seconds at the points of each curve under which a fleet ran.
 
-    def __init__(self) -> None:
+    Args:
+        loading_power_w: of a replica with power that does not serve yet; None for its idle power.
+    """
+
+    def __init__(self, loading_power_w: float | None = None) -> None:
         self._pages: dict[int, _Page] = {}
-        self.dark_s = 0.0
+        self._loading_power_w = loading_power_w
+        self.dark_s = self.loading_s = 0.0
 
     def add(
         self,
@@ -32,14 +37,17 @@ class CurveBook:
         """Book a stretch of time.
 
         Args:
-            replicas: how many serve, idle with power, and have none.
+            replicas: how many serve, have power but do not serve yet, and have none.
             rate_per_s: requests per second that those that serve complete together.
         """
         page = self._pages.get(id(curve))
         if page is None:
             page = self._pages[id(curve)] = _Page(curve)
-        up, idle, dark = replicas
-        page.seconds[0] += idle * span_s
+        up, loading, dark = replicas
+        if self._loading_power_w is None:
+            page.seconds[0] += loading * span_s
+        else:
+            self.loading_s += loading * span_s
         self.dark_s += dark * span_s
         if up > 0:
             page.add(rate_per_s / up, up * span_s)
@@ -47,7 +55,8 @@ class CurveBook:
     @property
     def energy_j(self) -> float:
         """Chip energy of all replicas."""
-        return math.fsum(page.total(page.power_w) for page in self._pages.values())
+        stood_j = self.loading_s * (self._loading_power_w or 0.0)
+        return math.fsum([stood_j, *(page.total(page.power_w) for page in self._pages.values())])
 
     @property
     def served(self) -> float:
@@ -57,7 +66,8 @@ class CurveBook:
     @property
     def replica_s(self) -> float:
         """Time of all replicas."""
-        return math.fsum([self.dark_s, *(math.fsum(p.seconds) for p in self._pages.values())])
+        still_s = (self.dark_s, self.loading_s)
+        return math.fsum([*still_s, *(math.fsum(p.seconds) for p in self._pages.values())])
 
 
 class _Page:

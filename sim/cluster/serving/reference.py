@@ -186,14 +186,14 @@ class ReferenceReplica:
         sequence = self._new(request, handed)
         reason = self._refusal(sequence)
         if reason:
-            drop = DropRecord(request, self.index, int(self.env.now), reason)
-            self.events.dropped.emit(drop)
+            self.events.dropped.emit(DropRecord(request, self.index, int(self.env.now), reason))
             return
-        self._prefixes.use(request)
+        if not self.broken:
+            self._prefixes.use(request)
         self.take(sequence)
 
     def _new(self, request: Request, handed: Handed | None) -> Sequence:
-        return new_sequence(request, handed, self._prefixes.tokens(request))
+        return new_sequence(request, handed, 0 if self.broken else self._prefixes.tokens(request))
 
     def to_read_tokens(self, request: Request, handed: Handed | None = None) -> int:
         """Prompt tokens that would be read before a request's first: what waits, and its own."""
@@ -272,6 +272,8 @@ class ReferenceReplica:
 
     def give_up(self) -> list[Sequence]:
         """Its requests, elsewhere from now on: running ones by admission, then waiting ones."""
+        for sequence in self.waiting:
+            sequence.return_given()
         held = [*self.running, *self.waiting]
         self.running, self.waiting = [], deque()
         self._publish()

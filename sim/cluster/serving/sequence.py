@@ -93,6 +93,11 @@ class Sequence:
         self.cached = 0
         return self.swap_out()
 
+    def return_given(self) -> None:
+        """Leave what its replica had for it before anything was computed."""
+        self.given -= self.cached
+        self.cached = 0
+
     def swap_out(self) -> int:
         """Be preempted (rule 7), cached tokens kept elsewhere; returns the blocks set free."""
         self.preemptions += 1

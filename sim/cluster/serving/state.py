@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.kernels import layout as at
-from sim.control.routers import AFFINITY_TOKENS
+from sim.control.routers import affinity_tokens
 from sim.control.serving import BatchRules, Limits
 from sim.cost.tables import ENERGY, NJ_PER_J, TIME, StepTables
 from sim.errors import InputError
@@ -87,7 +87,7 @@ def limits_row(
     row[at.START_PS], row[at.END_PS] = watch.window_ps
     row[at.BIN_PS], row[at.UP] = round(watch.bin_s * PS_PER_S), replicas
     row[at.USED_CLASSES] = len(rules.classes)
-    row[at.AFFINITY_LOAD] = AFFINITY_TOKENS
+    row[at.AFFINITY_LOAD] = affinity_tokens()
     row[at.PREFIX_TOKENS] = rules.prefix_block_tokens
     row[at.SWAP] = int(rules.preemption == "swap")
     row[at.SWAP_PS] = to_ps(rules.swap_s_per_block)

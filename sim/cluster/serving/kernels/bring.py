@@ -32,6 +32,7 @@ from sim.cluster.serving.kernels.layout import (
     CHUNKED,
     COUNT,
     DECODES,
+    DOWN,
     DROPPED,
     E1,
     EDGE,
@@ -138,6 +139,8 @@ def given(c: Cell, r: int, arrivals: IntArray, i: int) -> int:
     """Tokens in the cache that a request brings, or finds in the prefix store (rule 15)."""
     cached = arrivals[i, A_CACHED]
     if c.store.shape[1] > 0:
+        if c.rep[r, PHASE] == DOWN:
+            return 0
         cached = hits(c, r, c.hashes, arrivals[i, A_FIRST], cached) * c.limits[PREFIX_TOKENS]
         cached = min(cached, arrivals[i, A_INPUT] - 1)
     return cached
@@ -241,7 +244,7 @@ def submit(c: Cell, r: int, arrivals: IntArray, i: int) -> None:
     count_arrival(c, kind, time_ps, reason)
     if reason == SERVED:
         total[GIVEN] += cached
-        if c.store.shape[1] > 0:
+        if c.store.shape[1] > 0 and c.rep[r, PHASE] != DOWN:
             use_all(c, r, c.hashes, begin, arrivals[i, A_CACHED])
     row = total[FREE_ROW]
     pool[row, ARRIVAL], pool[row, FIRST_PS] = time_ps, -1
