@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.claims import VERDICTS, Claim, Judgement, answer_claims, claims, find_claim
+from sim.claims import VERDICTS, Answer, Claim, Judgement, answer_claims, claims, find_claim
 from sim.claims.answers import number
 from sim.claims.base import claim
 from sim.claims.figures import FACTS, TEXTS
@@ -26,9 +26,17 @@ def silent(_: str) -> None:
     return None
 
 
-def test_all_claims_are_answered_in_order_and_told() -> None:
+@pytest.fixture(scope="module")
+def answered() -> tuple[list[Answer], list[str]]:
     told: list[str] = []
-    answers = answer_claims([], told.append)
+    return list(answer_claims([], told.append)), told
+
+
+@pytest.mark.xdist_group("all claims")
+def test_all_claims_are_answered_in_order_and_told(
+    answered: tuple[list[Answer], list[str]],
+) -> None:
+    answers, told = answered
     assert [a.id for a in answers] == [f"A{n:02d}" for n in range(1, 50)]
     assert [line[:3] for line in told] == [a.id for a in answers]
     for answer in answers:
@@ -43,9 +51,10 @@ def test_all_claims_are_answered_in_order_and_told() -> None:
         assert answer.condition, "every verdict says where it holds"
 
 
-def test_no_claim_is_pure_opinion() -> None:
+@pytest.mark.xdist_group("all claims")
+def test_no_claim_is_pure_opinion(answered: tuple[list[Answer], list[str]]) -> None:
     """The list of `not-testable` ids is empty: each claim has a figure that decides."""
-    verdicts = {a.id: a.verdict for a in answer_claims([], silent)}
+    verdicts = {a.id: a.verdict for a in answered[0]}
     assert [i for i, verdict in verdicts.items() if verdict == "not-testable"] == []
 
 

@@ -11,6 +11,9 @@ from sim.claims import claims
 from sim.claims.base import VERDICTS, Verdict
 from sim.claims.structure import ARTICLE, CLASSIC
 
+pytestmark = pytest.mark.xdist_group("measured claims")
+"""What a claim is measured with is kept for its other tests, in one process."""
+
 Numbers = Mapping[str, float]
 Change = Callable[[Numbers], dict[str, float]]
 

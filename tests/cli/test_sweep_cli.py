@@ -117,7 +117,7 @@ def test_a_search_is_planned_and_run(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "search.yaml").write_text(text)
     args = ["sweep", str(tmp_path / "search.yaml"), "--out", str(tmp_path), "--workers", "0"]
     assert main([*args, "-n", "--no-probe"]) == 0
-    assert "     1  searches of at most 6 runs each" in capsys.readouterr().out
+    assert "     1  searches of at most 7 runs each" in capsys.readouterr().out
     assert main([*args, "--json"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["start", *["run"] * (len(events) - 2), "end"]
@@ -180,7 +180,9 @@ def test_an_interrupt_stops_cleanly_and_keeps_what_is_finished(tmp_path: Path) -
     folder = tmp_path / "sweep-places"
     rows = (folder / "results.csv").read_text().splitlines()
     finished = len(list(folder.glob("runs/*/seed-*/manifest.json")))
-    assert 1 <= sum(",done," in row for row in rows) == finished < 800
+    told_done = sum(",done," in row for row in rows)
+    # One that ends in that very moment is finished, and found by --resume.
+    assert 1 <= told_done <= finished <= told_done + 1 < 800
     assert not list(folder.rglob(".*"))
 
 
