@@ -77,11 +77,17 @@ def attack(args: argparse.Namespace, target: str, folder: Path) -> dict[str, Any
     return book.told("mutations")
 
 
+def compiled_modules() -> list[str]:
+    """What numba compiles, which it cannot once atheris has changed it."""
+    kernels = Path(__file__).resolve().parent.parent / "sim/cluster/serving/kernels"
+    return [f"sim.cluster.serving.kernels.{file.stem}" for file in kernels.glob("*.py")]
+
+
 def guided(args: argparse.Namespace, target: str, folder: Path) -> None:
     """One target in this process under atheris, which ends the process; writes its figures."""
     import atheris
 
-    with atheris.instrument_imports(include=["sim"]):
+    with atheris.instrument_imports(include=["sim"], exclude=compiled_modules()):
         from fuzz_loaders import TARGETS, Range
 
         ground = Range(TARGETS[target], folder)

@@ -43,7 +43,7 @@ class GammaRequests(Strict):
 
     kind: Literal["gamma"]
     rate_per_s: float = Field(gt=0, le=1e9)
-    cv: float = Field(gt=0, le=100)
+    cv: float = Field(ge=0.01, le=100)
     lengths: LengthsSpec = CONVERSATIONS
 
 
