@@ -38,10 +38,13 @@ def cache_tokens(
     max_sequences: int,
     longest_tokens: float = math.inf,
 ) -> int:
-    """Tokens of growing cache that fit beside weights, windows and recurrent state.
+    """Tokens of growing cache that fit beside weights, recurrent state and windows.
+
+    Windows never hold more than all cached tokens, nor more than `max_sequences` full ones: the
+    answer fits however those tokens are spread over up to so many sequences.
 
     Args:
-        max_sequences: to reserve windows and state for.
+        max_sequences: to reserve state for.
         longest_tokens: of one sequence; a window never holds more.
 
     Raises:
@@ -50,7 +53,7 @@ def cache_tokens(
     arch = program.arch
     held = memory(arch, program.precision)
     weights = weight_bytes_per_gpu(arch, layout, program.precision)
-    state = max_sequences * _fixed_bytes(held, layout, longest_tokens)
+    state = max_sequences * held.state_bytes_per_sequence / layout.gpus
     free_bytes = device.usable_bytes - weights - state
     if free_bytes <= 0:
         raise CapacityError(
@@ -60,8 +63,26 @@ def cache_tokens(
             "give more GPUs (tp, pp), a smaller format, or fewer sequences (max_num_seqs)",
             path="layout.tp",
         )
-    each = held.kv_bytes_per_token / _token_ways(program, layout)
-    return int(free_bytes / each) if each else UNBOUNDED_TOKENS
+    windows = [
+        (max_sequences * min(window, longest_tokens), each / layout.gpus)
+        for window, each in held.windows
+    ]
+    return _tokens_in(free_bytes, held.kv_bytes_per_token / _token_ways(program, layout), windows)
+
+
+def _tokens_in(free_bytes: float, growing: float, windows: list[tuple[float, float]]) -> int:
+    """Tokens whose cache fills so many bytes.
+
+    Args:
+        growing: bytes of every token.
+        windows: (tokens that they hold at most, bytes per token) of all of each kind.
+    """
+    left = sorted(windows)
+    while left and free_bytes > left[0][0] * (growing + sum(each for _, each in left)):
+        most, each = left.pop(0)
+        free_bytes -= most * each
+    per_token = growing + sum(each for _, each in left)
+    return int(free_bytes / per_token) if per_token else UNBOUNDED_TOKENS
 
 
 def most_sequences(
