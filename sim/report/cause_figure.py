@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sim.report.power_figure import IT_CAUSES, LABELS
+from sim.report.power_rows import IT_CAUSES, LABELS
 from sim.report.series import Floats, Series, axis_of, bin_means
 from sim.report.steps import fill_steps
 from sim.report.style import CAUSE_COLOURS, new_figure, power_axis, save

@@ -107,7 +107,7 @@ def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
     Args:
         grid: the summary's `grid` of a nodal run.
     """
-    sites = _loads(grid)
+    sites = loads_by_bus(grid)
     susceptance = grid["conventions"]["susceptance"]
     secure = grid["conventions"]["security"] == "n1"
     try:
@@ -128,7 +128,7 @@ def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
     save(figure, path, _rows(network, before, after), told)
 
 
-def _loads(grid: Mapping[str, Any]) -> dict[int, float]:
+def loads_by_bus(grid: Mapping[str, Any]) -> dict[int, float]:
     """New load by bus number: of the sites, or of a study that brings its own."""
     study = grid.get("study") or {}
     rows = [(load["bus"], load["load_mw"]) for load in study.get("loads", ())]

@@ -14,24 +14,35 @@ from sim.report.nodal_figures import (
     draw_states,
     map_lines,
 )
+from sim.report.nodal_outage_figure import draw_outages
 from sim.report.nodal_price_figure import draw_nodal_prices
 from sim.report.nodal_text import WAYS, cutoffs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 DRAWN = 6
 """Cascades in one figure: those that lose most."""
 
 
-def draw_nodal(grid: Mapping[str, Any], folder: Path) -> None:
-    """Draw prices, and what the study of a run shows, into `folder/figures`."""
+def draw_nodal(grid: Mapping[str, Any], folder: Path) -> Iterator[None]:
+    """Draw outages, prices, and what the study of a run shows, into `folder/figures`.
+
+    Yields after each of them, so that who shows them need not wait for all.
+    """
     figures = folder / "figures"
+    draw_outages(grid, figures / "wires_outages.svg")
+    yield
     draw_nodal_prices(grid, figures / "wires_prices.svg")
-    study = grid.get("study")
-    if study is None:
-        return
+    yield
+    if study := grid.get("study"):
+        _draw_study(grid, study, folder)
+        yield
+
+
+def _draw_study(grid: Mapping[str, Any], study: Mapping[str, Any], folder: Path) -> None:
+    figures = folder / "figures"
     if study["kind"] == "hosting-every-bus":
         _draw_hosting(grid, study, folder, figures)
     elif study["kind"] == "every-state":
@@ -45,7 +56,17 @@ def draw_nodal(grid: Mapping[str, Any], folder: Path) -> None:
 
 def nodal_figure_names(folder: Path) -> list[str]:
     """Names of these figures in a run folder, in order."""
-    order = ("prices", "map", "curve", "joint", "states", "contingency", "cascade", "blackouts")
+    order = (
+        "outages",
+        "prices",
+        "map",
+        "curve",
+        "joint",
+        "states",
+        "contingency",
+        "cascade",
+        "blackouts",
+    )
     names = [path.stem for path in (folder / "figures").glob("wires_*.svg")]
     return sorted(names, key=lambda name: (order.index(name.split("_")[1]), name))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sim.report.power_rows import IT_CAUSES, LABELS, in_order, power_rows
 from sim.report.style import CAUSE_COLOURS, new_figure, power_axis, save
 from sim.units import MEGA, mw_text
 
@@ -13,43 +14,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-LABELS = {
-    "chip": "GPUs",
-    "host": "host (CPU, memory, NIC)",
-    "fans": "fans",
-    "psu_loss": "PSU loss",
-    "network": "network",
-    "storage": "storage",
-    "power_train_loss": "UPS, PDU, transformer loss",
-    "cooling": "cooling",
-}
-"""Words for each cause, from the chip outward."""
-IT_CAUSES = 6
-"""The first six causes make up the IT boundary."""
 LABEL_FRAC = 0.12
 """Width that a label needs, of the longest bar."""
-
-
-def power_rows(causes_w: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
-    """Rows (site, cause, boundary it enters, MW) of mean power by cause."""
-    names = list(LABELS)
-    return [
-        {
-            "site": site,
-            "cause": cause,
-            "boundary": ("chip", "it", "facility")[
-                (cause != "chip") + (names.index(cause) >= IT_CAUSES)
-            ],
-            "power_mw": watts / MEGA,
-        }
-        for site, parts in causes_w.items()
-        for cause, watts in in_order(parts)
-    ]
-
-
-def in_order(parts: dict[str, float]) -> list[tuple[str, float]]:
-    """Causes from the chip outward."""
-    return [(cause, parts[cause]) for cause in LABELS]
 
 
 def draw_power(causes_w: dict[str, dict[str, float]], path: Path, finding: str = "") -> None:

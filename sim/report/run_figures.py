@@ -35,8 +35,11 @@ from sim.report.training_figure import draw_training
 from sim.scenario.load import load_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+
+OVER_TIME = {"load_duration": draw_load_duration, "battery": draw_battery, "loop": draw_loop}
 
 
 def draw_run(
@@ -49,28 +52,40 @@ def draw_run(
             `requests.parquet` are read if they are there.
         tree: the resolved scenario as plain data; None: that of the folder, if it is there.
     """
+    for _ in drawing_run(summary, folder, tree):
+        pass
+
+
+def drawing_run(
+    summary: Mapping[str, Any], folder: Path, tree: Mapping[str, Any] | None = None
+) -> Iterator[None]:
+    """The same, one figure or a few at a time; yields when they are in `figures/`."""
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
-    sites = summary["sites"]
-    if sites:
-        causes_w = {name: site["causes_w"] for name, site in sites.items()}
-        draw_power(causes_w, figures / "power.svg", caption("power", summary))
-    asked: Counter[str] = Counter()
-    for site in sites.values():
-        asked[site["zone"]] += site["gpus"]
-    if summary["grid"]["hosting"]:
-        told = caption("hosting", summary)
-        draw_hosting(summary["grid"]["hosting"], asked, figures / "hosting.svg", told)
-    _draw_view(summary, figures)
-    if summary["grid"].get("kind") == "nodal":
-        draw_nodal(summary["grid"], folder)
-    draw_facility(summary.get("facility", {}), figures)
-    draw_training(summary.get("training", {}), figures)
+    grid = summary["grid"]
     if tree is None and summary.get("serving"):  # reading it takes a tenth of a second
         tree = _resolved(folder)
-    _draw_tables(summary, folder, figures, tree)
-    _draw_serving(summary.get("serving"), folder, figures, tree)
+    if summary["sites"]:
+        causes_w = {name: site["causes_w"] for name, site in summary["sites"].items()}
+        draw_power(causes_w, figures / "power.svg", caption("power", summary))
+        yield
+    yield from _draw_tables(summary, folder, figures, tree)
+    yield from _draw_serving(summary.get("serving"), folder, figures, tree)
     draw_architectures(used_architectures(summary, tree), figures / "architectures.svg")
+    yield
+    draw_training(summary.get("training", {}), figures)
+    yield
+    draw_facility(summary.get("facility", {}), figures)
+    yield
+    if grid["hosting"]:
+        asked: Counter[str] = Counter()
+        for site in summary["sites"].values():
+            asked[site["zone"]] += site["gpus"]
+        draw_hosting(grid["hosting"], asked, figures / "hosting.svg", caption("hosting", summary))
+        yield
+    yield from _draw_view(summary, figures)
+    if grid.get("kind") == "nodal":
+        yield from draw_nodal(grid, folder)
 
 
 def _resolved(folder: Path) -> Mapping[str, Any] | None:
@@ -82,18 +97,20 @@ def _resolved(folder: Path) -> Mapping[str, Any] | None:
 
 def _draw_tables(
     summary: Mapping[str, Any], folder: Path, figures: Path, tree: Mapping[str, Any] | None
-) -> None:
+) -> Iterator[None]:
     """Figures over time, of what the run recorded."""
     series, horizon_s = read_series(folder), summary["horizon_s"]
     try:
         splits = serving_splits(tree, summary) if tree and series else {}
     except (InputError, ValidationError):  # a model's file is elsewhere by now, or of another form
         splits = {}
-    draw_causes(summary, series, horizon_s, figures / "power_causes.svg", splits)
-    draw_battery(series, horizon_s, figures / "battery.svg")
     draw_power_time(series, horizon_s, figures / "power_time.svg")
-    draw_load_duration(series, horizon_s, figures / "load_duration.svg")
-    draw_loop(series, horizon_s, figures / "loop.svg")
+    yield
+    draw_causes(summary, series, horizon_s, figures / "power_causes.svg", splits)
+    yield
+    for name, draw in OVER_TIME.items():
+        draw(series, horizon_s, figures / f"{name}.svg")
+        yield
 
 
 def _draw_serving(
@@ -101,17 +118,19 @@ def _draw_serving(
     folder: Path,
     figures: Path,
     tree: Mapping[str, Any] | None,
-) -> None:
+) -> Iterator[None]:
     """Latencies and attainment, of single requests or of the summary's quantiles."""
     objectives = objectives_s(tree)
     latencies = read_latencies(folder)
     told = not latencies
     shown = told_latencies(serving) if told else latencies
     draw_latency(shown, figures / "latency.svg", objectives, told=told)
+    yield
     draw_attainment(serving, objective_words(objectives), figures / "attainment.svg")
+    yield
 
 
-def _draw_view(summary: Mapping[str, Any], figures: Path) -> None:
+def _draw_view(summary: Mapping[str, Any], figures: Path) -> Iterator[None]:
     """Figures of a view over a year, or over seconds."""
     draws = {
         "regions": {"prices": draw_prices, "congestion": draw_congestion},
@@ -119,6 +138,7 @@ def _draw_view(summary: Mapping[str, Any], figures: Path) -> None:
     }
     for name, draw in draws.get(summary["grid"].get("kind", ""), {}).items():
         draw(summary["grid"], figures / f"{name}.svg", caption(name, summary))
+        yield
 
 
 FIGURES = (

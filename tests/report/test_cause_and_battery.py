@@ -11,7 +11,7 @@ from sim.report.battery_figure import draw_battery, stored_mwh
 from sim.report.cause_figure import COLOURS, IDLE, SERVING, TRAINING, cause_layers, draw_causes
 from sim.report.cause_figure import job_layers as layers_of_job
 from sim.report.figure_html import finding
-from sim.report.power_figure import LABELS
+from sim.report.power_rows import LABELS
 from sim.report.series import Series, bin_means
 
 PARTS = [

@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim.grid.nodal.cases import load_case
+from sim.grid.nodal.hosting import FixedDispatch
+from sim.grid.nodal.settings import Settings
+from sim.grid.nodal.study import Study
 from sim.report.figure_html import finding
 from sim.report.nodal_contingency_figure import draw_contingencies
+from sim.report.nodal_outage_figure import draw_outages, screened
 from sim.report.nodal_price_figure import draw_nodal_prices, priced
 
 SUSCEPTANCE = "1/(x tap)"
@@ -73,3 +78,41 @@ def test_a_contingency_figure_shows_the_worst_first(tmp_path: Path) -> None:
     assert "1 of 2 cascades lose more load than without it; worst: 1-2 #1, 900 MW" in told
     rows = path.with_suffix(".csv").read_text("utf-8").splitlines()
     assert rows[1].startswith("1-2 #1,3,7,900.0,100.0")
+
+
+def test_outages_overload_a_branch_exactly_beyond_what_the_bus_hosts() -> None:
+    study = Study(load_case(CASE), Settings(security="n1"))
+    bus = study.network.bus_index(5049)
+    (hosted,) = FixedDispatch(study).at_buses(np.array([bus]))
+    assert hosted.binding.kind == "n1"
+    at, over = (screened(study, {5049: hosted.hosting_mw + mw}) for mw in (-0.01, 0.01))
+    assert (at.new_outages, over.new_outages) == (0, 1)
+    first = int(np.argmax(np.where(over.without_frac < 1, over.with_frac, 0.0)))
+    assert over.pairs.branch[first] == hosted.binding.branch
+    assert over.pairs.outage[first] == hosted.binding.outage
+
+
+def test_loadings_after_outages_are_those_of_the_grid_without_the_branch() -> None:
+    study = Study(load_case(CASE), Settings(security="n1"))
+    found = screened(study, {5049: 1000.0})
+    for row in range(3):
+        outage = np.array([found.pairs.outage[row]])
+        flow = study.grid.after_outages(study.base.flow_mw, outage)
+        branch = found.pairs.branch[row]
+        loading = abs(flow[branch]) / study.emergency_limit_mw[branch]
+        assert found.without_frac[row] == pytest.approx(loading)
+
+
+def test_an_outage_figure_tells_those_over_their_limit_first(tmp_path: Path) -> None:
+    told = {"emergency_factor": 1.0, "emergency_rating": "a", "susceptance": SUSCEPTANCE}
+    sites = [{"bus": 5049, "peak_load_mw": 1000.0}]
+    draw_outages({"case": CASE, "conventions": told, "sites": sites}, tmp_path / "a.svg")
+    assert "8 single outages overload" in finding((tmp_path / "a.svg").read_text("utf-8"))
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    over = [float(row["with_load_frac"]) > 1 for row in rows]
+    assert over == sorted(over, reverse=True)
+    assert over[0]
+    assert not any(float(row["without_load_frac"]) > 1 for row in rows)
+    draw_outages({"case": CASE, "conventions": told, "sites": []}, tmp_path / "b.svg")
+    assert not (tmp_path / "b.svg").exists()

@@ -8,25 +8,31 @@ from pathlib import Path
 from sim.report.figure_html import finding
 from sim.report.html import caption, render_report
 from sim.report.page.answer import Drawing, without_folder
-from sim.report.run_figures import draw_run, figure_texts
+from sim.report.run_figures import drawing_run, figure_texts
 
 Piece = tuple[str, dict[str, str]]
 """A caption ("" for none) and the files that it stands for."""
 
 
 def draw(drawn: Drawing, folder: Path) -> Iterator[Piece]:
-    """The figures with their numbers when all are drawn, then the report.
+    """Each figure with its numbers as soon as it is drawn, then the report.
 
     Args:
         folder: that of the answer, with its tables.
     """
-    draw_run(drawn.summary, folder, drawn.tree)
+    told: set[str] = set()
+    for _ in drawing_run(drawn.summary, folder, drawn.tree):
+        found = sorted((folder / "figures").glob("*.svg"))
+        for path in (path for path in found if path.stem not in told):
+            told.add(path.stem)
+            svg = path.read_text("utf-8")
+            files = {
+                path.name: svg,
+                f"{path.stem}.csv": path.with_suffix(".csv").read_text("utf-8"),
+            }
+            words = finding(svg) or caption(path.stem, drawn.summary)
+            yield without_folder(words, folder), _clean(files, folder)
     svgs = figure_texts(folder)
-    for name, svg in svgs.items():
-        numbers = (folder / "figures" / f"{name}.csv").read_text("utf-8")
-        told = finding(svg) or caption(name, drawn.summary)
-        files = {f"{name}.svg": svg, f"{name}.csv": numbers}
-        yield without_folder(told, folder), _clean(files, folder)
     report = render_report(drawn.summary, drawn.manifest, svgs, drawn.influences)
     yield "", _clean({"report.html": report}, folder)
 
