@@ -70,6 +70,7 @@ def handle(args: argparse.Namespace) -> int:
         raise InputError("no scenario is named", "give SCENARIO, or --from MANIFEST")
     from sim.cli.text import to_json
     from sim.report.verdict_text import verdict_lines
+    from sim.scenario.build import build
     from sim.scenario.run import load_scenario, located, run_id, run_to_folder
 
     document, scenario = load_scenario(args.scenario, args.overrides)
@@ -77,6 +78,8 @@ def handle(args: argparse.Namespace) -> int:
     for number in seeds:
         folder = run_id(scenario, number).folder(args.out)
         if args.dry_run:
+            with located(document):
+                build(scenario, number)  # what cannot be built fails here as in the run
             state = "is finished and would be made again" if folder.is_dir() else "is to do"
             print(f"{folder} {state}: {scenario.horizon_h:g} h, {len(scenario.sites)} site(s)")
             continue

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sim.cost.layout import Layout, check_layout, most_experts
 from sim.cost.training import TrainingStepCost, exchange_parts, training_step
 from sim.cost.training_kernels import MicroBatch, micro_batch
-from sim.cost.training_memory import training_memory
+from sim.cost.training_memory import fullest_stage, training_memory
 from sim.cost.training_network import RAIL_FAT_TREE, Fabric
 from sim.cost.training_pace import slowest_frac
 from sim.cost.training_setup import Schedule, TrainingPrecision, TrainingSetup
@@ -175,10 +175,10 @@ def most_tokens_per_s(setup: TrainingSetup, node: Node, others_s: float = 0.0) -
         others_s: what a step takes inside its pipeline beside them, as far as it is known.
     """
     layout, batch = setup.layout, micro_batch(setup, node.device)
-    layers = setup.trained.n_layers / layout.pp
+    fullest = fullest_stage(setup.trained.n_layers, layout.pp)
     bubble = (layout.pp - 1) / (layout.virtual_stages * setup.micro_batches)
     busy_s = _once_s(batch, layout.gpus) * setup.micro_batches / layout.pp + others_s
-    least_s = busy_s * (math.ceil(layers) / layers + bubble)
+    least_s = busy_s * (fullest + bubble)
     return setup.step_tokens / least_s * (1 + ROUNDING)
 
 
@@ -198,7 +198,7 @@ def _most_with_exchanges(setup: TrainingSetup, node: Node) -> float:
 def setups(base: TrainingSetup, node: Node, gpus: int) -> Iterator[TrainingSetup]:
     """What is searched: layouts, micro-batch sizes, and for long sequences context ways."""
     ways = CONTEXT_WAYS if base.sequence_tokens > LONG_TOKENS else (1,)
-    for layout, micro in candidates(base.arch, node, gpus):
+    for layout, micro in candidates(base.trained, node, gpus):
         for shared in ways:
             dp = layout.dp // shared * shared
             if not dp or base.sequence_tokens % shared:
@@ -223,19 +223,34 @@ def _can_run(schedule: Schedule, layout: Layout) -> bool:
 
 
 def candidates(arch: Architecture, node: Node, gpus: int) -> Iterator[tuple[Layout, int]]:
-    """Layouts that divide the model, with a micro-batch size each."""
+    """Layouts that can hold the model, with a micro-batch size each.
+
+    Where stages do not divide the layers some hold one less (Llama-3.1-405B: 126 layers in 16
+    stages). Chunks of an interleaved pipeline divide the layers of the fullest stage.
+    """
+    layers = arch.n_layers
     for tp in _powers_of_two(node.gpus):
-        for pp in _divisors(arch.n_layers):
+        for pp in stage_counts(layers):
             if tp * pp > gpus:
                 continue
             dp = gpus // (tp * pp)
-            for v in _divisors(arch.n_layers // pp):
+            for v in _divisors(math.ceil(layers / pp)):
                 if v > MAX_VIRTUAL_STAGES or (pp == 1 and v > 1):
                     continue
                 for ep in _expert_ways(arch, tp * dp):
                     layout = Layout(tp, pp, dp, ep, 0, v)
                     if _divides(arch, layout, node):
                         yield from ((layout, micro) for micro in MICRO_BATCHES)
+
+
+def stage_counts(layers: int) -> list[int]:
+    """Numbers of pipeline stages worth a look: the fewest for each size of the fullest stage.
+
+    More stages of the same fullest size only wait longer; powers of two are kept, since
+    clusters and batches are made of them.
+    """
+    fewest = {math.ceil(layers / most) for most in range(1, layers + 1)}
+    return sorted(fewest | set(_powers_of_two(layers)))
 
 
 def why_slower(other: Candidate, best: Candidate) -> str:

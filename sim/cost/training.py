@@ -12,14 +12,13 @@ synchronous step the slowest GPU does (`training_pace`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sim.cost.layout import check_layout
 from sim.cost.training_exchange import expert_exchange, gradient_exchange, region_exchange
 from sim.cost.training_kernels import MicroBatch, Pass, micro_batch
-from sim.cost.training_memory import check_training_memory, gpu_parameters
+from sim.cost.training_memory import check_training_memory, fullest_stage, gpu_parameters
 from sim.cost.training_pace import slowest_frac, unpaired_share
 from sim.cost.training_phases import Part, Phase, phases_of
 from sim.cost.training_setup import TrainingSetup, check_setup
@@ -252,8 +251,7 @@ def _forward_share(busy: tuple[Part, ...]) -> float:
 
 def _uneven(setup: TrainingSetup, busy: tuple[Part, ...], device: Device) -> Part:
     """Waiting for the stage that holds a layer more than the mean."""
-    layers, pp = setup.trained.n_layers, setup.layout.pp
-    share = math.ceil(layers / pp) / (layers / pp) - 1
+    share = fullest_stage(setup.trained.n_layers, setup.layout.pp) - 1
     return Part("uneven stages", "pipeline", share * sum(p.time_s for p in busy), device.active_w)
 
 

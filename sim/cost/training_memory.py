@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ FP8_ELEMENT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class HeldParameters:
-    """Parameters of one GPU, stages taken as equal."""
+    """Parameters of one GPU of the fullest stage, embedding and head spread over all stages."""
 
     dense: float
     expert: float
@@ -37,16 +38,22 @@ class HeldParameters:
         return self.dense + self.expert
 
 
+def fullest_stage(layers: int, stages: int) -> float:
+    """Layers of the fullest pipeline stage over the mean; 1 where they divide evenly."""
+    return math.ceil(layers / stages) * stages / layers
+
+
 def gpu_parameters(arch: Architecture, layout: Layout) -> HeldParameters:
-    """Parameters that one GPU works with before ZeRO shards them further.
+    """Parameters that a GPU of the fullest stage works with before ZeRO shards them further.
 
     Dense parameters are divided by tp and pp, routed experts by pp and the larger of tp, ep.
     """
     count = parameters(arch)
     dense = count.total - count.routed_experts
+    fullest = fullest_stage(arch.n_layers, layout.pp)
     return HeldParameters(
-        dense=dense / (layout.tp * layout.pp),
-        expert=count.routed_experts / (max(layout.tp, layout.ep) * layout.pp),
+        dense=dense / (layout.tp * layout.pp) * fullest,
+        expert=count.routed_experts / (max(layout.tp, layout.ep) * layout.pp) * fullest,
     )
 
 
@@ -133,7 +140,8 @@ def _activations(setup: TrainingSetup) -> float:
     if setup.recompute == "selective":
         kept -= _cheap_to_redo(setup)
     element = FP8_ELEMENT if setup.precision == "fp8" else 1.0
-    return kept * _in_flight(setup) * element / setup.context_parallel
+    fullest = fullest_stage(setup.trained.n_layers, setup.layout.pp)
+    return kept * _in_flight(setup) * fullest * element / setup.context_parallel
 
 
 def _cheap_to_redo(setup: TrainingSetup) -> float:

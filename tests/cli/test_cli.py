@@ -98,6 +98,32 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: Capture) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("{tp: 1, pp: 1, dp: 64}", "does not fit: a GPU lacks"),
+        ("{tp: 16, pp: 1, dp: 4}", "tp 16 spans more than the 8 GPUs"),
+        ("{tp: 8, pp: 200, dp: 1}", "is more than the"),
+    ],
+)
+def test_a_dry_run_refuses_a_training_job_as_the_run_does(
+    tmp_path: Path, capsys: Capture, layout: str, message: str
+) -> None:
+    job = f"workloads=[{{kind: training, arch: llama-3-70b, tokens: 1e9, layout: {layout}}}]"
+    args = ["run", SMALL, "--out", str(tmp_path)]
+    args += ["--set", f"sites.campus.{job}", "--set", "sites.campus.cluster.gpus=2048"]
+    said = []
+    for more in (["-n"], []):
+        assert main([*args, *more]) == 2
+        told = capsys.readouterr()
+        assert not told.out
+        said.append(told.err)
+    assert said[0] == said[1]
+    assert message in said[0]
+    assert said[0].count("\n") == 1
+    assert not list(tmp_path.glob("*/seed-*"))
+
+
 def test_every_seed_of_the_scenario_is_run(tmp_path: Path) -> None:
     case = str(CASES / "valid" / "several-seeds.yaml")
     assert main(["run", case, *FAST, "--out", str(tmp_path)]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from sim.cost.plan_training import (
     candidates,
     most_tokens_per_s,
     plan_training,
+    stage_counts,
     why_slower,
 )
 from sim.cost.training import least_cap_w, training_step
@@ -241,6 +243,56 @@ def test_the_planner_finds_what_brute_force_finds() -> None:
     speeds = [candidate.tokens_per_s for candidate in plan.best]
     assert speeds == sorted(speeds, reverse=True)
     assert all(c.memory_bytes <= NODE.device.usable_bytes for c in plan.best)
+
+
+def every_pipeline(model: arch.Architecture, gpus: int, batch: int) -> Iterator[TrainingSetup]:
+    """All stage counts of two and more, whether they divide the layers or not."""
+    layers = model.n_layers
+    for tp, pp, v, micro in itertools.product(
+        (1, 2, 4, 8), range(2, layers + 1), range(1, 13), (1, 2, 4, 8)
+    ):
+        dp = gpus // (tp * pp)
+        fits = pp * v <= layers and math.ceil(layers / pp) % v == 0
+        if dp and fits and dp * micro * 8192 <= 1.5 * batch:
+            for zero, again in itertools.product(range(4), ("none", "selective", "full")):
+                layout = Layout(tp, pp, dp, 1, zero, v)
+                yield TrainingSetup(model, layout, 8192, batch, micro, cast("Any", again))
+
+
+@pytest.mark.parametrize(("layers", "gpus"), [(11, 32), (7, 64)])
+def test_uneven_stages_are_searched_as_brute_force_over_all_stage_counts(
+    layers: int, gpus: int
+) -> None:
+    """The stage counts that the planner leaves out are never the best pipeline."""
+    model = LLAMA_70B
+    model = replace(model, layers=(replace(model.layers[0], count=layers),))
+    plan = plan_training(model, NODE, gpus, global_batch_tokens=2**19)
+    piped = [c for c in plan.best if c.setup.layout.pp > 1]
+    best = 0.0
+    for setup in every_pipeline(model, gpus, 2**19):
+        with contextlib.suppress(CapacityError):
+            cost = training_step(setup, NODE)
+            best = max(best, cost.tokens / cost.time_s)
+    assert piped[0].tokens_per_s == pytest.approx(best)
+    assert any(layers % c.setup.layout.pp for c in piped)
+
+
+def test_llama_3_405b_is_planned_in_16_stages_too() -> None:
+    """126 layers, 16 stages: the published layout (Llama 3 report, section 3.3.2)."""
+    plan = plan_training(arch.load("llama-3.1-405b"), NODE, 16_384)
+    assert {(8, 16), (8, 14)} <= {(c.setup.layout.tp, c.setup.layout.pp) for c in plan.best}
+    assert stage_counts(126)[-3:] == [63, 64, 126]
+
+
+def test_a_gpu_of_the_fullest_stage_holds_what_a_layer_more_takes() -> None:
+    """13 layers in 4 stages: 4 of them, 16/13 of the mean, in memory as in time."""
+    model = replace(LLAMA_70B, layers=(replace(LLAMA_70B.layers[0], count=13),))
+    held = gpu_parameters(model, Layout(8, 4, 1))
+    assert held.total == pytest.approx(parameters(model).total / 32 * 16 / 13)
+    setup = replace(SETUP, arch=model, layout=Layout(8, 4, 64, zero=1))
+    deeper = replace(model, layers=(replace(model.layers[0], count=16),))
+    kept = training_memory(setup)["activations"]
+    assert kept == pytest.approx(training_memory(replace(setup, arch=deeper))["activations"])
 
 
 @pytest.mark.parametrize(
