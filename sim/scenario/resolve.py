@@ -13,6 +13,7 @@ from sim.datum import data_names
 from sim.errors import InputError, UnknownNameError
 from sim.files import is_file
 from sim.hardware.node import load_node
+from sim.scenario.job_regions import check_parts
 from sim.scenario.places import resolve_place, with_copies
 from sim.scenario.schema import (
     Cluster,
@@ -49,8 +50,9 @@ def resolve(scenario: Scenario) -> Scenario:
     sites = []
     for number, site in with_copies(scenario):
         with within(f"sites[{number}]"):
-            sites.append(_resolve_site(site, scenario))
-    return scenario.model_copy(update={"sites": sites})
+            sites.append((number, _resolve_site(site, scenario)))
+    check_parts(sites)
+    return scenario.model_copy(update={"sites": [site for _, site in sites]})
 
 
 def _resolve_site(site: Site, scenario: Scenario) -> Site:
