@@ -41,19 +41,53 @@ class CacheLink:
     Attributes:
         latency_s: of a transfer, beside its time on the link.
         s_per_token: cache bytes per token over the link's bandwidth.
+        s_per_prompt: bytes that a prompt of any length leaves (recurrent state) over it.
+        windows: of layers that keep their latest tokens only: how many, and s per token.
     """
 
     latency_s: float
     s_per_token: float
+    s_per_prompt: float = 0.0
+    windows: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if not (0 <= self.latency_s < np.inf and 0 <= self.s_per_token < np.inf):
+        each = (self.s_per_token, self.s_per_prompt, *(each_s for _, each_s in self.windows))
+        if not (0 <= self.latency_s < np.inf and all(0 <= s < np.inf for s in each)):
             raise InputError(f"link of {self.latency_s} s and {self.s_per_token} s per token")
+
+    def busy_ps(self, tokens: int) -> int:
+        """Time of a prompt's cache on the link."""
+        held = sum(to_ps(each_s) * min(tokens, most) for most, each_s in self.windows)
+        return to_ps(self.s_per_token) * tokens + held + to_ps(self.s_per_prompt)
 
     def arrives_ps(self, free_ps: int, ready_ps: int, tokens: int) -> tuple[int, int]:
         """(when the cache is there, when the link is free again)."""
-        free_ps = max(free_ps, ready_ps) + to_ps(self.s_per_token) * tokens
+        free_ps = max(free_ps, ready_ps) + self.busy_ps(tokens)
         return free_ps + to_ps(self.latency_s), free_ps
+
+
+class Links:
+    """The links of the prefill replicas of a compiled pool, each a queue.
+
+    Attributes:
+        busy_ps: time that each has sent, shape (replicas,), up to the end of what it was given.
+        free_ps: when each is free again.
+    """
+
+    def __init__(self, link: CacheLink, replicas: int):
+        self.link = link
+        self.free_ps = [0] * replicas
+        self.busy_ps = [0] * replicas
+
+    def send(self, log: IntArray) -> IntArray:
+        """When the cache of each prompt of a log is there, shape (n,); prompts in order."""
+        there = np.zeros(len(log), dtype=np.int64)
+        columns = (at.L_REPLICA, at.L_END, at.L_INPUT)
+        for place, (replica, end_ps, tokens) in enumerate(log[:, columns].tolist()):
+            sent = self.link.arrives_ps(self.free_ps[replica], end_ps, tokens)
+            there[place], self.free_ps[replica] = sent
+            self.busy_ps[replica] += self.link.busy_ps(tokens)
+        return there
 
 
 class ReferenceHandover:
@@ -132,22 +166,11 @@ def run_disaggregated(
     log = log[log[:, at.L_REASON] == at.SERVED]
     outputs = requests.output_tokens[log[:, at.L_ID]]
     log = log[outputs > 1]
-    sent = _transfers(log, link)
+    there = Links(link, len(prefill.cell.due)).send(log)
+    sent = np.column_stack([log[:, (at.L_ID, at.L_REPLICA, at.L_END)], there])
     sent = sent[np.lexsort((sent[:, 0], sent[:, 3]))]
     handed = arrival_rows(requests)[sent[:, 0]]
     handed[:, at.A_TIME], handed[:, at.A_FIRST] = sent[:, 3], sent[:, 2]
     handed[:, at.A_GENERATED], handed[:, at.A_CACHED] = 1, handed[:, at.A_INPUT]
     done = decode.bring(handed, draws[1], end_ps)
     return sent[:done]
-
-
-def _transfers(log: IntArray, link: CacheLink) -> IntArray:
-    """Number, replica, first token and arrival of the cache, of each completed prompt."""
-    free_ps: dict[int, int] = {}
-    sent = np.zeros((len(log), 4), dtype=np.int64)
-    columns = (at.L_ID, at.L_REPLICA, at.L_END, at.L_INPUT)
-    for place, row in enumerate(log[:, columns].tolist()):
-        number, replica, end_ps, tokens = row
-        there, free_ps[replica] = link.arrives_ps(free_ps.get(replica, 0), end_ps, tokens)
-        sent[place] = (number, replica, end_ps, there)
-    return sent

@@ -26,6 +26,13 @@ def histogram_quantile_s(counts: IntArray, level: float) -> float | None:
     return 0.5 * (low + high) / PS_PER_S
 
 
+def buckets(values_ps: FloatArray) -> IntArray:
+    """The kernels' bucket of each value, shape (n,)."""
+    bits = np.ascontiguousarray(values_ps).view(np.int64) >> at.HISTOGRAM_SHIFT
+    found: IntArray = np.clip(bits - at.HISTOGRAM_LOW, 0, at.HISTOGRAM_BUCKETS - 1)
+    return found
+
+
 def _bucket_edge_ps(bucket: int) -> float:
     bits = np.int64(bucket + at.HISTOGRAM_LOW) << np.int64(at.HISTOGRAM_SHIFT)
     return float(bits.view(np.float64))
