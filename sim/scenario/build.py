@@ -15,6 +15,7 @@ from sim.scenario.fleets import Fleet, build_fleet
 from sim.scenario.jobs import plan_job, stream_name
 from sim.scenario.resolve import within
 from sim.scenario.schema import Control, Scenario, ServingSpec, Site
+from sim.scenario.service_streams import ServiceStreams
 from sim.scenario.site_building import site_building
 from sim.scenario.site_supply import site_supply
 from sim.scenario.sites import keep_facility, needs_process
@@ -41,6 +42,7 @@ class Simulation:
     env: simpy.Environment
     sites: tuple[SiteRun, ...]
     horizon_ps: int
+    streams: ServiceStreams
     faults: FaultLog = field(default_factory=FaultLog)
 
 
@@ -52,8 +54,11 @@ class _Wiring:
     fleets: dict[str, Fleet] = field(default_factory=dict)
 
 
-def build(scenario: Scenario, seed: int) -> Simulation:
+def build(scenario: Scenario, seed: int, only: Site | None = None) -> Simulation:
     """Build a resolved scenario.
+
+    Args:
+        only: one of its sites, to be built without the others; None for all.
 
     Raises:
         InputError: with the dotted path of the field at fault; CapacityError if it does not fit.
@@ -62,10 +67,12 @@ def build(scenario: Scenario, seed: int) -> Simulation:
     sites, log = [], FaultLog()
     horizon_s = scenario.horizon_h * S_PER_H
     check_faults(scenario.control, [site.name for site in scenario.sites], horizon_s)
+    streams = ServiceStreams(scenario, seed)
     for number, site in enumerate(scenario.sites):
-        with within(f"sites[{number}]"):
-            sites.append(_build_site(env, scenario, site, seed, log))
-    return Simulation(scenario, seed, env, tuple(sites), to_ps(horizon_s), log)
+        if only is None or site == only:
+            with within(f"sites[{number}]"):
+                sites.append(_build_site(env, scenario, site, seed, log, streams))
+    return Simulation(scenario, seed, env, tuple(sites), to_ps(horizon_s), streams, log)
 
 
 def gpu_cap_w(control: Control) -> float | None:
@@ -74,7 +81,12 @@ def gpu_cap_w(control: Control) -> float | None:
 
 
 def _build_site(
-    env: simpy.Environment, scenario: Scenario, site: Site, seed: int, log: FaultLog
+    env: simpy.Environment,
+    scenario: Scenario,
+    site: Site,
+    seed: int,
+    log: FaultLog,
+    streams: ServiceStreams,
 ) -> SiteRun:
     node = load_node(site.cluster.node)
     nodes = site.cluster.nodes or 0
@@ -92,8 +104,9 @@ def _build_site(
                 horizon_s = scenario.horizon_h * S_PER_H
                 cap_w = gpu_cap_w(scenario.control)
                 told = scenario.record.requests == "all"
+                spec, fed = streams.fed(site.name, workload)
                 wiring.fleets[workload.name] = build_fleet(
-                    env, name, workload, node, horizon_s, cap_w, seed, tell_requests=told
+                    env, name, spec, node, horizon_s, cap_w, seed, tell_requests=told, fed=fed
                 )
                 if faults:
                     darken(wiring.fleets[workload.name].fleet, faults, shares[number])

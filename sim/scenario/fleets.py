@@ -33,6 +33,7 @@ from sim.scenario.schema import (
     OnOffRequests,
     PoissonRequests,
     Requests,
+    ServiceRequests,
     ServingSpec,
     SessionRequests,
 )
@@ -129,17 +130,19 @@ def build_fleet(
     seed: int,
     *,
     tell_requests: bool = False,
+    fed: Traffic | None = None,
 ) -> Fleet:
     """Build the fleet of a resolved spec; requests arrive until the horizon.
 
     Args:
+        fed: what a service brings; None for the requests of the spec.
         tell_requests: whether a fleet of the compiled engine tells of single requests.
 
     Raises:
         InputError: a value that the fleet refuses; CapacityError if the model does not fit.
     """
     costs = CapCosts(spec, node, cap_w)
-    found = traffic(spec.requests)
+    found = fed or traffic(spec.requests)
     check_blocks(spec, found.recorded)
     check_sessions(spec, found.recorded)
     if spec.fidelity == "fluid":
@@ -336,7 +339,10 @@ def traffic(requests: Requests) -> Traffic:
 
     Raises:
         InputError: the trace cannot be read, or a row is malformed.
+        TypeError: the requests are a service's, of which a workload has only a part.
     """
+    if isinstance(requests, ServiceRequests):
+        raise TypeError(f"requests of service {requests.service} before they were divided")
     if isinstance(requests, FittedRequests):
         return _fitted(requests)
     if isinstance(requests, SessionRequests):

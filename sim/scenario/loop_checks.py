@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sim.control.rules.shift import ShiftRequests
 from sim.errors import InputError
 from sim.scenario.coupling import EVERYTHING
 from sim.scenario.coupling_nodal import published_by
-from sim.scenario.schema import Scenario, ServingSpec, Site
+from sim.scenario.schema import Scenario, ServiceRequests, ServingSpec, Site
 from sim.scenario.schema.nodal import NodalGrid
+from sim.scenario.services import Part, Target, divide, own_stream
 
 MOVABLE = ("fluid", "request")
 """Fidelities of fleets that can hand requests over: like goes to like."""
@@ -41,6 +44,8 @@ def check_rules(scenario: Scenario) -> None:
                 REMEDIES[missing[0]],
                 path=path,
             )
+        if isinstance(rule, ShiftRequests):
+            _check_books(scenario, path)
         if isinstance(rule, ShiftRequests) and not _can_shift(scenario, spec.sites or names):
             raise InputError(
                 "no two sites have the same serving workload with the same fidelity, fluid or "
@@ -61,15 +66,39 @@ def published(scenario: Scenario) -> frozenset[str]:
 
 
 def _can_shift(scenario: Scenario, chosen: list[str]) -> bool:
-    fleets = {site.name: _movable(site) for site in scenario.sites}
+    parts = divide(scenario.services, enumerate(scenario.sites))
+    fleets = {site.name: _movable(site, parts) for site in scenario.sites}
     return any(fleets[a] and fleets[a] <= fleets[b] for a in chosen for b in fleets if a != b)
 
 
-def _movable(site: Site) -> set[tuple[str, str]]:
+def _movable(site: Site, parts: Mapping[Target, Part]) -> set[tuple[str, str]]:
     """Name and fidelity of the fleets that can hand requests over, or take them."""
     return {
-        (w.name, w.fidelity) for w in site.workloads if isinstance(w, ServingSpec) and movable(w)
+        (w.name, w.fidelity)
+        for w in site.workloads
+        if isinstance(w, ServingSpec) and movable(own_stream(w, parts.get((site.name, w.name))))
     }
+
+
+def _check_books(scenario: Scenario, path: str) -> None:
+    """Workloads that hand requests to each other are of one service, or all of none.
+
+    Raises:
+        InputError: else requests of a service would be answered where nobody counts them.
+    """
+    found: dict[str, str] = {}
+    for number, site in enumerate(scenario.sites):
+        for place, spec in enumerate(site.workloads):
+            if not isinstance(spec, ServingSpec):
+                continue
+            service = spec.requests.service if isinstance(spec.requests, ServiceRequests) else ""
+            if found.setdefault(spec.name, service) != service:
+                raise InputError(
+                    f"requests of workload {spec.name!r} move between sites, but not all of its "
+                    "sites take them from the same service",
+                    f"let all name the same service, or remove {path}",
+                    path=f"sites[{number}].workloads[{place}].requests",
+                )
 
 
 def movable(fleet: ServingSpec) -> bool:

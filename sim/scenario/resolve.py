@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sim import arch
@@ -21,11 +21,13 @@ from sim.scenario.schema import (
     LayoutSpec,
     Requests,
     Scenario,
+    ServiceSpec,
     ServingSpec,
     Site,
     TrainingSpec,
     Workload,
 )
+from sim.scenario.services import Part, Target, divide, own_stream
 from sim.scenario.sizing import sized_gpus
 from sim.scenario.zone_weather import with_zone_weather
 from sim.workload.lengths import TRACE_FOLDER
@@ -48,16 +50,25 @@ def resolve(scenario: Scenario) -> Scenario:
         InputError: with the dotted path of the field at fault.
     """
     sites = []
-    for number, site in with_copies(scenario):
+    copies = with_copies(scenario)
+    parts = divide(scenario.services, copies)
+    _check_streams(scenario.services)
+    for number, site in copies:
         with within(f"sites[{number}]"):
-            sites.append((number, _resolve_site(site, scenario)))
+            sites.append((number, _resolve_site(site, scenario, parts)))
     check_parts(sites)
     return scenario.model_copy(update={"sites": [site for _, site in sites]})
 
 
-def _resolve_site(site: Site, scenario: Scenario) -> Site:
+def _check_streams(services: Sequence[ServiceSpec]) -> None:
+    for number, service in enumerate(services):
+        with within(f"services[{number}].requests"):
+            _check_lengths(service.requests)
+
+
+def _resolve_site(site: Site, scenario: Scenario, parts: Mapping[Target, Part]) -> Site:
     at = resolve_place(site.at, scenario.grid)
-    workloads = _sized_workloads(site)
+    workloads = _sized_workloads(site, parts)
     cluster = _resolve_cluster(site.cluster, workloads)
     workloads = _resolve_workloads(workloads, cluster.gpus or 0)
     facility = with_zone_weather(site.facility, at.zone)
@@ -65,20 +76,24 @@ def _resolve_site(site: Site, scenario: Scenario) -> Site:
     return site.model_copy(update=changes)
 
 
-def _sized_workloads(site: Site) -> list[Workload]:
-    """Workloads that ask for their size get it."""
+def _sized_workloads(site: Site, parts: Mapping[Target, Part]) -> list[Workload]:
+    """Workloads that ask for their size get it, for their part of a service's stream."""
     with within("cluster.node"):
         node = load_node(site.cluster.node)
     sized: list[Workload] = []
     for number, workload in enumerate(site.workloads):
-        busy_frac = workload.sized_for_frac if isinstance(workload, ServingSpec) else None
-        if isinstance(workload, ServingSpec) and busy_frac is not None:
+        part = parts.get((site.name, workload.name))
+        with within(f"workloads[{number}]"):
+            own = own_stream(workload, part) if isinstance(workload, ServingSpec) else None
+        busy_frac = own.sized_for_frac if own is not None else None
+        if own is not None and busy_frac is not None:
             with within(f"workloads[{number}]"):
                 if workload.gpus is not None:
                     raise InputError(
                         "gpus and sized_for_frac are both given", "give one of them", path="gpus"
                     )
-                gpus = sized_gpus(workload, node, busy_frac)
+                share_frac = part.share_frac if part else 1.0
+                gpus = sized_gpus(own, node, busy_frac, share_frac)
             workload = workload.model_copy(update={"gpus": gpus, "sized_for_frac": None})  # noqa: PLW2901
         sized.append(workload)
     return sized

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sim import __version__, arch
 from sim.control.routers import AFFINITY
@@ -28,7 +28,7 @@ from sim.scenario.canonical import hash8, to_yaml
 from sim.scenario.facility_view import facility_assumptions, facility_json
 from sim.scenario.laws import check_outcome
 from sim.scenario.load import Document, load_tree, locate, validate
-from sim.scenario.override import Step
+from sim.scenario.override import Step, format_path
 from sim.scenario.replica_failures import assumed
 from sim.scenario.requests_table import requests_file
 from sim.scenario.resolve import resolve, within
@@ -37,7 +37,9 @@ from sim.scenario.schema import (
     FileRequests,
     NodalGrid,
     Scenario,
+    ServiceRequests,
     ServingSpec,
+    StreamRequests,
     TrainingSpec,
     Workload,
 )
@@ -50,6 +52,8 @@ from sim.scenario.views import grid_view
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+R = TypeVar("R")
 
 DATA_FOLDERS = {
     "hardware": "",
@@ -127,21 +131,19 @@ def _with_case_path(document: Document, scenario: Scenario) -> Scenario:
 
 def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
     """Trace files relative to the file that names them, not to the working folder."""
+    services = [
+        service.model_copy(
+            update={"requests": _with_trace_path(document, ("services", s), service.requests)}
+        )
+        for s, service in enumerate(scenario.services)
+    ]
     sites = []
     for s, site in enumerate(scenario.sites):
         workloads: list[Workload] = []
         for w, workload in enumerate(site.workloads):
             if isinstance(workload, ServingSpec) and isinstance(workload.requests, FileRequests):
-                named_in = document.place(["sites", s, "workloads", w, "requests", "file"]).file
-                folder = Path(named_in).parent if is_file(named_in) else Path()
-                file = os.path.normpath(folder / workload.requests.file)
-                if not is_file(file):
-                    raise InputError(
-                        f"no such trace file {file!r}",
-                        "give a CSV or Parquet file, relative to the file that names it",
-                        path=f"sites[{s}].workloads[{w}].requests.file",
-                    )
-                requests = workload.requests.model_copy(update={"file": file})
+                at = ("sites", s, "workloads", w)
+                requests = _with_trace_path(document, at, workload.requests)
                 workloads.append(workload.model_copy(update={"requests": requests}))
             else:
                 workloads.append(workload)
@@ -149,7 +151,25 @@ def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
         with within(f"sites[{s}].facility"):
             facility = with_file_paths(site.facility, here)
         sites.append(site.model_copy(update={"workloads": workloads, "facility": facility}))
-    return scenario.model_copy(update={"sites": sites})
+    return scenario.model_copy(update={"sites": sites, "services": services})
+
+
+def _with_trace_path(document: Document, at: Sequence[Step], requests: R) -> R:
+    """Requests whose file, if they have one, counts from the file that names it.
+
+    Args:
+        at: path of what has the requests.
+    """
+    if not isinstance(requests, FileRequests):
+        return requests
+    file = os.path.normpath(_folder(document, at, ("requests", "file")) / requests.file)
+    if not is_file(file):
+        raise InputError(
+            f"no such trace file {file!r}",
+            "give a CSV or Parquet file, relative to the file that names it",
+            path=format_path([*at, "requests", "file"]),
+        )
+    return requests.model_copy(update={"file": file})
 
 
 def _folder(document: Document, base: Sequence[Step], steps: Sequence[Step]) -> Path:
@@ -278,16 +298,25 @@ def data_used(scenario: Scenario) -> dict[str, str]:
                 names.add(f"zoo/{workload.arch}.yaml")
             elif is_file(workload.arch):
                 hashes[workload.arch] = _file_hash(workload.arch)
-            if not isinstance(workload, ServingSpec):
-                continue
-            requests = workload.requests
-            if isinstance(requests, FileRequests):
-                hashes[requests.file] = _file_hash(requests.file)
-            elif isinstance(requests.lengths, EmpiricalLengthsSpec):
-                names.add(f"traces/{requests.lengths.name}.csv")
+    for requests in _streams(scenario):
+        if isinstance(requests, FileRequests):
+            hashes[requests.file] = _file_hash(requests.file)
+        elif isinstance(requests.lengths, EmpiricalLengthsSpec):
+            names.add(f"traces/{requests.lengths.name}.csv")
     shipped, own = used_data(site.facility for site in scenario.sites)
     hashes |= {name: _file_hash(name) for name in sorted(own)}
     return hashes | {name: data_hash(name) for name in sorted(names | shipped)}
+
+
+def _streams(scenario: Scenario) -> Iterator[StreamRequests]:
+    """All streams of requests: of services, and of workloads that have one of their own."""
+    yield from (service.requests for service in scenario.services)
+    for site in scenario.sites:
+        for workload in site.workloads:
+            if isinstance(workload, ServingSpec) and not isinstance(
+                workload.requests, ServiceRequests
+            ):
+                yield workload.requests
 
 
 def _case_hash(scenario: Scenario) -> dict[str, str]:

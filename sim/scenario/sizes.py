@@ -14,13 +14,11 @@ def full_site_mw(scenario: Scenario, site: Site) -> float:
     Raises:
         InputError: the site cannot be built.
     """
-    alone = scenario.model_copy(update={"sites": [site]})
-    return full_power_w(build(alone, 0).sites[0]) / MEGA
+    return full_power_w(build(scenario, 0, only=site).sites[0]) / MEGA
 
 
 def provisioned_site_mw(scenario: Scenario, site: Site) -> float:
     """MW at the meter of one site with every GPU at its power limit: what it is built for."""
-    alone = scenario.model_copy(update={"sites": [site]})
-    plant = build(alone, 0).sites[0].plant
+    plant = build(scenario, 0, only=site).sites[0].plant
     gpus = plant.nodes * plant.node.gpus
     return plant.parts(gpus * plant.node.device.limit_w).facility_w / MEGA

@@ -18,26 +18,29 @@ from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import ServingSpec
 
 
-def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float) -> int:
+def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float, share_frac: float = 1.0) -> int:
     """GPUs for the mean request of a serving spec.
+
+    Args:
+        share_frac: of the spec's requests that come here.
 
     Raises:
         CapacityError: the model, or one request's cache, does not fit into a replica.
     """
     if spec.fidelity == "fluid":
-        return _sized_by_curve(spec, node, busy_frac)
+        return _sized_by_curve(spec, node, busy_frac, share_frac)
     cost = replica_cost(spec, node)
     found = traffic(spec.requests)
     mean_in, mean_out = (max(1, round(tokens)) for tokens in found.mean_tokens)
     busy_s = request_s(cost, spec, mean_in, mean_out)
-    replicas = math.ceil(found.rate_per_s * busy_s / busy_frac)
+    replicas = math.ceil(share_frac * found.rate_per_s * busy_s / busy_frac)
     return max(replicas, spec.representative_replicas) * cost.gpus
 
 
-def _sized_by_curve(spec: ServingSpec, node: Node, busy_frac: float) -> int:
+def _sized_by_curve(spec: ServingSpec, node: Node, busy_frac: float, share_frac: float) -> int:
     """GPUs at a share of the saturation that the fluid itself knows."""
     costs = CapCosts(spec, node, None)
-    wanted_per_s = traffic(spec.requests).rate_per_s / busy_frac
+    wanted_per_s = share_frac * traffic(spec.requests).rate_per_s / busy_frac
     replicas = math.ceil(wanted_per_s / costs.curve(None).saturation_per_s)
     return max(replicas, 2 if spec.disaggregated else 1) * costs.at(None).gpus
 

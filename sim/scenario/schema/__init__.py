@@ -11,6 +11,7 @@ from sim.scenario.schema.layout import LayoutSpec
 from sim.scenario.schema.nodal import NodalGrid
 from sim.scenario.schema.regions import DynamicGrid, PulseEvent, RegionsGrid, TripEvent
 from sim.scenario.schema.scenario import At, Cluster, Record, Scenario, Site, Workload
+from sim.scenario.schema.services import ServiceSpec, UserRegion
 from sim.scenario.schema.serving import (
     CONVERSATIONS,
     ConstantLengthsSpec,
@@ -22,8 +23,10 @@ from sim.scenario.schema.serving import (
     OnOffRequests,
     PoissonRequests,
     Requests,
+    ServiceRequests,
     ServingSpec,
     SessionRequests,
+    StreamRequests,
     TraceRequests,
 )
 from sim.scenario.schema.training import (
@@ -62,14 +65,18 @@ __all__ = [
     "RegionsGrid",
     "Requests",
     "Scenario",
+    "ServiceRequests",
+    "ServiceSpec",
     "ServingSpec",
     "SessionRequests",
     "Site",
     "StaticCap",
+    "StreamRequests",
     "Strict",
     "TraceRequests",
     "TrainingSpec",
     "TripEvent",
+    "UserRegion",
     "Whole",
     "Workload",
     "ZonalGrid",

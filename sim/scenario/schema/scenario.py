@@ -13,6 +13,7 @@ from sim.scenario.schema.facility import Facility
 from sim.scenario.schema.grid import ZonalGrid
 from sim.scenario.schema.nodal import NodalGrid
 from sim.scenario.schema.regions import DynamicGrid, RegionsGrid
+from sim.scenario.schema.services import ServiceSpec
 from sim.scenario.schema.serving import ServingSpec
 from sim.scenario.schema.training import TrainingSpec
 
@@ -97,6 +98,9 @@ class Scenario(Strict):
     epoch: datetime = Field(datetime(2024, 8, 20, tzinfo=UTC), strict=False)
     horizon_h: float = Field(gt=0, le=2500)
     seeds: list[Annotated[Whole, Field(ge=0, le=2**31 - 1)]] = Field([1], min_length=1)
+    services: list[ServiceSpec] = Field(
+        [], max_length=64, description="streams of requests that several workloads answer"
+    )
     sites: list[Site] = Field(max_length=256)
     grid: Grid = ZonalGrid()
     control: Control = Control()
@@ -116,4 +120,5 @@ class Scenario(Strict):
     @model_validator(mode="after")
     def _distinct_sites(self) -> Self:
         refuse_duplicates("site", [s.name for s in self.sites])
+        refuse_duplicates("service", [s.name for s in self.services])
         return self

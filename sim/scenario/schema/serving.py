@@ -117,7 +117,21 @@ class SessionRequests(Strict):
         return self
 
 
-Requests = Annotated[
+class ServiceRequests(Strict):
+    """A part of the requests of one of the scenario's `services`, by weight.
+
+    Workloads at several sites that name the same service share its stream; those of one site
+    with different models are a pool of models.
+    """
+
+    kind: Literal["service"]
+    service: Name
+    weight: float = Field(
+        1.0, gt=0, le=1e9, description="of this workload among those that the service feeds"
+    )
+
+
+StreamRequests = Annotated[
     PoissonRequests
     | GammaRequests
     | OnOffRequests
@@ -126,6 +140,22 @@ Requests = Annotated[
     | SessionRequests,
     Field(discriminator="kind"),
 ]
+Requests = Annotated[
+    PoissonRequests
+    | GammaRequests
+    | OnOffRequests
+    | TraceRequests
+    | FittedRequests
+    | SessionRequests
+    | ServiceRequests,
+    Field(discriminator="kind"),
+]
+
+
+def _tells(requests: Requests) -> bool:
+    """Whether requests may tell their sessions and blocks; what a service brings is seen later."""
+    rows = requests.kind == "trace" and requests.rate_per_s is None
+    return rows or requests.kind in ("sessions", "service")
 
 
 class SpeculationSpec(Strict):
@@ -275,8 +305,7 @@ class ServingSpec(Strict):
             )
         if self.preemption == "swap":
             raise ValueError("prefix_cache needs preemption: recompute")
-        rows = self.requests.kind == "trace" and self.requests.rate_per_s is None
-        if not rows and self.requests.kind != "sessions":
+        if not _tells(self.requests):
             raise ValueError(
                 "prefix_cache needs to know the blocks of each prompt; give requests of kind "
                 "sessions, or trace, row by row (no rate_per_s), from a file with hash_ids"
@@ -287,8 +316,7 @@ class ServingSpec(Strict):
     def _routers_see_what_they_look_at(self) -> Self:
         if self.router == "prefix-affinity" and self.prefix_cache is None:
             raise ValueError("router prefix-affinity looks at prefix stores; give prefix_cache")
-        rows = self.requests.kind == "trace" and self.requests.rate_per_s is None
-        if self.router == "session-sticky" and not rows and self.requests.kind != "sessions":
+        if self.router == "session-sticky" and not _tells(self.requests):
             raise ValueError(
                 "router session-sticky needs to know the session of each request; give requests "
                 "of kind sessions, or trace, row by row (no rate_per_s), from a file with sessions"
