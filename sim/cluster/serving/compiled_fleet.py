@@ -29,7 +29,7 @@ from sim.cluster.serving.compiled_result import compiled_result
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
 from sim.cluster.serving.feed import Feed, Move
 from sim.cluster.serving.fleet_result import FleetResult
-from sim.cluster.serving.inbox import Inbox, Piece, merged
+from sim.cluster.serving.inbox import Handed, Inbox, Piece, merged
 from sim.cluster.serving.state import Watch
 from sim.cluster.serving.turns import SessionCounts, Turns, summed_counts
 from sim.cost.tables import NJ_PER_J
@@ -152,24 +152,33 @@ class CompiledFleet:
             raise InputError(f"shares {list(shares.values())}, must sum to 1 at most")
         delay_ps = to_ps(delay_s)
         self._moves = tuple(
-            Move(share, partial(fleet.receive, delay_ps=delay_ps))
+            Move(share, partial(fleet.receive, delay_ps=delay_ps, source=self.spec.name))
             for fleet, share in shares.items()
         )
 
-    def receive(self, rows: IntArray, draws: FloatArray, delay_ps: int) -> None:
+    def receive(self, rows: IntArray, draws: FloatArray, delay_ps: int, source: str = "") -> None:
         """Take requests that another fleet hands over.
+
+        Args:
+            source: its name.
 
         Raises:
             InputError: its requests are turns of sessions, or look for their prompts' prefixes.
         """
         if self.turns or self.spec.rules.prefix_blocks:
             raise InputError(f"no request can be handed over to {self.spec.name}")
-        self._inbox.put(rows, draws, delay_ps, self._reached_ps)
+        self._inbox.put(rows, draws, delay_ps, self._reached_ps, source)
 
     @property
     def received(self) -> int:
         """Requests that others handed over so far."""
         return self._inbox.received
+
+    @property
+    def handed(self) -> dict[str, Handed]:
+        """Of these, what arrived in the window so far, by the fleet that it comes from."""
+        start_ps, end_ps = self._marks_ps
+        return self._inbox.handed(start_ps, min(end_ps, self._reached_ps))
 
     @property
     def under_way(self) -> int:
