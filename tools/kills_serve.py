@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 120.0
 ORPHAN_S = 30.0
 GPUS = tuple(range(80, 80 + 8 * 40, 8))
+ALWAYS = ("scenario.yaml", "figures.csv", "power_time.svg", "power_time.csv")
+"""Files of every answer whose figures are all drawn, beside the report."""
 OVER = ("done", "wrong", "failed", "cancelled")
 
 
@@ -80,10 +82,13 @@ class Serve:
             self._faults.append(f"a job whose worker died says {told.get('result')!r}")
         elif told["state"] == "done":
             self._compare(gpus, told["answer"])
+            self._check_figures(number, told, killed=True)
         elif told["state"] != "failed":
             self._faults.append(f"a job whose worker died is {told['state']}")
         for other, asked in self._done.items():
-            self._compare(asked, self._state(other).get("answer"))
+            known = self._state(other)
+            self._compare(asked, known.get("answer"))
+            self._check_figures(other, known, killed=False)
 
     def _hold(self, gpus: int) -> None:
         """Asked in peace, the answer is the one that we know."""
@@ -95,6 +100,16 @@ class Serve:
             return
         self._done[number] = gpus
         self._compare(gpus, told["answer"])
+        self._check_figures(number, told, killed=False)
+
+    def _check_figures(self, number: int, told: dict[str, Any], *, killed: bool) -> None:
+        """The figures of an answer come to an end, whole: all of them, or a word why not.
+
+        Args:
+            killed: whoever drew them may have been killed; else they are all there.
+        """
+        told = self._wait(number, "drawn") if not told.get("drawn") else told
+        self._faults += [f"run {number}: {fault}" for fault in figure_faults(told, killed=killed)]
 
     def _compare(self, gpus: int, answer: Any) -> None:
         """Answers but for the captions of figures, which come after them one by one."""
@@ -166,13 +181,32 @@ class Serve:
             found: dict[str, Any] = json.load(reply)
         return found
 
-    def _wait(self, number: int) -> dict[str, Any]:
+    def _wait(self, number: int, what: str = "state") -> dict[str, Any]:
+        """The state of a job that is over, or drawn; the last one heard where that takes long."""
         until_s = time.monotonic() + WAIT_S
         while True:
             told = self._state(number)
-            if told["state"] in OVER or time.monotonic() > until_s:
+            is_there = told["state"] in OVER if what == "state" else told.get(what)
+            if is_there or time.monotonic() > until_s:
                 return told
             time.sleep(0.05)
+
+
+def figure_faults(told: dict[str, Any], *, killed: bool) -> list[str]:
+    """What is wrong with the figures of an answer, as the page hears of them.
+
+    Args:
+        killed: whoever drew them may have been killed, so some may be missing, with the reason.
+    """
+    drawn, trouble, files = told.get("drawn"), told.get("trouble"), set(told.get("files", ()))
+    if drawn is not True:
+        return [f"its figures do not come to an end: drawn {drawn!r}"]
+    if trouble:
+        words = "" if killed and "died" in trouble else f"trouble {trouble!r}"
+        return [words] if words else []
+    missing = {"report.html", *ALWAYS} - files
+    missing |= {f"{name}.svg" for name in told["answer"].get("captions", ())} - files
+    return [f"no trouble, but no {', '.join(sorted(missing))}"] if missing else []
 
 
 def _lives(pid: int) -> bool:

@@ -6,6 +6,7 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from sim.record.store import RunFolder, RunId
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
 import kills  # noqa: E402 - found through the path above
+import kills_serve  # noqa: E402
 
 ID = RunId("fake", "0a1b2c3d", 1)
 
@@ -78,3 +80,27 @@ def test_a_row_that_counts_what_is_not_there_is_found(
     table = pa.table({"run": ["runs/a-0/seed-1"], "status": ["done"]})
     pq.write_table(table, place / "results.parquet")
     assert sweep.check() == ["runs/a-0/seed-1 is counted and not there"]
+
+
+WHOLE: dict[str, Any] = {
+    "drawn": True, "trouble": "", "answer": {"captions": {"power_time": "steady"}},
+    "files": ["figures.csv", "power_time.csv", "power_time.svg", "report.html", "scenario.yaml"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "killed", "found"),
+    [
+        ({}, False, []),
+        ({"drawn": False}, True, ["its figures do not come to an end: drawn False"]),
+        ({"trouble": "the figures' worker died"}, True, []),
+        ({"trouble": "the figures' worker died"}, False, ['trouble "the figures\' worker died"']),
+        ({"trouble": "no tables"}, True, ["trouble 'no tables'"]),
+        ({"files": WHOLE["files"][:-2]}, False, ["no trouble, but no report.html, scenario.yaml"]),
+        ({"answer": {"captions": {"lost": "-"}}}, False, ["no trouble, but no lost.svg"]),
+    ],
+)
+def test_figures_that_do_not_come_are_found(
+    changes: dict[str, Any], killed: bool, found: list[str]
+) -> None:
+    assert kills_serve.figure_faults(WHOLE | changes, killed=killed) == found
