@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+import numpy as np
+
+from sim import arch
+from sim.flops import memory, parameters
+from sim.report.arch_tables import decode_flops
 from sim.report.power_rows import LABELS, power_rows
 from sim.report.serving_tables import serving_tables
 from sim.units import mw_text, si
+
+CONTEXTS: Final = (2048, 131_072)
+"""Tokens at which models are told side by side."""
 
 
 def likelihood(summary: Mapping[str, Any]) -> str:
@@ -62,6 +70,25 @@ def made_up(sites: Mapping[str, Any]) -> dict[str, Any]:
         "header": ["cause", "boundary it enters", "mean power [MW]", "share"],
         "rows": [row for row in rows if row],
     }
+
+
+def architectures_table(names: Sequence[str]) -> dict[str, Any]:
+    """What models need, side by side: parameters, FLOPs and bytes of a token, memory."""
+    models = [arch.load(name) for name in names]
+    counts, held = [parameters(m) for m in models], [memory(m) for m in models]
+    rows = [
+        ["parameters", *(si(c.total, "").strip() for c in counts)],
+        ["parameters used by a token", *(si(c.active, "").strip() for c in counts)],
+    ]
+    for context in CONTEXTS:
+        told = [si(decode_flops(m, context), "FLOP") for m in models]
+        rows.append([f"a token after {context:,} others", *told])
+    rows.append(["weights (bf16)", *(si(h.weight_bytes, "B") for h in held)])
+    for context in CONTEXTS:
+        cached = [si(float(h.cache_bytes(np.array([context]))[0]), "B") for h in held]
+        rows.append([f"cache of a sequence of {context:,} tokens", *cached])
+    header = ["of the model", *(m.name for m in models)]
+    return {"title": "Architectures side by side", "header": header, "rows": rows}
 
 
 def work_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -45,8 +45,8 @@ def zoo_rows() -> list[Row]:
                 "kv_bytes_per_token": held.kv_bytes_per_token,
                 "window_kv_bytes_per_token": held.window_kv_bytes_per_token,
                 "state_bytes_per_sequence": held.state_bytes_per_sequence,
-                "decode_flops_2k": _decode_flops(model, 2 * KIB),
-                "decode_flops_128k": _decode_flops(model, 128 * KIB),
+                "decode_flops_2k": decode_flops(model, 2 * KIB),
+                "decode_flops_128k": decode_flops(model, 128 * KIB),
                 "hypothetical": bool(model.assumptions),
             }
         )
@@ -126,7 +126,8 @@ def compare(names: Sequence[str]) -> Row:
     return {"points": points, "crossovers": [row for rows in found for row in rows]}
 
 
-def _decode_flops(model: Architecture, context: int) -> int:
+def decode_flops(model: Architecture, context: int) -> int:
+    """FLOPs of one decoded token after `context` others."""
     return step_operations(model, Batch.uniform(1, 1, context)).total_flops
 
 

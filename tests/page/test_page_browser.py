@@ -106,3 +106,40 @@ def test_the_report_opens_from_disk_and_asks_for_nothing(browser, page, tmp_path
     assert "peak at the meter" in offline.inner_text("body")
     assert path.stat().st_size < 1_000_000
     offline.close()
+
+
+def test_a_bus_is_chosen_on_the_map_by_mouse_and_by_keyboard(page):
+    page.click("#map-buses")
+    page.wait_for_selector("#bus-told:has-text('2000 buses')")
+    page.locator("#buses").click(position={"x": 150, "y": 140})
+    first = page.input_value("#place")
+    assert first.startswith("bus ")
+    assert f"{first}, " in page.inner_text("#bus-told")
+    page.focus("#buses")
+    page.keyboard.press("ArrowRight")
+    assert page.input_value("#place") not in (first, "")
+    page.click("#map-states")
+    assert page.is_visible("#tiles")
+
+
+def test_an_answer_says_how_its_power_is_made_up_and_stands_beside_those_before(page):
+    page.wait_for_selector("#answer:not([hidden])")
+    for title in ("Key figures", "How the MW is made up", "Serving"):
+        assert page.locator(f"h2:has-text('{title}')").count() >= 1
+    page.fill("#gpus", "88")
+    page.click("#ask")
+    page.wait_for_selector("#runs th:has-text('88 in VA')")
+    assert page.locator("#runs th:has-text('80 in VA')").count() == 1
+    page.reload()
+    page.wait_for_selector("#runs th:has-text('88 in VA')")
+    assert page.locator("#runs th:has-text('80 in VA')").count() == 1
+
+
+def test_a_link_carries_an_uploaded_config(page):
+    config = '{"model_type": "llama"}'
+    file = {"name": "config.json", "mimeType": "application/json", "buffer": config.encode()}
+    page.set_input_files("#config", file)
+    page.wait_for_function("document.getElementById('link').hash.length > 250")
+    told = page.evaluate("JSON.parse(atob(document.getElementById('link').hash.slice(1)"
+                         ".replaceAll('-', '+').replaceAll('_', '/')))")  # fmt: skip
+    assert told["config"] == '{"model_type":"llama"}'

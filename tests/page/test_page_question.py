@@ -71,6 +71,7 @@ def test_policies_are_those_of_the_command_line(tmp_path):
         ({"place": "bus 999999"}, "place", "999999"),
         ({"gpus": 801}, "gpus", "do not fill servers"),
         ({"arch": "llama-9"}, "arch", "unknown architecture"),
+        ({"beside": "llama-9"}, "beside", "unknown architecture"),
         ({"arch": "../../etc/passwd"}, "arch", "unknown architecture"),
         ({"arch": "gpt6-class-moe", "gpus": 8}, "gpus", "no layout of gpt6-class-moe fits"),
         ({"arch": "gpt6-class-moe", "work": "serving"}, "arch", "does not"),
@@ -131,3 +132,26 @@ def test_the_form_opens_with_the_scenario_that_is_served():
 def test_the_same_question_has_the_same_key():
     assert Question().key == Question().key
     assert Question().key != Question(gpus=800).key
+
+
+@pytest.mark.parametrize(
+    ("tree", "what"),
+    [
+        ({"gpus": 4}, "4 is below the least value 8; give a whole number of gpus"),
+        ({"pue": "low"}, "text 'low' is not a number; give a number"),
+        ({"ttft_s": 0.0}, "0.0 is not above 0 s; give a number in s"),
+        ({"work": "mining"}, "text 'mining' is not one of the choices; did you mean 'training'?"),
+    ],
+)
+def test_a_field_is_refused_in_the_words_of_the_command_line(tree, what):
+    with pytest.raises(WrongField) as caught:
+        read_question(tree)
+    assert f"{caught.value.what}; {caught.value.todo}" == what
+
+
+def test_objectives_make_single_requests_of_a_serving_question(tmp_path):
+    ask = Question(place="VA", work="serving", gpus=80, arch="llama-3.1-8b", ttft_s=0.5)
+    (fleet,) = to_scenario(ask, tmp_path).sites[0].workloads
+    assert fleet.fidelity == "cells"
+    assert fleet.classes[0].slo_ttft_s == 0.5
+    assert fleet.classes[0].slo_tpot_s is None

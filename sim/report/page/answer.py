@@ -13,9 +13,11 @@ from sim import __version__
 from sim.policy.figures import figures
 from sim.record.store import parquet_bytes
 from sim.record.timeline import to_table
+from sim.report.answer_tables import architectures_table, likelihood, made_up, work_tables
+from sim.report.basis_tables import warnings
 from sim.report.key_figures import key_figures
-from sim.report.page.question import Question, to_scenario
-from sim.report.verdict_text import answer_sentence, verdict_lines
+from sim.report.page.question import CONFIG, Question, to_scenario
+from sim.report.verdict_text import answer_sentence, where_it_binds
 from sim.scenario.canonical import hash8, to_yaml
 from sim.scenario.run import RunResult, data_used, plain, run_scenario
 from sim.scenario.simulate import Tell
@@ -34,12 +36,14 @@ class Drawing:
 
     Args:
         tree: the resolved scenario. influences: what each assumed figure moves.
+        beside: architectures to be drawn side by side; none, or two and more.
     """
 
     summary: dict[str, Any]
     tree: dict[str, Any]
     manifest: dict[str, Any]
     influences: list[Influence]
+    beside: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Answered:
     result: RunResult
     manifest: dict[str, Any]
     shown: Answer
+    beside: list[str]
 
 
 def answer(question: Question, folder: Path, tell: Tell) -> Answered:
@@ -75,18 +80,24 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answered:
         "inputs": {name: value for name, value in inputs.items() if "/config-" not in name},
     }
     told = figures(summary, scenario)
+    names = _side_by_side(question, scenario)
     found = {
         "hash": digest,
+        "asked": {"place": question.place, "gpus": question.gpus, "work": question.work}
+        | {"arch": "the uploaded config" if question.config else question.arch}
+        | {"policies": question.policies},
         "answer": answer_sentence(summary),
-        "lines": verdict_lines(summary),
+        "lines": [likelihood(summary), where_it_binds(summary)],
+        "warnings": warnings(summary),
         "key_figures": key_figures(summary),
+        "tables": [table for table in _tables(summary, names) if table["rows"]],
         "figures": told,
         "readings": summary["grid"]["verdicts"],
         "assumptions": summary["assumptions"],
-        "files": {"scenario.yaml": to_yaml(tree), "figures.csv": _csv(told)},
+        "files": {"scenario.yaml": to_yaml(tree), "figures.csv": _csv(told), **_uploaded(folder)},
     }
     shown: Answer = json.loads(without_folder(json.dumps(found), folder))
-    return Answered(scenario, result, manifest, shown)
+    return Answered(scenario, result, manifest, shown, names)
 
 
 def drawing(answered: Answered, folder: Path) -> Drawing:
@@ -98,7 +109,25 @@ def drawing(answered: Answered, folder: Path) -> Drawing:
     for name, table in tables.items():
         (folder / name).write_bytes(parquet_bytes(table))
     moved = influences(result.outcome)
-    return Drawing(result.summary, plain(answered.scenario), answered.manifest, moved)
+    tree = plain(answered.scenario)
+    return Drawing(result.summary, tree, answered.manifest, moved, answered.beside)
+
+
+def _side_by_side(question: Question, scenario: Scenario) -> list[str]:
+    """The architecture of the question and the one beside it; empty without one."""
+    asked = scenario.sites[0].workloads[0].arch
+    return [asked, question.beside] if question.beside not in ("", asked) else []
+
+
+def _tables(summary: dict[str, Any], names: list[str]) -> list[dict[str, Any]]:
+    """How the MW is made up, what the work does, and architectures side by side."""
+    found = [made_up(summary["sites"]), *work_tables(summary)]
+    return [*found, architectures_table(names)] if names else found
+
+
+def _uploaded(folder: Path) -> dict[str, str]:
+    """The config that was uploaded, under the name that the scenario has for it."""
+    return {path.name: path.read_text("utf-8") for path in folder.glob(f"{CONFIG}*.json")}
 
 
 def without_folder(text: str, folder: Path) -> str:

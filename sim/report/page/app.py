@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from sim import arch
 from sim.grid.us_states import us_states
 from sim.policy import policy_kinds
+from sim.report.page.buses import buses_json
 from sim.report.page.guard import App, Guard, Rules
 from sim.report.page.jobs import Full, Job, Jobs
 from sim.report.page.question import Question, WrongField, read_question
@@ -29,8 +31,9 @@ TYPES = {
     "csv": "text/csv",
     "html": "text/html",
     "svg": "image/svg+xml",
+    "json": "application/json",
 }
-FILE = re.compile(r"[a-z0-9_-]+\.(yaml|csv|html|svg)")
+FILE = re.compile(r"[a-z0-9_-]+\.(yaml|csv|html|svg|json)")
 TICK_S = 0.1
 
 
@@ -44,6 +47,7 @@ def build_app(jobs: Jobs, rules: Rules, first: Question | None = None) -> App:
     routes = [
         Route("/", page.index),
         Route("/static/{name}", page.static),
+        Route("/api/buses", page.buses),
         Route("/api/runs", page.ask, methods=["POST"]),
         Route("/api/runs/{number:int}", page.state),
         Route("/api/runs/{number:int}/events", page.events),
@@ -93,6 +97,10 @@ class _Page:
             return Response("no such file\n", 404)
         body = files("sim.report.page").joinpath("static", name).read_text("utf-8")
         return Response(body, media_type=STATIC[name])
+
+    async def buses(self, _request: Request) -> Response:
+        """The buses of the synthetic Texas and its lines, for the map of places."""
+        return Response(await run_in_threadpool(buses_json), media_type="application/json")
 
     async def ask(self, request: Request) -> Response:
         """A new run; 422 with the field that is wrong."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from sim.report.arch_figure import draw_architectures
 from sim.report.figure_html import finding
 from sim.report.html import caption, render_report
 from sim.report.page.answer import Drawing, without_folder
@@ -21,7 +22,7 @@ def draw(drawn: Drawing, folder: Path) -> Iterator[Piece]:
         folder: that of the answer, with its tables.
     """
     told: set[str] = set()
-    for _ in drawing_run(drawn.summary, folder, drawn.tree):
+    for _ in _drawing(drawn, folder):
         found = sorted((folder / "figures").glob("*.svg"))
         for path in (path for path in found if path.stem not in told):
             told.add(path.stem)
@@ -35,6 +36,12 @@ def draw(drawn: Drawing, folder: Path) -> Iterator[Piece]:
     svgs = figure_texts(folder)
     report = render_report(drawn.summary, drawn.manifest, svgs, drawn.influences)
     yield "", _clean({"report.html": report}, folder)
+
+
+def _drawing(drawn: Drawing, folder: Path) -> Iterator[None]:
+    yield from drawing_run(drawn.summary, folder, drawn.tree)
+    draw_architectures(drawn.beside, folder / "figures" / "architectures.svg")
+    yield
 
 
 def _clean(files: dict[str, str], folder: Path) -> dict[str, str]:

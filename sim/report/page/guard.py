@@ -19,7 +19,7 @@ MAX_BODY_BYTES = 256 * 1024
 COOKIE = "flopgrid_token"
 HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; "
-    b"img-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; "
+    b"img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; "
     b"frame-ancestors 'none'",
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,13 +28,18 @@ from sim.scenario.fleets import CapCosts
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import LayoutSpec, Scenario, ServingSpec
 from sim.scenario.schema.base import Strict, Whole
+from sim.scenario.wording import words
 
 MAX_CONFIG_CHARS = 100_000
 MAX_DEPTH = 12
 NODE = "dgx-h100"
 TEXAS_CASE = "activsg2000"
+CONFIG = "config-"
+"""How the file of an uploaded config begins."""
 BATCH_TOKENS_PER_GPU = 1024
 HORIZON_H = 2.0
+REQUESTS_H, WARMUP_S = 0.25, 300.0
+"""With objectives single requests are simulated: a shorter time, after a start that is left out."""
 
 FIELDS = {
     "sites[0].at": "place",
@@ -57,9 +62,17 @@ class Question(Strict):
     arch: str = Field("gpt6-class-moe", max_length=80)
     config: str | None = Field(None, max_length=MAX_CONFIG_CHARS, description="a config.json")
     pue: float = Field(1.2, ge=1.0, le=3.0)
+    beside: str = Field("", max_length=80, description="another architecture, to compare with")
     busy: float = Field(0.7, ge=0.05, le=0.95, description="share of saturation, serving")
+    ttft_s: float | None = Field(None, gt=0, le=1e6, description="objective, serving")
+    tpot_s: float | None = Field(None, gt=0, le=1e6, description="objective, serving")
     policies: list[Annotated[str, Field(max_length=300)]] = Field([], max_length=6)
     layout: LayoutSpec | None = Field(None, description="default: the best one found")
+
+    @property
+    def has_objectives(self) -> bool:
+        """True if requests have a time within which they are to be served."""
+        return self.ttft_s is not None or self.tpot_s is not None
 
     @property
     def key(self) -> str:
@@ -89,11 +102,17 @@ def read_question(tree: object) -> Question:
     try:
         return Question.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
+        first: dict[str, Any] = dict(error.errors(include_url=False)[0])
         field = str(first["loc"][0]) if first["loc"] else "place"
-        given = first.get("input")
-        shown = f" ({given})" if isinstance(given, int | float | str) and given != "" else ""
-        raise WrongField(field, f"{first['msg']}{shown}", "change the value") from None
+        what, todo = words(str(first["type"]), first, _form().get(field, {}), {}, field)
+        raise WrongField(field, what, todo) from None
+
+
+@cache
+def _form() -> dict[str, Any]:
+    """The form's fields as a JSON schema, those that may be empty as what they hold; made once."""
+    found = Question.model_json_schema()["properties"].items()
+    return {name: {**part, **part.get("anyOf", [{}])[0]} for name, part in found}
 
 
 def to_scenario(question: Question, folder: Path) -> Scenario:
@@ -131,6 +150,8 @@ def _tree(question: Question, folder: Path) -> dict[str, Any]:
     """The scenario as it would be written."""
     node = load_node(NODE)
     name, model = _architecture(question, folder)
+    if question.beside and question.beside not in arch.names():
+        raise _unknown(question.beside, "beside")
     at, grid = _place(question.place)
     gpus = question.gpus // node.gpus * node.gpus
     if gpus != question.gpus:
@@ -140,10 +161,11 @@ def _tree(question: Question, folder: Path) -> dict[str, Any]:
             f"give a multiple of {node.gpus}, for example {gpus}",
         )
     work = _training if question.work == "training" else _serving
+    single = question.work == "serving" and question.has_objectives
     return {
         "name": "what-if",
         "question": f"What do {gpus:,} H100 do to the grid at {question.place}?",
-        "horizon_h": HORIZON_H,
+        "horizon_h": REQUESTS_H if single else HORIZON_H,
         "sites": [
             {
                 "name": "campus",
@@ -177,11 +199,11 @@ def _architecture(question: Question, folder: Path) -> tuple[str, Architecture]:
     """A model of the zoo by name, or an uploaded config under its hash."""
     if question.config is None:
         if question.arch not in arch.names():
-            raise _unknown(question.arch)
+            raise _unknown(question.arch, "arch")
         return question.arch, arch.load(question.arch)
     _check_config(question.config)
     digest = hashlib.sha256(question.config.encode()).hexdigest()[:16]
-    path = folder / f"config-{digest}.json"
+    path = folder / f"{CONFIG}{digest}.json"
     path.write_text(question.config, encoding="utf-8")
     try:
         return str(path), arch.load(str(path))
@@ -189,9 +211,9 @@ def _architecture(question: Question, folder: Path) -> tuple[str, Architecture]:
         raise WrongField("config", _placed(error), error.todo) from None
 
 
-def _unknown(name: str) -> WrongField:
+def _unknown(name: str, field: str) -> WrongField:
     error = UnknownNameError("architecture", name, arch.names())
-    return WrongField("arch", error.what, error.todo)
+    return WrongField(field, error.what, error.todo)
 
 
 def _placed(error: InputError) -> str:
@@ -270,7 +292,10 @@ def _best_setup(model: Architecture, node: Node, gpus: int, batch_tokens: int) -
 
 
 def _serving(question: Question, name: str, model: Architecture, node: Node) -> Mapping[str, Any]:
-    """A fluid fleet at a share of its saturation, on the fewest GPUs that hold the model."""
+    """A fleet at a share of its saturation, on the fewest GPUs that hold the model.
+
+    Fluid, or request by request where there are objectives to be met.
+    """
     tp = _least_tp(model, node)
     lengths = {"kind": "empirical", "name": "azure-conv-2023"}
     tree: dict[str, Any] = {
@@ -284,6 +309,10 @@ def _serving(question: Question, name: str, model: Architecture, node: Node) -> 
     saturation = CapCosts(spec, node, None).curve(None).saturation_per_s
     rate = question.busy * saturation * (question.gpus // tp)
     tree["requests"]["rate_per_s"] = rate
+    if question.has_objectives:
+        objectives = {"slo_ttft_s": question.ttft_s, "slo_tpot_s": question.tpot_s}
+        everyone = {"name": "all", "share_frac": 1.0, **objectives}
+        tree |= {"fidelity": "cells", "classes": [everyone], "warmup_s": WARMUP_S}
     return tree
 
 

@@ -1,19 +1,23 @@
 // The page: a form, a run, its answer. No library; everything shown is set as text.
 const $ = (id) => document.getElementById(id);
 const FORM = JSON.parse($("form").textContent);
-const FIELDS = ["place", "gpus", "arch", "config", "busy", "pue", "policies"];
+const FIELDS = ["place", "gpus", "arch", "config", "beside", "busy", "ttft_s", "tpot_s", "pue", "policies"];
 const KEPT = 4;
+const LINKED = 6000; // characters of an uploaded config that a link can carry
 const SHOWN = {
   gpus: "GPUs", peak_load_mw: "peak at the meter [MW]", mean_load_mw: "mean at the meter [MW]",
   energy_mwh: "energy [MWh]", swing_mw: "swing [MW]", training_tokens: "tokens trained",
   training_mfu: "MFU", output_tokens: "output tokens", energy_j_per_output_token: "J per output token",
+  ttft_p99_s: "first token, 99th percentile [s]", tpot_p99_s: "further tokens, 99th percentile [s]",
   held_back_mwh: "work held back [MWh]", energy_cost_usd: "energy [USD]", carbon_t: "CO2 [t]",
 };
+const OBJECTIVES = ["ttft_s", "tpot_s"];
 let question = { ...FORM.first };
 let run = null;
 let source = null;
 let shown = null;
 let answers = [];
+let texas = null;
 
 function element(tag, text, attributes = {}) {
   const made = document.createElement(tag);
@@ -41,12 +45,27 @@ function show() {
   $("gpus").value = question.gpus;
   $("gpus-slider").value = Math.log10(question.gpus);
   $("arch").value = question.arch;
+  $("beside").value = question.beside;
   $("busy").value = question.busy;
+  for (const name of OBJECTIVES) $(name).value = question[name] ?? "";
   $("pue").value = question.pue;
   $("busy-row").hidden = question.work !== "serving";
   for (const radio of document.querySelectorAll("input[name=work]")) radio.checked = radio.value === question.work;
   for (const tile of $("tiles").children) tile.setAttribute("aria-pressed", tile.dataset.zone === question.place);
-  $("link").href = `#${encoded({ ...question, config: null })}`;
+  const carried = small(question.config);
+  $("link").href = `#${encoded({ ...question, config: carried })}`;
+  $("link-told").textContent = question.config && !carried ? "without the uploaded config: it is too long for a link" : "";
+  if (texas) drawTexas();
+}
+
+// An uploaded config without its spaces, if a link can carry it.
+function small(config) {
+  try {
+    const text = config && JSON.stringify(JSON.parse(config));
+    return text && text.length <= LINKED ? text : null;
+  } catch {
+    return null;
+  }
 }
 
 function change(part) {
@@ -65,6 +84,86 @@ function drawTiles() {
     tile.addEventListener("click", () => change({ place: zone }));
     $("tiles").append(tile);
   }
+}
+
+async function showMap(name) {
+  for (const one of ["states", "buses"]) $(`map-${one}`).setAttribute("aria-pressed", one === name);
+  $("tiles").hidden = name !== "states";
+  $("texas").hidden = name !== "buses";
+  if (name !== "buses") return;
+  if (!texas) {
+    $("bus-told").textContent = "reading the buses";
+    const found = await (await fetch("/api/buses")).json();
+    const [lons, lats] = [1, 2].map((k) => found.buses.map((bus) => bus[k]));
+    const [west, south, north] = [Math.min(...lons), Math.min(...lats), Math.max(...lats)];
+    const stretch = Math.cos(((south + north) / 2) * Math.PI / 180);
+    const scale = Math.min(620 / ((Math.max(...lons) - west) * stretch), 580 / (north - south));
+    texas = { ...found, at: found.buses.map(([, lon, lat]) => [10 + (lon - west) * stretch * scale, 10 + (north - lat) * scale]) };
+  }
+  drawTexas();
+}
+
+function chosenBus() {
+  const number = Number(/^bus (\d+)$/.exec(question.place)?.[1]);
+  return texas.buses.findIndex((bus) => bus[0] === number);
+}
+
+function drawTexas() {
+  const pen = $("buses").getContext("2d");
+  pen.clearRect(0, 0, 640, 600);
+  pen.strokeStyle = "#c9ced4";
+  pen.beginPath();
+  for (const [from, to] of texas.lines) { pen.moveTo(...texas.at[from]); pen.lineTo(...texas.at[to]); }
+  pen.stroke();
+  texas.buses.forEach((bus, k) => spot(pen, k, bus[3] >= 345 ? 4 : bus[3] >= 230 ? 3 : 2, bus[3] >= 345 ? "#D55E00" : bus[3] >= 230 ? "#0072B2" : "#56B4E9"));
+  const chosen = chosenBus();
+  if (chosen >= 0) {
+    pen.lineWidth = 3;
+    pen.strokeStyle = "#000";
+    pen.beginPath();
+    pen.arc(...texas.at[chosen], 9, 0, 2 * Math.PI);
+    pen.stroke();
+    pen.lineWidth = 1;
+  }
+  tellBus(chosen);
+}
+
+function spot(pen, k, radius, colour) {
+  pen.fillStyle = colour;
+  pen.beginPath();
+  pen.arc(...texas.at[k], radius, 0, 2 * Math.PI);
+  pen.fill();
+}
+
+function tellBus(k) {
+  const levels = "orange 345 kV and more, dark blue 230 kV, light blue below; a synthetic grid";
+  $("bus-told").textContent = k < 0 ? `${texas.buses.length} buses: ${levels}` : `bus ${texas.buses[k][0]}, ${texas.buses[k][3]} kV (${levels})`;
+}
+
+// The bus nearest to a point of the map; with `from`, the nearest one in a direction.
+function nearest(x, y, from = -1, along = [0, 0]) {
+  let best = -1;
+  let least = Infinity;
+  texas.at.forEach(([u, v], k) => {
+    const ahead = (u - x) * along[0] + (v - y) * along[1];
+    const far = Math.hypot(u - x, v - y);
+    if (far < least && k !== from && (from < 0 || ahead > 0.7 * far)) [best, least] = [k, far];
+  });
+  return best;
+}
+
+function under(event) {
+  const box = $("buses").getBoundingClientRect();
+  return nearest(((event.clientX - box.left) * 640) / box.width, ((event.clientY - box.top) * 600) / box.height);
+}
+
+function walk(event) {
+  const along = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (!along || !texas) return;
+  event.preventDefault();
+  const from = chosenBus();
+  const next = from < 0 ? nearest(320, 300) : nearest(...texas.at[from], from, along);
+  if (next >= 0) change({ place: `bus ${texas.buses[next][0]}` });
 }
 
 function addPolicy(kind, given = {}) {
@@ -116,9 +215,13 @@ function wrong(field, text) {
 
 // What the fields say now: a value that was typed counts even if its field was never left.
 function readFields() {
-  const now = { place: $("place").value.trim(), gpus: Number($("gpus").value), busy: Number($("busy").value), pue: Number($("pue").value) };
+  const now = { place: $("place").value.trim(), gpus: Number($("gpus").value), busy: Number($("busy").value), pue: Number($("pue").value), ...objectives() };
   const changed = Object.entries(now).filter(([key, value]) => value !== question[key]);
   if (changed.length) change(Object.fromEntries(changed));
+}
+
+function objectives() {
+  return Object.fromEntries(OBJECTIVES.map((name) => [name, $(name).value === "" ? null : Number($(name).value)]));
 }
 
 async function ask(event) {
@@ -133,8 +236,18 @@ async function ask(event) {
   }
   if (!reply.ok) return busy(false, await reply.text());
   run = (await reply.json()).run;
-  sessionStorage.setItem("run", run);
+  remember();
   follow();
+}
+
+// What a reload finds again: this run and those beside it.
+function remember() {
+  sessionStorage.setItem("runs", JSON.stringify([run, ...answers.map((a) => a.run)].filter((n, k, all) => all.indexOf(n) === k).slice(0, KEPT)));
+}
+
+async function recall(numbers) {
+  const told = await Promise.all(numbers.map((n) => fetch(`/api/runs/${n}`).then((r) => (r.ok ? r.json() : null), () => null)));
+  answers = told.filter((one) => one?.state === "done").map((one) => ({ run: one.run, ...one.answer }));
 }
 
 function follow() {
@@ -177,16 +290,18 @@ function number(value) {
   return Math.abs(value) >= 1e10 ? value.toExponential(3) : value.toLocaleString("en-US", { maximumFractionDigits: digits });
 }
 
-function table(header, rows, numeric) {
+function table(header, rows, caption) {
   const made = element("table");
+  if (caption) made.append(element("caption", caption));
   const head = element("tr");
-  for (const name of header) head.append(element("th", name, { scope: "col" }));
+  const numeric = header.map((_, place) => place > 0 && rows.every((row) => /^[−–+~-]?[\d.,%]*( to −?[\d.,]+)?( [kMGTP]?(B|FLOP))?$/.test(row[place] ?? "")));
+  header.forEach((name, place) => head.append(element("th", name, { scope: "col", ...(numeric[place] ? { class: "n" } : {}) })));
   made.append(element("thead"));
   made.tHead.append(head);
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();
-    row.forEach((cell, place) => line.append(element(place ? "td" : "th", cell, place ? (numeric(place) ? { class: "n" } : {}) : { scope: "row" })));
+    row.forEach((cell, place) => line.append(element(place ? "td" : "th", cell, place ? (numeric[place] ? { class: "n" } : {}) : { scope: "row" })));
   }
   return made;
 }
@@ -203,19 +318,37 @@ function figure(base, name, caption) {
 }
 
 function showAnswer(told) {
-  busy(false, `answered, run ${told.answer.hash}`);
-  const label = `${question.gpus.toLocaleString("en-US")} in ${question.place}`;
-  answers = [{ label, policies: question.policies.join("; "), ...told.answer }, ...answers].slice(0, KEPT);
+  const found = told.answer;
+  busy(false, `answered, run ${found.hash}`);
+  answers = [{ run: told.run, ...found }, ...answers.filter((a) => a.run !== told.run)].slice(0, KEPT);
+  remember();
   $("answer").hidden = false;
-  $("verdict").textContent = told.answer.answer;
-  const rows = Object.entries(SHOWN).filter(([key]) => answers.some((a) => key in a.figures)).map(([key, words]) => [words, ...answers.map((a) => number(a.figures[key]))]);
-  rows.unshift(["policies", ...answers.map((a) => a.policies || "none")]);
-  $("runs").replaceChildren(table(["", ...answers.map((a) => a.label)], rows, () => true));
-  const readings = told.answer.readings.map((r) => [r.limit, r.zone, r.verdict, r.margin_mw === null ? "not assessed" : number(r.margin_mw), r.probability === null ? "–" : r.probability.toFixed(2), r.detail]);
-  $("readings").replaceChildren(table(["limit", "where", "answer", "margin [MW]", "P(binds)", "basis"], readings, (p) => p === 3 || p === 4));
-  $("assumed").textContent = `${told.answer.assumptions.length} assumptions`;
-  $("assumptions").replaceChildren(...told.answer.assumptions.map((a) => element("li", a)));
+  $("verdict").textContent = found.answer;
+  $("lines").replaceChildren(...found.lines.filter(Boolean).map((line) => element("p", line)));
+  $("warnings").hidden = !found.warnings.length;
+  $("warnings").querySelector("ul").replaceChildren(...found.warnings.map((line) => element("li", line)));
+  const figures = found.key_figures.map((row) => [row.name, row.value, row.interval || "–", row.unit]);
+  $("key-figures").replaceChildren(table(["figure", "value", "interval", "unit"], figures));
+  const readings = found.readings.map((r) => [r.limit, r.zone, r.verdict, r.margin_mw === null ? "–" : number(r.margin_mw), r.probability === null ? "–" : r.probability.toFixed(2), r.detail]);
+  $("readings").replaceChildren(table(["limit", "where", "answer", "margin [MW]", "P(binds)", "basis"], readings));
+  showRuns();
+  $("tables").replaceChildren(...found.tables.flatMap((one) => {
+    const box = element("div", undefined, { class: "scroll" });
+    box.append(table(one.header, one.rows, one.caption));
+    return [element("h2", one.title), box];
+  }));
+  $("assumed").textContent = `${found.assumptions.length} assumptions`;
+  $("assumptions").replaceChildren(...found.assumptions.map((a) => element("li", a)));
   $("figures").replaceChildren();
+}
+
+// The last questions, one column each, the newest first.
+function showRuns() {
+  const asked = (key, words) => [words, ...answers.map((a) => a.asked[key])];
+  const rows = [asked("work", "work"), asked("arch", "architecture"), ["policies", ...answers.map((a) => a.asked.policies.join("; ") || "none")]];
+  for (const [key, words] of Object.entries(SHOWN)) if (answers.some((a) => key in a.figures)) rows.push([words, ...answers.map((a) => number(a.figures[key]))]);
+  const labels = answers.map((a) => `${a.asked.gpus.toLocaleString("en-US")} in ${a.asked.place}`);
+  $("runs").replaceChildren(table(["", ...labels], rows));
 }
 
 function showFigures(told) {
@@ -239,15 +372,24 @@ function start() {
   $("gpus").addEventListener("change", () => change({ gpus: Number($("gpus").value) }));
   $("gpus-slider").addEventListener("change", () => { change({ gpus: Math.round(10 ** $("gpus-slider").value / 800) * 800 }); ask(); });
   $("gpus-slider").addEventListener("input", () => { $("gpus").value = Math.round(10 ** $("gpus-slider").value / 800) * 800; });
-  $("arch").addEventListener("change", () => change({ arch: $("arch").value, config: null }));
+  $("arch").addEventListener("change", () => { $("config").value = ""; change({ arch: $("arch").value, config: null }); });
+  $("beside").addEventListener("change", () => change({ beside: $("beside").value }));
+  for (const name of OBJECTIVES) $(name).addEventListener("change", () => change(objectives()));
+  for (const name of ["states", "buses"]) $(`map-${name}`).addEventListener("click", () => showMap(name));
+  $("buses").addEventListener("click", (event) => { if (texas) change({ place: `bus ${texas.buses[under(event)][0]}` }); });
+  $("buses").addEventListener("mousemove", (event) => { if (texas) tellBus(under(event)); });
+  $("buses").addEventListener("mouseleave", () => { if (texas) tellBus(chosenBus()); });
+  $("buses").addEventListener("keydown", walk);
   $("busy").addEventListener("change", () => change({ busy: Number($("busy").value) }));
   $("pue").addEventListener("change", () => change({ pue: Number($("pue").value) }));
   for (const radio of document.querySelectorAll("input[name=work]")) radio.addEventListener("change", () => change({ work: radio.value }));
   $("config").addEventListener("change", async () => { const [file] = $("config").files; change({ config: file ? await file.text() : null }); });
   $("policy").addEventListener("change", () => { if ($("policy").value) addPolicy($("policy").value); $("policy").value = ""; readPolicies(); });
   $("cancel").addEventListener("click", () => fetch(`/api/runs/${run}/cancel`, { method: "POST", body: "" }));
-  const before = sessionStorage.getItem("run");
-  if (before && !linked) { run = Number(before); follow(); } else ask();
+  const before = JSON.parse(sessionStorage.getItem("runs") ?? "[]");
+  recall(before).then(() => {
+    if (before.length && !linked) { [run] = before; follow(); } else ask();
+  });
 }
 
 start();
