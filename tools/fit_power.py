@@ -35,10 +35,10 @@ LIMIT_W, HOT_W = 700.0, 695.0
 HBM, SHORTEST_S, SAMPLES = 4.8e12, 20e-6, 3000
 WAITING_W, SORTING_W = 130.0, 450.0
 NODE, INSIDE = 0.08, 0.02
-PRIOR = {"static_w": 0.05, "flop_j": 0.5, "hbm_byte_j": 0.3, "sampling_w": 0.3}
+PRIOR = {"static_w": 0.05, "hbm_byte_j": 0.3, "sampling_w": 0.3}
 PRIOR_ELSE = 0.2
-NAMES = ("static_w", *(f"{name}_w" for name in ("gemm", "block_gemm", "mixture", "attention")),
-         "sampling_w", "flop_j", "hbm_byte_j")  # fmt: skip
+CLASSES = ("gemm", "block_gemm", "mixture", "block_mixture", "attention")
+NAMES = ("static_w", *(f"{name}_w" for name in CLASSES), "sampling_w", "flop_j", "hbm_byte_j")
 
 
 @dataclass(frozen=True)
@@ -100,20 +100,20 @@ def prompt_attention(folder: Path) -> KernelPower:
     return KernelPower(ms * 1e-3, b * s**2 * 2 * h * 128, moved, power).kept(keep)
 
 
-def mixtures(folder: Path) -> KernelPower:
-    """Mixtures in bf16 and block-scaled fp8, power-law routing."""
+def mixtures(folder: Path, dtype: str) -> KernelPower:
+    """Mixtures in bf16 or block-scaled fp8 (a FLOP counts half), power-law routing."""
     table = _table(folder, "moe_vllm_0.22.0_moe_perf")
     n, h, f, top, experts, tp, ep, ms, power = _columns(
         table, "num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size",
         "moe_ep_size", "latency", "power",
     )  # fmt: skip
-    wide = table["moe_dtype"] == "bfloat16"
-    keep = (wide | (table["moe_dtype"] == "fp8_block")) & (table["distribution"] != "balanced")
+    wide = dtype == "bfloat16"
+    keep = (table["moe_dtype"] == dtype) & (table["distribution"] != "balanced")
     narrow = f / tp
     touched = experts * (1 - (1 - top / experts) ** n) / ep
-    moved = touched * 3 * h * narrow * np.where(wide, 2, 1)
+    moved = touched * 3 * h * narrow * (2 if wide else 1)
     moved += n * top / ep * (2 * h + 3 * narrow) * 2
-    flops = 6 * n * top / ep * h * narrow * np.where(wide, 1.0, 0.5)
+    flops = 6 * n * top / ep * h * narrow * (1.0 if wide else 0.5)
     return KernelPower(ms * 1e-3, flops, moved, power).kept(keep)
 
 
@@ -122,7 +122,8 @@ def kernel_prior(folder: Path) -> dict[str, float]:
     rng = np.random.default_rng(1)
     made = (
         matrix_products(folder, "bfloat16"), matrix_products(folder, "fp8_block"),
-        mixtures(folder), attention(folder), prompt_attention(folder),
+        mixtures(folder, "bfloat16"), mixtures(folder, "fp8_block"),
+        attention(folder), prompt_attention(folder),
     )  # fmt: skip
     chosen = []
     for found in made:
@@ -138,14 +139,13 @@ def kernel_prior(folder: Path) -> dict[str, float]:
         return np.asarray(np.minimum(total, HOT_W))
 
     found = least_squares(
-        lambda x: np.log(predicted(x) / power_w), np.array([0.7, 1.0, 2, 2, 2, 2, 2]),
+        lambda x: np.log(predicted(x) / power_w), np.array([0.7, 1.0, *[2.0] * len(made)]),
         bounds=(0.01, 9.0), loss="soft_l1", f_scale=0.05,
     )  # fmt: skip
     error = np.abs(predicted(found.x) / power_w - 1)
     prior = {
         "flop_j": found.x[0] * 1e-12, "hbm_byte_j": found.x[1] * 1e-10,
-        "gemm_w": 100 * found.x[2], "block_gemm_w": 100 * found.x[3],
-        "mixture_w": 100 * found.x[4], "attention_w": 100 * found.x[5],
+        **{f"{name}_w": 100 * found.x[2 + i] for i, name in enumerate(CLASSES)},
         "static_w": WAITING_W, "sampling_w": SORTING_W,
     }  # fmt: skip
     errors = [f"{np.median(error[group == i]):.3f}" for i in range(len(made))]
@@ -258,7 +258,7 @@ def main() -> None:
     for group in np.unique(problem.groups):
         mine = problem.groups == group
         print(f"    {group}: {np.median(errors[0][mine]):.3f} {np.median(errors[1][mine]):.3f}")
-    for name in (*(f"{n}_w" for n in ("gemm", "block_gemm", "mixture", "attention", "sampling")),):
+    for name in (*(f"{name}_w" for name in CLASSES), "sampling_w"):
         values[name] -= values["static_w"]
     source = (
         f"fitted on {len(chosen)} {fit_serving.MLE} with priors from kernel powers of an H200 "

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 NARROW: Final = ("gemm", "moe")
 """Families whose fp8 FLOPs cost half of bf16's; attention over an fp8 cache is counted whole."""
-BUSY: Final = ("gemm", "block", "mixture", "attention")
+BUSY: Final = ("gemm", "block", "mixture", "block mixture", "attention")
 """Classes of kernels by the power that they draw beyond their FLOPs and bytes: plain matrix
-products (and element-wise kernels), block-scaled fp8 products, mixtures, attention and scans."""
+products (and element-wise kernels), block-scaled fp8 products, mixtures, mixtures of block-scaled
+fp8 weights, attention and scans."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +49,7 @@ class Work:
         layers, sharpness: per kernel, shape (n_rows,).
         matmul_flops: on tensor cores, without waste, shape (n,).
         energy_flops: FLOPs that cost energy, in units of bf16: an fp8 FLOP for a half, (n,).
-        busy_s: time of the kernels of each class of `BUSY`, nominal clock, shape (n, 4).
+        busy_s: time of the kernels of each class of `BUSY`, nominal clock, shape (n, 5).
         hbm_bytes, weight_bytes: shape (n,).
         head_s: the part of the kernels' time in the output head, nominal clock, shape (n,).
     """
@@ -237,8 +238,8 @@ def busy_class(row: Row) -> list[float]:
     """A 1 at the row's place in `BUSY`."""
     names = {"moe": "mixture", "elementwise": "gemm", "gemm": "gemm"}
     name = names.get(row.family, "attention")
-    if row.family == "gemm" and row.dtype == "fp8_block":
-        name = "block"
+    if row.dtype == "fp8_block":
+        name = {"gemm": "block", "mixture": "block mixture"}.get(name, name)
     return [float(name == known) for known in BUSY]
 
 

@@ -51,7 +51,7 @@ class EnergyTerms:
 
     Attributes:
         flops: in bf16. sampling_s: time in which the GPU sorts logits.
-        busy_s: time in the kernels of each class of `sim.cost.kernels.BUSY`, shape (n, 4).
+        busy_s: time in the kernels of each class of `sim.cost.kernels.BUSY`, shape (n, 5).
     """
 
     flops: Any

@@ -70,6 +70,7 @@ class Device:
     gemm_w: float
     block_gemm_w: float
     mixture_w: float
+    block_mixture_w: float
     attention_w: float
     clock_exponent: float
     min_clock_frac: float
@@ -83,9 +84,12 @@ class Device:
         return self.memory_bytes - self.reserved_bytes
 
     @property
-    def busy_w(self) -> tuple[float, float, float, float]:
+    def busy_w(self) -> tuple[float, ...]:
         """Power above static while a kernel runs, by class: `sim.cost.kernels.BUSY`."""
-        return (self.gemm_w, self.block_gemm_w, self.mixture_w, self.attention_w)
+        return (
+            self.gemm_w, self.block_gemm_w, self.mixture_w, self.block_mixture_w,
+            self.attention_w,
+        )  # fmt: skip
 
     def sheet(self, name: str) -> float:
         """A figure as its source gives it: `peak.hbm_bytes_per_s`.

@@ -69,8 +69,8 @@ def clock_under_cap(
 
     A cap lowers the clock of the multiprocessors; memory and links keep theirs, and go on drawing
     `memory_w` of `power_w`. (Capped H200s, whose published pairs also gave the exponent: throughput
-    at 500 W over that at 700 W comes out 0.820 and 0.829 where 0.807 and 0.830 was published; 0.834
-    and 0.842 if all power fell with the clock.)
+    at 500 W over that at 700 W comes out 0.818 and 0.827 where 0.807 and 0.830 was published; more
+    if all power fell with the clock.)
 
     Returns:
         not below the device's lowest clock: there the memory waits too, see `stretch_under_cap`.

@@ -131,6 +131,20 @@ def steady_state(
     )
 
 
+def static_batch_s(model: StepModel, requests: Requests, batch: float) -> tuple[float, float]:
+    """A batch that starts and ends together: time of its prompts, and of one later token."""
+    context = requests.isl + GENERATED_FRAC * requests.osl
+    steps = model.evaluate(
+        np.stack(
+            [
+                mixed_features(model, 0.0, 0.0, batch, requests),
+                mixed_features(model, batch, context, 0.0, requests),
+            ]
+        )
+    )
+    return float(steps.time_s[0]), float(steps.time_s[1])
+
+
 def _two_steps(
     model: StepModel, requests: Requests, running: float, context: float, prompts: float
 ) -> Steps:

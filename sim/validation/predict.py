@@ -20,6 +20,7 @@ from sim.validation.load import (
     Requests,
     SteadyState,
     first_token_s,
+    static_batch_s,
     steady_state,
 )
 from sim.validation.replay import model_tables, poisson_s, replay
@@ -28,12 +29,16 @@ from sim.validation.rows import (
     MeasuredRow,
     architecture,
     row_precision,
+    without_windows,
 )
 
 WORKLOADS: Final = "validation/workloads.yaml"
 MOST: Final = "trtllm.max_num_seqs"
 GREEDY: Final[Sampling] = "greedy"
-GREEDY_SETS: Final = ("silicon", "trtllm")
+NVIDIA: Final = "trtllm"
+"""Set of the figures of NVIDIA's performance pages."""
+STATIC: Final = "static batch"
+GREEDY_SETS: Final = ("silicon", NVIDIA)
 """Sets whose load generators ask for no sampling (an assumption: they do not say)."""
 
 
@@ -48,6 +53,8 @@ def predict(row: MeasuredRow, configs: Path | None = None) -> dict[str, float]:
     rate = re.search(r"QPS=([\d.]+|INF)", row.load)
     if row.running is None and rate:
         return _benchmark(model, requests, float(rate.group(1)))
+    if row.running is not None and STATIC in row.load:
+        return _static(model, requests, row.running)
     state, ttft_s = _state(row, model, requests)
     energy_j = state.power_w * model.layout.gpus / state.tokens_per_s
     found = {
@@ -58,6 +65,17 @@ def predict(row: MeasuredRow, configs: Path | None = None) -> dict[str, float]:
         "energy_j_per_output_token": energy_j,
     }
     return found if ttft_s is None else {**found, "ttft_ms": ttft_s * 1e3}
+
+
+def _static(model: StepModel, requests: Requests, batch: float) -> dict[str, float]:
+    """A static batch: all prompts first, then all answers, and nobody takes a free place."""
+    prompts_s, token_s = static_batch_s(model, requests, batch)
+    total_s = prompts_s + (requests.osl - 1) * token_s
+    return {
+        "ttft_ms": prompts_s * 1e3,
+        "tpot_mean_ms": token_s * 1e3,
+        "out_tokens_per_s": batch * requests.osl / total_s,
+    }
 
 
 def _benchmark(model: StepModel, requests: Requests, per_s: float) -> dict[str, float]:
@@ -94,7 +112,7 @@ def row_model(row: MeasuredRow, configs: Path | None) -> StepModel:
         return _model(
             row.config, configs, row.layout, row.engine, row_precision(row), row.gpu,
             GREEDY if row.set in GREEDY_SETS else None,
-            False if row.set == "trtllm" else None,
+            row.set == NVIDIA,
         )  # fmt: skip
     except InputError as error:
         raise CannotPredictError(str(error)) from error
@@ -109,15 +127,17 @@ def _model(
     precision: Precision,
     gpu: str,
     sampling: Sampling | None,
-    fp8_block: bool | None,
+    of_nvidia: bool,
 ) -> StepModel:
-    """NVIDIA's figures (`trtllm`) run its own checkpoints, with one scale per tensor."""
+    """NVIDIA's figures run its own checkpoints, with one scale per tensor, and no windows."""
     model = architecture(config, configs)
+    if of_nvidia:
+        model = without_windows(model)
     node = node_of(gpu)
     check_layout(model, layout, node)
     return StepModel(
         model, layout, node, engine=engine, precision=precision, sampling=sampling,
-        fp8_block=fp8_block,
+        fp8_block=False if of_nvidia else None,
     )  # fmt: skip
 
 

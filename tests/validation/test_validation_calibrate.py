@@ -47,6 +47,7 @@ MADE = replace(
     gemm_w=180.0,
     attention_w=250.0,
     mixture_w=200.0,
+    block_mixture_w=220.0,
     hbm_byte_j=5.5e-11,
 )
 """A device whose every figure differs from the known one's."""
