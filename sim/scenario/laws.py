@@ -154,7 +154,7 @@ def fleet_energy_j(fleet: PowerFleet, end_ps: int) -> float:
     if isinstance(fleet, ServingFleet):
         return fleet.scale * math.fsum(fleet.energy_split_j().values())
     if isinstance(fleet, CompiledFleet):
-        return math.fsum(cell.totals(end_ps).energy_j for cell in fleet.cells)
+        return math.fsum(part.totals(end_ps).energy_j for pool in fleet.pools for part in pool)
     if isinstance(fleet, CellFleet):
         return fleet.scale * math.fsum(fleet_energy_j(part, end_ps) for part in fleet.parts)
     if isinstance(fleet, FluidFleet):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cluster.serving.cell_log import CellRows, held_rows
+from sim.cluster.serving.cell_log import CellRows
+from sim.cluster.serving.fleet_cells import held_by
 from sim.cluster.serving.kernels import layout as at
 from sim.units import PS_PER_S
 
@@ -66,7 +67,7 @@ class CellPieces:
     def finish(self) -> None:
         """Write what waits, and the requests that are still there."""
         for number, cell in enumerate(self._cells):
-            self._take(CellRows(number, held_rows(cell)), 0)
+            self._take(CellRows(number, held_by(cell)), 0)
         self._flush()
 
     def _take(self, piece: CellRows, offset: int) -> None:

@@ -95,7 +95,7 @@ def pair_of(
         (tables, tables),
         how,
         Pools(*COUNTS, link),
-        (route, route),
+        route,
         watch or Watch(),
         lambda begin, count: second[begin : begin + count],
     )
@@ -155,7 +155,8 @@ def test_piece_by_piece_is_the_reference(
         done.append(pair.take_log())
         assert len(pair.held()) == pair.cell.load.sum()
         if edge_ps == middle_ps:
-            pair.set_costs((slower(tables),) * 2, edge_ps)
+            for pool in pair.pools:
+                pool.set_costs(slower(tables), edge_ps)
     found = np.concatenate(done)
     assert whole(found) == slow.told(asked)
     assert sorted(found[found[:, at.L_REASON] != at.SERVED, at.L_ID].tolist()) == slow.refused()

@@ -21,6 +21,7 @@ from sim.cluster.serving.classes import ClassResult
 from sim.cluster.serving.compiled_fleet import CompiledFleet
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
 from sim.cluster.serving.estimate import Distribution, Estimate, Sample
+from sim.cluster.serving.fleet_cells import kinds_of
 from sim.cluster.serving.fleet_result import Counts, FleetResult
 from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.signals import StepSignal
@@ -65,7 +66,10 @@ class CellFleet:
         self.spec = spec
         size = spec.replicas / spec.cells
         count = min(spec.cells, max(LEAST_CELLS, int(np.ceil(least_replicas / size))))
-        self.gpus = spec.replicas * tables(None).gpus
+        prefill = spec.split.prefill if spec.split else 0
+        counts = (prefill, spec.replicas - prefill) if spec.split else (spec.replicas,)
+        kinds = kinds_of(spec.split, tables)
+        self.gpus = sum(n * one(None).gpus for n, one in zip(counts, kinds, strict=True))
         self.parts = tuple(
             CompiledFleet(env, part, tables, seed, rows)
             for part, rows in _parts(spec, count, seed, recorded)
@@ -223,12 +227,14 @@ def _parts(
     begin = 0
     for cell in range(count):
         size = spec.size(cell)
+        split = spec.split and replace(spec.split, prefill=spec.prefill_size(cell))
         own = replace(
             spec,
             name=f"{spec.name}.cell{cell}",
             replicas=size,
             cell_replicas=size,
             arrivals=spec.arrivals.thinned(size / spec.replicas),
+            split=split,
         )
         rows = None
         if recorded is not None and coins is not None:

@@ -24,15 +24,14 @@ from sim.cluster.serving.cell_feeds import cell_feeds, cell_turns
 from sim.cluster.serving.cell_log import CellRows
 from sim.cluster.serving.cell_scaler import CellScaler
 from sim.cluster.serving.clock import At, Phase
-from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.compiled_result import compiled_result
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec, Tables
 from sim.cluster.serving.feed import Feed, Move
+from sim.cluster.serving.fleet_cells import PoolMeter, build_cells, kinds_of, pools_of
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.inbox import Handed, Inbox, Piece, merged
 from sim.cluster.serving.state import Watch
 from sim.cluster.serving.turns import SessionCounts, Turns, summed_counts
-from sim.cost.tables import NJ_PER_J
 from sim.errors import InputError
 from sim.signals import Hook, StepSignal
 from sim.units import to_ps, to_s
@@ -56,6 +55,8 @@ class CompiledFleet:
 
     Attributes:
         power_w: signal, chip boundary of the whole fleet.
+        cells: routing cells. pools: their replicas by kind: one, or prefill and decode.
+        meters: of the pools.
         breakdowns: when replicas break, where they do.
         turns: of the sessions of each cell, where requests are turns of sessions.
         ended: hook, the requests that a cell is done with in a tick, if the spec asks for them.
@@ -71,18 +72,14 @@ class CompiledFleet:
     ):
         self.env = env
         self.spec = spec
-        self._tables = tables
-        first = tables(None)
-        self.gpus = spec.replicas * first.gpus
-        self._idle_w = first.idle_power_w
+        self._tables = kinds_of(spec.split, tables)
         self._marks_ps = (to_ps(spec.warmup_s), to_ps(spec.horizon_s))
         sizes = [spec.size(cell) for cell in range(spec.cells)]
         watch = Watch(self._marks_ps, log=spec.tell_requests or spec.sessions is not None)
-        self.cells = tuple(
-            CompiledReplicas(first, spec.rules, size, spec.router, watch) for size in sizes
-        )
-        for replicas in self.cells[1:]:
-            replicas.share_log(self.cells[0])
+        self.cells = build_cells(spec, tables, watch, seed)
+        self.pools = pools_of(self.cells)
+        self.meters = tuple(PoolMeter(pool) for pool in self.pools)
+        self.gpus = sum(meter.gpus for meter in self.meters)
         self.ended: Hook[CellRows] = Hook()
         self.turns = cell_turns(spec, spec.sessions, sizes, seed) if spec.sessions else ()
         self._feeds = () if self.turns else cell_feeds(spec, sizes, seed, recorded)
@@ -93,13 +90,13 @@ class CompiledFleet:
         self._inbox = Inbox(sizes, counter_key(seed, spec.name, "received"))
         self._moves: tuple[Move, ...] = ()
         self._reached_ps = 0
-        self._window_j = 0.0
-        self._dark = (0, 0.0)
-        self._switches = CellScaler(spec.autoscale, self.cells) if spec.autoscale else None
+        every = self.pools[0]
+        self._switches = CellScaler(spec.autoscale, every) if spec.autoscale else None
         self.breakdowns = breakdowns(spec.failures, spec.replicas, seed, spec.name, spec.horizon_s)
-        breaks = CellBreakdowns(self.breakdowns, self.cells) if self.breakdowns else None
+        breaks = CellBreakdowns(self.breakdowns, every) if self.breakdowns else None
         self._actors = [actor for actor in (self._switches, breaks) if actor]
-        self.power_w = StepSignal(f"{spec.name}.chip_w", spec.replicas * self._idle_w)
+        idle_w = sum(meter.idle_w for meter in self.meters)
+        self.power_w = StepSignal(f"{spec.name}.chip_w", idle_w)
         env.process(self.serve_tick_by_tick())
 
     @property
@@ -125,11 +122,12 @@ class CompiledFleet:
 
     def set_cap(self, time_ps: int, cap_w: float | None) -> None:
         """Limit the power of each GPU from the tick at `time_ps` on (see `protocol`)."""
-        tables = self._tables(cap_w)
+        costs = [tables(cap_w) for tables in self._tables]
 
         def change() -> None:
-            for cell in self.cells:
-                cell.set_costs(tables, self._reached_ps)
+            for pool, own in zip(self.pools, costs, strict=True):
+                for part in pool:
+                    part.set_costs(own, self._reached_ps)
 
         self._at(time_ps, change)
 
@@ -198,7 +196,7 @@ class CompiledFleet:
     @property
     def requeued(self) -> int:
         """How often a request was routed again, because its replica broke."""
-        return sum(cell.requeued for cell in self.cells)
+        return sum(part.requeued for pool in self.pools for part in pool)
 
     @property
     def prefix_tokens(self) -> tuple[int, int]:
@@ -220,12 +218,11 @@ class CompiledFleet:
             InputError: the simulation has not reached the window.
         """
         feeds = self.turns or self._feeds
-        return compiled_result(self.spec, self.cells, feeds, self._reached_ps, self._window_j)
+        window_j = sum(meter.window_j for meter in self.meters)
+        return compiled_result(self.spec, self.cells, feeds, self._reached_ps, window_j)
 
     def _simulate(self, until_ps: int, own: list[list[Piece]]) -> float:
         """Bring all cells forward with their arrivals; the fleet's mean power until then."""
-        span_ps = until_ps - self._reached_ps
-        energy_nj = busy_ps = 0
         received = self._inbox.take(until_ps)
         for number, cell in enumerate(self.cells):
             if self.turns:
@@ -237,22 +234,17 @@ class CompiledFleet:
                 ended = cell.take_log()
             if self.spec.tell_requests:
                 self.ended.emit(CellRows(number, ended))
-            used_nj, used_ps = cell.take_energy(until_ps)
-            energy_nj += used_nj
-            busy_ps += used_ps
-        dark_ps, dark_j = self._take_dark(until_ps)
-        idle_s = to_s(self.spec.replicas * span_ps - busy_ps - dark_ps)
-        energy_j = energy_nj / NJ_PER_J + idle_s * self._idle_w + dark_j
-        if self._marks_ps[0] <= self._reached_ps < self._marks_ps[1]:
-            self._window_j += energy_j
-        self._reached_ps = until_ps
-        return energy_j / to_s(span_ps)
+        return self._take_power_w(until_ps)
 
-    def _take_dark(self, until_ps: int) -> tuple[int, float]:
-        """Time (ps) and energy (J) of replicas without a model since they were last taken."""
-        spent = [cell.dark(until_ps) for cell in self.cells]
-        before, self._dark = self._dark, (sum(ps for ps, _ in spent), sum(j for _, j in spent))
-        return self._dark[0] - before[0], self._dark[1] - before[1]
+    def _take_power_w(self, until_ps: int) -> float:
+        """Mean power of all replicas since the last tick; it is booked."""
+        span_ps = until_ps - self._reached_ps
+        inside = self._marks_ps[0] <= self._reached_ps < self._marks_ps[1]
+        energies_j = [meter.take_j(span_ps, until_ps) for meter in self.meters]
+        for meter, energy_j in zip(self.meters, energies_j, strict=True):
+            meter.window_j += energy_j if inside else 0.0
+        self._reached_ps = until_ps
+        return sum(energies_j) / to_s(span_ps)
 
     def _at(self, time_ps: int, change: Callable[[], None]) -> None:
         """Change something now, or later ahead of the tick that begins then."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.classes import tallied
-from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.compiled_spec import CompiledFleetSpec
 from sim.cluster.serving.feed import Feed
+from sim.cluster.serving.fleet_cells import FleetCell
 from sim.cluster.serving.fleet_result import Counts, FleetResult
 from sim.cluster.serving.histograms import exact, pooled_distribution
 from sim.cluster.serving.kernels import layout as at
@@ -23,7 +23,7 @@ IntArray = NDArray[np.int64]
 
 def compiled_result(
     spec: CompiledFleetSpec,
-    cells: Sequence[CompiledReplicas],
+    cells: Sequence[FleetCell],
     feeds: Sequence[Feed | Turns],
     reached_ps: int,
     window_j: float,

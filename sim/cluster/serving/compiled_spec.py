@@ -11,6 +11,7 @@ from sim.cluster.serving.autoscale import Autoscale
 from sim.cluster.serving.breakdowns import Breaking, check_failures
 from sim.cluster.serving.cells import CELL_REPLICAS
 from sim.cluster.serving.classes import check_shares
+from sim.cluster.serving.disaggregated import CacheLink
 from sim.control.serving import BatchRules
 from sim.cost.tables import StepTables
 from sim.errors import InputError
@@ -20,6 +21,20 @@ from sim.workload.sessions import SessionShape
 
 Tables = Callable[[float | None], StepTables]
 """What a step costs under a power cap (W per GPU, None for none); segments are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSplit:
+    """A fleet of which some replicas read prompts, and the others decode.
+
+    Attributes:
+        prefill: replicas that read prompts. link: of each of them.
+        tables: what a step of theirs costs under a cap; None for the same as at the others.
+    """
+
+    prefill: int
+    link: CacheLink
+    tables: Tables | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,7 @@ class CompiledFleetSpec:
         sessions: how sessions go on, of which `arrivals` are the starts; None for requests that
             come whatever was answered.
         tell_requests: whether the fleet tells of each request that it is done with.
+        split: which replicas read prompts, where others decode; None where all do both.
     """
 
     name: str
@@ -55,12 +71,14 @@ class CompiledFleetSpec:
     tell_requests: bool = False
     failures: Breaking | None = None
     sessions: SessionShape | None = None
+    split: PoolSplit | None = None
 
     def __post_init__(self) -> None:
         check_shares(self.class_shares, self.rules.classes)
         check_failures(self.failures, self.rules, self.autoscale)
         if self.replicas < 1 or self.cell_replicas < 1:
             raise InputError(f"{self.replicas} replicas in cells of {self.cell_replicas}")
+        check_split(self)
         if not 0 <= self.warmup_s < self.horizon_s < np.inf:
             raise InputError(
                 f"warmup_s = {self.warmup_s}, must be below {self.horizon_s} s", path="warmup_s"
@@ -78,9 +96,53 @@ class CompiledFleetSpec:
 
     @property
     def cells(self) -> int:
-        """How many cells."""
-        return -(-self.replicas // self.cell_replicas)
+        """How many cells; each has both kinds of replicas, where there are two."""
+        cells = -(-self.replicas // self.cell_replicas)
+        if self.split is None:
+            return cells
+        return min(cells, self.split.prefill, self.replicas - self.split.prefill)
 
     def size(self, cell: int) -> int:
-        """Replicas of one cell; they differ by one at most."""
-        return (cell + 1) * self.replicas // self.cells - cell * self.replicas // self.cells
+        """Replicas of one cell; they differ by one at most, of each kind."""
+        prefill = self.split.prefill if self.split else 0
+        return self.prefill_size(cell) + _part(self.replicas - prefill, cell, self.cells)
+
+    def prefill_size(self, cell: int) -> int:
+        """Of them, those that only read prompts."""
+        return _part(self.split.prefill, cell, self.cells) if self.split else 0
+
+
+def check_split(spec: CompiledFleetSpec) -> None:
+    """Refuse a fleet in two pools that has not both, or what two pools cannot do.
+
+    Raises:
+        InputError: with the feature, and what to do.
+    """
+    split = spec.split
+    if split is None:
+        return
+    if not 1 <= split.prefill < spec.replicas:
+        raise InputError(
+            f"{split.prefill} of {spec.replicas} replicas read prompts: none is left to decode, "
+            "or to read",
+            "give replicas to both",
+            path="disaggregated",
+        )
+    apart = {
+        "autoscaler": spec.autoscale is not None,
+        "failures": spec.failures is not None,
+        "preemption": spec.rules.preemption == "swap",
+    }
+    for name, there in apart.items():
+        if there:
+            raise InputError(
+                f"{name} {'swap ' if name == 'preemption' else ''}and disaggregated replicas "
+                "cannot be combined",
+                f"leave out {name} or disaggregated",
+                path=name,
+            )
+
+
+def _part(whole: int, cell: int, cells: int) -> int:
+    """A cell's part of replicas that are dealt as evenly as can be."""
+    return (cell + 1) * whole // cells - cell * whole // cells

@@ -9,6 +9,7 @@ from the user's arrival at the prefill router to the last token of the decode po
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -70,11 +71,11 @@ class PairedReplicas:
     """Prefill and decode replicas behind a router each (see `CompiledReplicas`).
 
     Args:
-        tables: what a step costs, at a prefill and at a decode replica.
+        tables: what a step costs, at a prefill and at a decode replica, shape (2,).
         rules: how steps are formed. A class's `max_queue_tokens` holds at the prefill replicas,
             where prompts wait; prefix stores are theirs.
         pools: of how many replicas.
-        routers: names, of the prefill and of the decode router.
+        router: name of both routers.
         watch: the window of the counts.
         draws: for the decode router, by number of the hand-over.
 
@@ -86,17 +87,17 @@ class PairedReplicas:
 
     def __init__(
         self,
-        tables: tuple[StepTables, StepTables],
+        tables: Sequence[StepTables],
         rules: BatchRules,
         pools: Pools,
-        routers: tuple[str, str],
+        router: str,
         watch: Watch,
         draws: Draws,
     ):
         told = replace(watch, log=True)
         of_decode = decode_rules(rules)
-        self.prefill = CompiledReplicas(tables[0], rules, pools.prefill, routers[0], told)
-        self.decode = CompiledReplicas(tables[1], of_decode, pools.decode, routers[1], told)
+        self.prefill = CompiledReplicas(tables[0], rules, pools.prefill, router, told)
+        self.decode = CompiledReplicas(tables[1], of_decode, pools.decode, router, told)
         self.decode.share_log(self.prefill)
         self.links = Links(pools.link, pools.prefill)
         self.handed = self.handed_tokens = self.transfer_ps = 0
@@ -120,11 +121,6 @@ class PairedReplicas:
         return len(self._way)
 
     @property
-    def requeued(self) -> int:
-        """How often a request was routed again, because its replica broke."""
-        return sum(pool.requeued for pool in self.pools)
-
-    @property
     def cell(self) -> PairCounts:
         """Counts of whole requests; arrivals are those at the prefill router."""
         tally, came = self._book.tally.copy(), self.prefill.cell.tally
@@ -144,11 +140,6 @@ class PairedReplicas:
     def prefix_tokens(self) -> tuple[int, int]:
         """Prompt tokens that came from prefix stores, and all of the requests taken so far."""
         return self.prefill.prefix_tokens()
-
-    def share_log(self, other: PairedReplicas) -> None:
-        """Log into the same array as another cell, if each is emptied before the next goes on."""
-        for pool in self.pools:
-            pool.share_log(other.prefill)
 
     def bring(self, rows: IntArray, draws: FloatArray, until_ps: int) -> None:
         """Submit all of some requests, and advance to an instant after them."""
@@ -184,11 +175,6 @@ class PairedReplicas:
         self.decode.settle(time_ps)
         self._hear_decode(self.decode.take_log())
         self._reached_ps = time_ps
-
-    def set_costs(self, tables: tuple[StepTables, StepTables], time_ps: int) -> None:
-        """Change what steps cost from an instant on that was settled to (a cap, a clock)."""
-        for pool, own in zip(self.pools, tables, strict=True):
-            pool.set_costs(own, time_ps)
 
     def take_log(self) -> IntArray:
         """Whole requests that the pools are done with since they were last taken."""

@@ -10,16 +10,19 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.kernels import layout as at
 from sim.control.serving import BatchRules
 from sim.errors import LawViolation
 from sim.workload.counter import uniform, uniforms
 from sim.workload.sessions import SessionTable
+
+if TYPE_CHECKING:
+    from sim.cluster.serving.fleet_cells import FleetCell
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -88,9 +91,9 @@ class Turns:
             self._started, self._ended, self._refused + shed, len(self.arrived) + shed
         )
 
-    def advance(self, replicas: CompiledReplicas, until_ps: int, admit_frac: float) -> IntArray:
+    def advance(self, replicas: FleetCell, until_ps: int, admit_frac: float) -> IntArray:
         """Bring the replicas to an instant; the rows that they logged."""
-        told = [replicas.cell.log[:0]]
+        told = [replicas.take_log()]
         while self._reached_ps < until_ps:
             end_ps = min(self._reached_ps + self._window_ps, until_ps)
             if not replicas.cell.load.any():
@@ -107,7 +110,7 @@ class Turns:
             self._reached_ps = end_ps
         return np.concatenate(told)
 
-    def check_laws(self, replicas: CompiledReplicas) -> None:
+    def check_laws(self, replicas: FleetCell) -> None:
         """Each turn that came is answered, refused or there; each one called for came or will.
 
         Raises:
