@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from sim.arch import Architecture
     from sim.hardware.node import Link, Node
 
+ENDS = 2
+"""Chunks of an interleaved pipeline that may hold no layer: the first only the embedding, the
+last only the output head (Llama 3 report, arXiv 2407.21783, section 3.3.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -68,11 +72,13 @@ def check_layout(arch: Architecture, layout: Layout, node: Node) -> None:
             f"give tp of at most {node.gpus}",
             path="layout.tp",
         )
-    if layout.pp * layout.virtual_stages > layers:
+    chunks = layers + (ENDS if layout.virtual_stages > 1 else 0)
+    if layout.pp > layers or layout.pp * layout.virtual_stages > chunks:
+        ends = f" and {ENDS} ends" if chunks > layers else ""
         raise InputError(
             f"pp {layout.pp} x virtual_stages {layout.virtual_stages} is more than the "
-            f"{layers} layers of {arch.name}",
-            f"give pp of at most {layers // layout.virtual_stages}",
+            f"{layers} layers{ends} of {arch.name}",
+            f"give pp of at most {chunks // layout.virtual_stages}",
             path="layout.pp",
         )
     if layout.ep > layout.tp * layout.dp:

@@ -16,7 +16,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sim.cost.layout import check_layout
-from sim.cost.training_exchange import expert_exchange, gradient_exchange, region_exchange
+from sim.cost.training_exchange import (
+    expert_exchange,
+    gradient_exchange,
+    region_exchange,
+    sorting_bytes,
+)
 from sim.cost.training_kernels import MicroBatch, Pass, micro_batch
 from sim.cost.training_memory import check_training_memory, fullest_stage, gpu_parameters
 from sim.cost.training_pace import slowest_frac, unpaired_share
@@ -110,7 +115,7 @@ def step_without_memory_check(
     compute, clock_frac = _compute_parts(setup, batch, device)
     busy = (*compute, *exchange_parts(setup, batch, node))
     times_s = {part.name: part.time_s for part in busy}
-    forward_frac = _forward_share(busy)
+    forward_frac = _forward_share(busy, _passes(setup))
     weights_s = times_s["backward"] * batch.weight_share
     bubble_s = _bubble_s(setup, times_s["forward"], weights_s, busy)
     bubble = Part("bubble", "pipeline", bubble_s, device.active_w)
@@ -185,9 +190,12 @@ def _under_cap(part: Part, cap_w: float | None, device: Device) -> Part:
 
 
 def exchange_parts(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Part, ...]:
-    """Exposed exchanges within a pipeline stage. Forward and backward each do them once."""
+    """Exposed exchanges within a pipeline stage, and what they do to memory.
+
+    Forward and backward each do them once, and so does a forward pass that is made again.
+    """
     layout = setup.layout
-    repeats = 2 * setup.micro_batches / layout.pp
+    repeats = _passes(setup) * setup.micro_batches / layout.pp
     width_bytes = setup.micro_batch_tokens * setup.arch.hidden * 2.0
     reduce = all_reduce(width_bytes, layout.tp, layout.tp_link(node))
     exposed = 1 - _figure("overlap.tensor_frac")
@@ -207,7 +215,15 @@ def exchange_parts(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple
     if layout.ep > 1:
         exchange, shown = expert_exchange(setup, batch, node)
         parts.append(_link_part("expert exchange", exchange, repeats * shown, node))
+    if batch.dispatch_bytes:
+        moved = sorting_bytes(setup, batch) * repeats
+        parts.append(_memory_part("expert sorting", "pipeline", moved, node.device))
     return tuple(parts)
+
+
+def _passes(setup: TrainingSetup) -> int:
+    """Times that a micro-batch passes through the layers: forward, backward, forward again."""
+    return 3 if setup.recompute == "full" else 2
 
 
 def _stage_overlap() -> float:
@@ -241,12 +257,12 @@ def _link_part(
     )
 
 
-def _forward_share(busy: tuple[Part, ...]) -> float:
-    """Share of forward in a micro-batch; exchanges fall half on each side."""
+def _forward_share(busy: tuple[Part, ...], passes: int) -> float:
+    """Share of forward in a micro-batch; of the exchanges each pass has an equal part."""
     times_s = {part.name: part.time_s for part in busy}
     total_s = sum(times_s.values())
     exchanged_s = total_s - sum(times_s.get(n, 0.0) for n in ("forward", "backward", "recompute"))
-    return (times_s["forward"] + exchanged_s / 2) / total_s
+    return (times_s["forward"] + exchanged_s / passes) / total_s
 
 
 def _uneven(setup: TrainingSetup, busy: tuple[Part, ...], device: Device) -> Part:
@@ -291,8 +307,13 @@ def _synchronise_parts(
     held = gpu_parameters(setup.trained, setup.layout)
     owned = held.total / (setup.layout.dp if setup.layout.zero >= 1 else 1)
     traffic = owned * _figure("bytes_per_parameter.optimiser_traffic")
+    parts.append(_memory_part("optimiser", "optimiser", traffic, device))
+    return tuple(parts), average
+
+
+def _memory_part(name: str, phase: str, moved_bytes: float, device: Device) -> Part:
+    """A part in which a GPU only moves bytes through its memory."""
     rate = device.hbm_bytes_per_s * device.hbm_frac
     power_w = (device.static_w + rate * device.hbm_byte_j) * (1 + device.model_error_frac)
     power_w = min(device.limit_w, power_w)
-    parts.append(Part("optimiser", "optimiser", traffic / rate, power_w, hbm_bytes=traffic))
-    return tuple(parts), average
+    return Part(name, phase, moved_bytes / rate, power_w, hbm_bytes=moved_bytes)

@@ -31,30 +31,46 @@ def _figure(name: str) -> float:
 def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Transfer, float]:
     """Dispatch and combine of all layers of a micro-batch.
 
-    Between nodes a token is sent once to each node that holds one of its experts, and
-    spread inside by NVLink (DeepSeek-V3 report, section 3.2.2): with k experts drawn over N
-    nodes that is N (1 - (1 - 1/N)^k) nodes, or of the `routed_nodes` that the router keeps to;
-    all but one in `nodes` of them are others.
+    A token is sent once to each node that holds one of its experts, and inside once to each
+    such GPU over NVLink (DeepSeek-V3 report, section 3.2.2; on 8 H100s DeepEP moves these
+    bytes, not those of all k copies, at about 0.9 of the link rate here: tables of
+    ai-dynamo/aiconfigurator). Of N places k experts reach N (1 - (1 - 1/N)^k), or of those
+    that the router keeps to; all but one in N of them are others.
     """
     layout = setup.layout
-    sent = batch.dispatch_bytes / layout.tp / setup.context_parallel
+    top_k = most_chosen(setup.arch)
+    sent = batch.dispatch_bytes / layout.tp / setup.context_parallel / top_k
     link = setup.fabric.exchange(layout.ep, node)
     nodes = max(1.0, layout.ep / node.gpus)
+    drawn = min(nodes, setup.routed_nodes or nodes)
+    held = min(layout.ep, drawn * node.gpus)
+    copies = sent * _reached(min(held, setup.routed_gpus or held), top_k)
     if nodes > 1:
-        top_k = most_chosen(setup.arch)
-        drawn = min(nodes, setup.routed_nodes or nodes)
-        others = drawn * (1 - (1 - 1 / drawn) ** top_k) * (1 - 1 / nodes)
-        inside = all_to_all(sent, node.gpus, node.nvlink)
-        across_bytes = sent * min(1.0, others / top_k)
+        inside = all_to_all(copies, node.gpus, node.nvlink)
+        across_bytes = sent * _reached(drawn, top_k) * (1 - 1 / nodes)
         across_s = link.latency_s + across_bytes / link.bytes_per_s
         one = Transfer(max(inside.time_s, across_s), across_bytes + inside.link_bytes)
     else:
-        one = all_to_all(sent, layout.ep, link)
+        one = all_to_all(copies, layout.ep, link)
     if setup.schedule == "dualpipe":
         compute_s = (batch.forward.time_s() + batch.backward.time_s()) / 2
         alone = unpaired_share(setup)
         return one, alone + (1 - alone) * max(0.0, 1 - compute_s / one.time_s)
     return one, 1 - _figure("overlap.expert_frac")
+
+
+def _reached(places: float, drawn: int) -> float:
+    """Places that so many experts of a token lie on, each drawn alone."""
+    return places * (1 - (1 - 1 / places) ** drawn)
+
+
+def sorting_bytes(setup: TrainingSetup, batch: MicroBatch) -> float:
+    """Bytes that a GPU reads and writes in a pass to put tokens in the order of their experts.
+
+    `dispatch_bytes` are the k copies of all tokens, once to the experts and once back.
+    """
+    copies = batch.dispatch_bytes / 2 / setup.layout.tp / setup.context_parallel
+    return copies * _figure("experts.sorting_moves")
 
 
 def most_chosen(arch: Architecture) -> int:

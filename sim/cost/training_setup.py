@@ -36,7 +36,8 @@ class TrainingSetup:
             memory of 1F1B; or `dualpipe`.
         attention_speed_frac: speed of the attention kernel over FlashAttention-3's; see
             `training/assumptions.yaml`, `attention`.
-        routed_nodes: most nodes on which a token's experts may lie; None: any.
+        routed_nodes, routed_gpus: most nodes, and most GPUs, on which a token's experts may
+            lie; None: any.
         multi_token: modules of multi-token prediction. Each is one more layer like the last, a
             projection of two hidden vectors to one, and the output head once more (DeepSeek-V3
             report, arXiv 2412.19437, section 2.2). Model FLOPs leave them out.
@@ -55,6 +56,7 @@ class TrainingSetup:
     schedule: Schedule = "1f1b"
     attention_speed_frac: float = 1.0
     routed_nodes: int | None = None
+    routed_gpus: int | None = None
     multi_token: int = 0
     fabric: Fabric = RAIL_FAT_TREE
     regions: Regions | None = None
@@ -116,12 +118,13 @@ def check_setup(setup: TrainingSetup) -> None:
         )
     if setup.schedule != "1f1b":
         _check_schedule(setup)
-    if setup.routed_nodes and layout.ep == 1:
-        raise InputError(
-            f"routed_nodes {setup.routed_nodes} limits experts that are spread, not ep 1",
-            "give layout.ep above 1, or leave routed_nodes out",
-            path="routed_nodes",
-        )
+    for name, most in (("routed_nodes", setup.routed_nodes), ("routed_gpus", setup.routed_gpus)):
+        if most and layout.ep == 1:
+            raise InputError(
+                f"{name} {most} limits experts that are spread, not ep 1",
+                f"give layout.ep above 1, or leave {name} out",
+                path=name,
+            )
     regions = setup.regions
     if regions and setup.replicas % regions.count:
         raise InputError(

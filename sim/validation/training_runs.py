@@ -219,6 +219,7 @@ def _setup(row: dict[str, Any], model: Architecture, node: Node) -> TrainingSetu
         schedule=row.get("schedule", "1f1b"),
         attention_speed_frac=attention,
         routed_nodes=row.get("routed_nodes"),
+        routed_gpus=row.get("routed_gpus"),
         multi_token=int(row.get("multi_token", 0)),
     )
 

@@ -16,12 +16,14 @@ from typing import Any
 
 from sim import arch
 from sim.arch import Architecture
-from sim.cost.layout import Layout
-from sim.cost.training import ASSUMPTIONS, training_step
-from sim.cost.training_setup import TrainingSetup
+from sim.cost.layout import Layout, check_layout
+from sim.cost.training import ASSUMPTIONS, step_without_memory_check
+from sim.cost.training_memory import training_memory
+from sim.cost.training_setup import TrainingSetup, check_setup
 from sim.datum import datum, read_yaml
-from sim.errors import CapacityError
+from sim.errors import InputError
 from sim.hardware.node import load_node
+from sim.units import gib
 from sim.validation.training_runs import WITHIN_FRAC
 
 STEPS = "training/published_steps.yaml"
@@ -34,7 +36,9 @@ class StepScore:
     """A published rate against the model's, tokens per second and GPU.
 
     Attributes:
-        predicted: None where the model says that it does not fit; `why` says what lacks.
+        predicted: None where the model has no such layout; `why` says what is wrong.
+        lacks_bytes: of memory, by the model's count: a framework may keep states in bf16, or
+            free activations earlier.
     """
 
     table: str
@@ -42,6 +46,7 @@ class StepScore:
     published: float
     predicted: float | None
     why: str = ""
+    lacks_bytes: float = 0.0
 
     @property
     def error_frac(self) -> float | None:
@@ -64,10 +69,15 @@ def _score(name: str, table: dict[str, Any], entry: dict[str, Any]) -> StepScore
     setup, node = _setup(table | entry), load_node(table["node"])
     published = float(entry["row"][-1])
     try:
-        step = training_step(setup, node)
-    except CapacityError as error:
+        check_layout(setup.trained, setup.layout, node)
+        check_setup(setup)
+    except InputError as error:
         return StepScore(name, setup, published, None, str(error))
-    return StepScore(name, setup, published, step.tokens / step.time_s / step.gpus)
+    memory = training_memory(setup)
+    step = step_without_memory_check(setup, node, memory)
+    lacks_bytes = max(0.0, sum(memory.values()) - node.device.usable_bytes)
+    rate = step.tokens / step.time_s / step.gpus
+    return StepScore(name, setup, published, rate, lacks_bytes=lacks_bytes)
 
 
 def _setup(entry: dict[str, Any]) -> TrainingSetup:
@@ -83,6 +93,8 @@ def _setup(entry: dict[str, Any]) -> TrainingSetup:
         recompute=entry["recompute"],
         precision=entry.get("precision", "bf16"),
         context_parallel=cp,
+        routed_nodes=entry.get("routed_nodes"),
+        routed_gpus=entry.get("routed_gpus"),
         attention_speed_frac=datum(ASSUMPTIONS, f"attention.{attention}").value
         if attention
         else 1.0,
@@ -108,6 +120,8 @@ def step_lines(scores: Sequence[StepScore]) -> list[str]:
             lines.append(f"{row} {'-':>10} {'-':>8}  {s.why.partition(' (')[0]}")
             continue
         verdict = "within 10 %" if s.holds else "MISS (wanted 10 %)"
+        if s.lacks_bytes:
+            verdict += f"; lacks {gib(s.lacks_bytes)} by the model's count"
         lines.append(f"{row} {s.predicted:10.4g} {s.error_frac:+8.1%}  {verdict}")
     return [*lines, *(_table_line(name, found) for name, found in _by_table(scores).items())]
 
@@ -120,12 +134,12 @@ def _by_table(scores: Sequence[StepScore]) -> dict[str, list[StepScore]]:
 def _table_line(name: str, scores: Sequence[StepScore]) -> str:
     errors = [s.error_frac for s in scores if s.error_frac is not None]
     if not errors:
-        return f"{name}: none of {len(scores)} rows fits in memory"
+        return f"{name}: none of {len(scores)} rows can be laid out"
     table = read_yaml(STEPS)[name]
     first, note = table.get("first_speed_frac"), table.get("note")
     seen = "unseen" if first is None else f"when first predicted {first:+.1%}"
     line = (
-        f"{name}: {len(errors)} of {len(scores)} rows fit, median error "
+        f"{name}: {len(errors)} of {len(scores)} rows, median error "
         f"{median(abs(e) for e in errors):.1%}, speed {median(errors):+.1%} ({seen}); "
         f"{sum(s.holds for s in scores)} hold"
     )
@@ -145,6 +159,7 @@ def steps_json(scores: Sequence[StepScore]) -> list[dict[str, Any]]:
             "predicted": s.predicted,
             "error_frac": s.error_frac,
             "holds": s.holds,
+            "lacks_bytes": s.lacks_bytes,
             "why": s.why,
             "source": f"{tables[s.table]['source']} ({tables[s.table]['as_of']})",
         }

@@ -252,7 +252,7 @@ def every_pipeline(model: arch.Architecture, gpus: int, batch: int) -> Iterator[
         (1, 2, 4, 8), range(2, layers + 1), range(1, 13), (1, 2, 4, 8)
     ):
         dp = gpus // (tp * pp)
-        fits = pp * v <= layers and math.ceil(layers / pp) % v == 0
+        fits = pp * v <= layers + 2 * (v > 1) and math.ceil(layers / pp) % v == 0
         if dp and fits and dp * micro * 8192 <= 1.5 * batch:
             for zero, again in itertools.product(range(4), ("none", "selective", "full")):
                 layout = Layout(tp, pp, dp, 1, zero, v)
@@ -282,6 +282,16 @@ def test_llama_3_405b_is_planned_in_16_stages_too() -> None:
     plan = plan_training(arch.load("llama-3.1-405b"), NODE, 16_384)
     assert {(8, 16), (8, 14)} <= {(c.setup.layout.tp, c.setup.layout.pp) for c in plan.best}
     assert stage_counts(126)[-3:] == [63, 64, 126]
+
+
+def test_chunks_at_the_ends_may_hold_no_layer() -> None:
+    """Llama-3.1-405B: 126 layers in 16 x 8 chunks, two of them the embedding and the head."""
+    model = arch.load("llama-3.1-405b")
+    check_layout(model, Layout(8, 16, 1, virtual_stages=8), NODE)
+    with pytest.raises(InputError, match="more than the 126 layers and 2 ends"):
+        check_layout(model, Layout(8, 13, 1, virtual_stages=10), NODE)
+    with pytest.raises(InputError, match="more than the 126 layers of"):
+        check_layout(model, Layout(8, 127, 1), NODE)
 
 
 def test_a_gpu_of_the_fullest_stage_holds_what_a_layer_more_takes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from sim import arch
 from sim.cost.layout import Layout
 from sim.cost.training import training_step
-from sim.cost.training_exchange import most_chosen
+from sim.cost.training_exchange import expert_exchange, most_chosen
+from sim.cost.training_kernels import micro_batch
 from sim.cost.training_network import CROSS_RAIL_FRAC, Fabric, Regions
 from sim.cost.training_pace import unpaired_share
 from sim.cost.training_setup import Schedule, TrainingSetup, check_setup
@@ -165,6 +167,52 @@ def test_experts_across_nodes_send_a_token_once_to_each_node() -> None:
     assert parts[0]["expert exchange"] < parts[1]["expert exchange"]
 
 
+def test_a_gpu_gets_a_token_once_whatever_number_of_its_experts_it_holds() -> None:
+    """Of 8 GPUs 8 experts drawn alone reach 5.25; nobody sends to itself."""
+    model = arch.load("qwen3-30b-a3b")
+    setup = TrainingSetup(model, Layout(dp=8, ep=8, zero=1), 4096, 8 * 4096)
+    batch = micro_batch(setup, NODE.device)
+    one, shown = expert_exchange(setup, batch, NODE)
+    assert shown == 1
+    reached = 48 * 4096 * 8 * (1 - (7 / 8) ** 8)
+    there_and_back = 2 * 2 * model.hidden
+    assert one.link_bytes == pytest.approx(reached * there_and_back * 7 / 8)
+    few, _ = expert_exchange(replace(setup, routed_gpus=2), batch, NODE)
+    drawn = 48 * 4096 * 2 * (1 - (1 / 2) ** 8)
+    assert few.link_bytes == pytest.approx(drawn * there_and_back * 7 / 8)
+    with pytest.raises(InputError, match="routed_gpus 2 limits experts that are spread"):
+        check_setup(replace(setup, layout=Layout(dp=8, zero=1), routed_gpus=2))
+
+
+def test_tokens_are_brought_into_the_order_of_their_experts_in_every_pass() -> None:
+    """Each of k copies is read and written once: 4 B an element, twice or three times a step."""
+    model = arch.load("qwen3-30b-a3b")
+    setup = TrainingSetup(model, Layout(dp=8, ep=8, zero=1), 4096, 16 * 4096)
+    roomy = replace(NODE, device=replace(NODE.device, memory_bytes=1e13))
+    moved = 48 * 4096 * 8 * model.hidden * 4
+    for recompute, passes in (("none", 2), ("selective", 2), ("full", 3)):
+        step = training_step(replace(setup, recompute=cast("Any", recompute)), roomy)
+        part = next(p for p in step.parts if p.name == "expert sorting")
+        assert part.hbm_bytes == pytest.approx(moved * passes * setup.micro_batches)
+        rate = NODE.device.hbm_bytes_per_s * NODE.device.hbm_frac
+        assert part.time_s == pytest.approx(part.hbm_bytes / rate)
+    dense = training_step(SETUP, roomy)
+    assert "expert sorting" not in {p.name for p in dense.parts}
+
+
+def test_a_forward_pass_made_again_exchanges_again() -> None:
+    """Full recomputation repeats the sums of tensor parallelism and the way to the experts."""
+    model = arch.load("mixtral-8x7b")
+    setup = TrainingSetup(model, Layout(2, 1, 8, ep=8, zero=1), 4096, 16 * 4096)
+    roomy = replace(NODE, device=replace(NODE.device, memory_bytes=1e13))
+    some, again = (
+        {p.name: p.time_s for p in training_step(replace(setup, recompute=r), roomy).parts}
+        for r in ("selective", "full")
+    )
+    for name in ("tensor parallel", "expert exchange", "expert sorting"):
+        assert again[name] == pytest.approx(1.5 * some[name])
+
+
 def test_dualpipe_hides_the_expert_exchange_and_shortens_the_bubble() -> None:
     model = arch.load("deepseek-v3")
     roomy = replace(NODE, device=replace(NODE.device, memory_bytes=1e13))
@@ -173,11 +221,11 @@ def test_dualpipe_hides_the_expert_exchange_and_shortens_the_bubble() -> None:
         {p.name: p.time_s for p in training_step(replace(plain, schedule=s), roomy).parts}
         for s in SCHEDULES
     ]
-    # 19.5 of 64 micro-batches run alone (deepseek-ai/DualPipe): their exchange shows, twice
-    # the half that 1F1B leaves, and only the others share the GPU with an exchange.
+    # 19.5 of 64 micro-batches run alone (deepseek-ai/DualPipe): their exchange shows, as all
+    # of them do in 1F1B, and only the others share the GPU with an exchange.
     alone = unpaired_share(replace(plain, schedule="dualpipe"))
     assert alone == pytest.approx(19.5 / 64)
-    assert pipes[1]["expert exchange"] == pytest.approx(pipes[0]["expert exchange"] * 2 * alone)
+    assert pipes[1]["expert exchange"] == pytest.approx(pipes[0]["expert exchange"] * alone)
     assert pipes[1]["bubble"] < pipes[2]["bubble"] < pipes[0]["bubble"] / 1.5
     shared = alone + (1 - alone) / (1 - 20 / 132)
     assert pipes[1]["forward"] == pytest.approx(pipes[0]["forward"] * shared, rel=1e-3)

@@ -114,6 +114,11 @@ def test_measured_steps_of_dense_models_are_predicted() -> None:
     assert medians["fms-a100"] < 0.15
     assert medians["mpt-a100"] < 0.15
     assert medians["mpt-h100"] < 0.22
+    assert medians["bridge-25.09-h100"] < 0.12
+    assert medians["moe-megatron-h800"] < 0.12
+    assert medians["moe-automodel-h100"] < 0.12
+    assert medians["moe-automodel-rest-h100"] < 0.35
+    assert medians["moe-bridge-h100"] < 0.60  # recipes that their maker doubled in speed since
     dense = [s for s in scores if not most_experts(s.setup.arch)]
     assert max(abs(s.error_frac or 0.0) for s in dense) < 0.38
     lines = step_lines(scores)
@@ -121,11 +126,14 @@ def test_measured_steps_of_dense_models_are_predicted() -> None:
     assert len(steps_json(scores)) == len(scores)
 
 
-def test_a_step_that_does_not_fit_says_what_lacks() -> None:
-    score = StepScore("fms-a100", score_steps()[0].setup, 100.0, None, "x does not fit: lacks 1 B")
+def test_a_step_without_a_layout_says_why_and_one_that_lacks_memory_how_much() -> None:
+    setup = score_steps()[0].setup
+    score = StepScore("fms-a100", setup, 100.0, None, "pp 9 is more than the 8 layers")
     assert not score.holds
-    assert "does not fit" in step_lines([score])[2]
+    assert "pp 9 is more" in step_lines([score])[2]
     assert "none of 1 rows" in step_lines([score])[-1]
+    full = StepScore("fms-a100", setup, 100.0, 101.0, lacks_bytes=2.0**31)
+    assert "within 10 %; lacks 2.00 GiB by the model's count" in step_lines([full])[2]
 
 
 def test_step_and_goodput_of_llama_3_hold_by_themselves() -> None:
