@@ -21,8 +21,8 @@ STREAMS = {
 }  # fmt: skip
 """The words of each `stream(seed, ...)` that do not vary."""
 COUNTERS = {
-    "admission", "cell", "cells", "class", "failures", "gap", "move", "received", "requeue",
-    "route", "service", "target", "tokens",
+    "admission", "cell", "cells", "class", "failures", "gap", "handover", "move", "received",
+    "requeue", "route", "service", "target", "tokens",
 }  # fmt: skip
 """The words of each `counter_key(seed, ...)` that do not vary."""
 FORBIDDEN = ("random", "secrets", "uuid")
