@@ -56,7 +56,7 @@ def ask(app, tree, **headers) -> httpx.Response:
     return call(app, "POST", "/api/runs", json=tree, headers=ORIGIN | headers)
 
 
-def until(is_true: Callable[[], bool], limit_s: float = 60.0) -> None:
+def until(is_true: Callable[[], bool], limit_s: float = 180.0) -> None:
     """Wait until something is true, but not for ever."""
     deadline_s = time.monotonic() + limit_s
     while not is_true():
