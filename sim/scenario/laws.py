@@ -27,14 +27,14 @@ from sim.record.laws import (
     check_times,
 )
 from sim.record.storage_law import check_stored
-from sim.units import PS_PER_S, to_s
+from sim.units import PS_PER_S, to_ps, to_s
 
 if TYPE_CHECKING:
     from sim.cluster.serving.protocol import PowerFleet
     from sim.facility.battery import Battery
     from sim.facility.meter import SitePlant
     from sim.record.timeline import Timeline
-    from sim.scenario.build import SiteRun
+    from sim.scenario.build import Simulation, SiteRun
     from sim.scenario.simulate import Outcome, SiteOutcome
 
 BOUNDARIES = ("chip", "it", "facility")
@@ -53,7 +53,32 @@ def check_outcome(outcome: Outcome) -> None:
         check_site(site.run.plant, [signals[f"{site.name}.{b}_w"] for b in BOUNDARIES])
         _check_energy(site, signals, outcome.simulation.horizon_ps)
         check_battery(site.name, signals, site.run.meter.supply.plant.battery)
+    check_dealt_out(outcome.simulation)
     check_handed_over([fleet.fleet for site in outcome.sites for fleet in site.run.fleets.values()])
+
+
+def check_dealt_out(simulation: Simulation) -> None:
+    """Requests of a service that are dealt out row by row came each to one fleet.
+
+    Raises:
+        LawViolation: with both numbers.
+    """
+    fleets = {
+        (site.spec.name, name): fleet.fleet
+        for site in simulation.sites
+        for name, fleet in site.fleets.items()
+    }
+    for service in simulation.scenario.services:
+        table, parts = simulation.streams.rows(service), simulation.streams.parts
+        fed = [fleets[target] for target, part in parts.items() if part.service is service]
+        whole = [fleet for fleet in fed if isinstance(fleet, CompiledFleet)]
+        if table is None or len(whole) < len(fed):
+            continue
+        start_ps, end_ps = to_ps(whole[0].spec.warmup_s), simulation.horizon_ps
+        rows = int(((table.arrival_ps >= start_ps) & (table.arrival_ps < end_ps)).sum())
+        came = [f.result().requests.value for f in whole]
+        taken = [-float(h.count) for f in whole for h in f.handed.values()]
+        check_sum(f"requests of service {service.name}", rows, [*came, *taken], ENERGY_TOLERANCE)
 
 
 def check_handed_over(fleets: Sequence[PowerFleet]) -> None:

@@ -14,6 +14,7 @@ from sim.record.integral import Measure
 from sim.scenario.faults_summary import faults_json
 from sim.scenario.fleets import Fleet
 from sim.scenario.loop_summary import grid_book_json, loop_json
+from sim.scenario.service_summary import services_json
 from sim.scenario.serving_parts_summary import parts_json
 from sim.scenario.serving_scale import scaler_json
 from sim.scenario.simulate import Outcome, SiteOutcome
@@ -125,7 +126,8 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
     total["energy_j_per_output_token"] = (
         {b: m.mean / tokens_per_s for b, m in outcome.total.items()} if tokens_per_s else None
     )
-    return total | {"fleets": each}
+    services = services_json(outcome.simulation, results)
+    return total | {"fleets": each} | ({"services": services} if services else {})
 
 
 def classes_json(fleet: Fleet, result: FleetResult) -> Json:

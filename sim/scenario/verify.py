@@ -20,6 +20,7 @@ from sim.scenario.schema import Scenario, ServingSpec
 from sim.scenario.site_building import site_building
 from sim.scenario.site_supply import site_supply
 from sim.scenario.verify_requests import check_requests
+from sim.scenario.verify_services import check_services
 from sim.scenario.verify_summary import readable
 
 
@@ -43,6 +44,9 @@ def verify_run(folder: Path) -> list[str]:
         if not missing:
             with readable("summary.json"):
                 done.append(of_summary.check_supply(summary, _one_way_frac(batteries)))
+        if scenario.services:
+            with readable("summary.json"):
+                done.append(check_services(summary, scenario))
         done += _check_tables(folder, summary, plants, batteries, scenario)
         done += [*missing, _check_scenario(scenario, manifest)]
     return done

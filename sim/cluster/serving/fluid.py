@@ -177,6 +177,12 @@ class FluidFleet:
         """Requests per second that arrive here now, before any are handed over."""
         return self.spec.rate_per_s(to_s(int(self.env.now)))
 
+    @property
+    def received_in_window(self) -> float:
+        """Requests that other fleets handed over in the window so far."""
+        self._advance(int(self.env.now))
+        return self.ledger.since(self._at_warmup).received
+
     def moved(self, time_ps: int) -> float:
         """Requests handed over until a time that is not past."""
         self._advance(time_ps)

@@ -22,8 +22,13 @@ def histogram_quantile_s(counts: IntArray, level: float) -> float | None:
         return None
     rank = max(1, int(np.ceil(level * total)))
     bucket = int(np.searchsorted(np.cumsum(counts), rank))
-    low, high = (_bucket_edge_ps(bucket + i) for i in (0, 1))
-    return 0.5 * (low + high) / PS_PER_S
+    return float(bucket_middles_s(np.array([bucket]))[0])
+
+
+def bucket_middles_s(places: IntArray) -> FloatArray:
+    """The middle of each bucket of the kernels, shape (n,)."""
+    low, high = (_bucket_edges_ps(places + i) for i in (0, 1))
+    return np.asarray(0.5 * (low + high) / PS_PER_S)
 
 
 def buckets(values_ps: FloatArray) -> IntArray:
@@ -33,9 +38,9 @@ def buckets(values_ps: FloatArray) -> IntArray:
     return found
 
 
-def _bucket_edge_ps(bucket: int) -> float:
-    bits = np.int64(bucket + at.HISTOGRAM_LOW) << np.int64(at.HISTOGRAM_SHIFT)
-    return float(bits.view(np.float64))
+def _bucket_edges_ps(places: IntArray) -> FloatArray:
+    bits = (places.astype(np.int64) + at.HISTOGRAM_LOW) << np.int64(at.HISTOGRAM_SHIFT)
+    return bits.view(np.float64)
 
 
 def pooled_distribution(counts: IntArray, sum_ps: float) -> Distribution | None:

@@ -59,8 +59,9 @@ class Inbox:
         """
         late = rows.copy()
         late[:, at.A_TIME] = np.maximum(late[:, at.A_TIME] + delay_ps, least_ps)
-        pieces = self._ways.setdefault(source, [])
-        pieces.append((late[:, at.A_TIME].copy(), late[:, at.A_TIME] - rows[:, at.A_TIME]))
+        if len(rows):
+            times_ps = late[:, at.A_TIME].copy()
+            self._ways.setdefault(source, []).append((times_ps, times_ps - rows[:, at.A_TIME]))
         numbers = np.arange(self.received, self.received + len(rows), dtype=np.uint64)
         cells = np.searchsorted(self._edges, uniforms(self._key, numbers), side="right")
         self.received += len(rows)
