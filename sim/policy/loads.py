@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from sim.errors import InputError
-from sim.scenario.schema import Requests
+from sim.scenario.schema import Requests, ServiceRequests
 
 
 def scaled_requests(requests: Requests, factor: float) -> Requests:
     """The same traffic at a multiple of its rate.
 
     Raises:
-        InputError: a recorded trace, which has no rate to scale.
+        InputError: a recorded trace, which has no rate to scale, or a part of a service's
+            requests, which are those of its other workloads too.
     """
+    if isinstance(requests, ServiceRequests):
+        raise InputError(
+            f"the requests are a part of those of service {requests.service}",
+            "change services of the scenario, or the weights, by `--set` or a sweep",
+        )
     rates = [f for f in type(requests).model_fields if f.endswith("rate_per_s")]
     scaled = {f: getattr(requests, f) * factor for f in rates if getattr(requests, f) is not None}
     if not scaled:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sim.report.service_text import service_tables
+
 Table = dict[str, Any]
 Found = Mapping[str, Any]
 
@@ -33,7 +35,7 @@ def serving_tables(serving: Mapping[str, Any]) -> list[Table]:
     for key, (title, header, row) in PARTS.items():
         rows = [[name, *row(fleet[key])] for name, fleet in fleets if fleet.get(key)]
         tables.append({"title": title, "header": ["fleet", *header], "rows": rows})
-    return [table for table in tables if table["rows"]]
+    return [*service_tables(serving), *(table for table in tables if table["rows"])]
 
 
 def _class(found: Found) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from sim.report.facility_text import facility_lines
 from sim.report.loop_text import loop_lines
 from sim.report.regions_text import kind_of, view_answer, view_basis, view_lines, view_where
+from sim.report.service_text import service_lines
 from sim.units import MEGA, mw_text
 
 MAX_LINES = 12
@@ -29,7 +30,12 @@ def verdict_lines(summary: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     if summary["sites"]:
         lines = [_load_line(summary), _cause_line(summary), _work_line(summary)]
-    told = [*facility_lines(summary), *loop_lines(summary), *view_lines(summary)]
+    told = [
+        *service_lines(summary),
+        *facility_lines(summary),
+        *loop_lines(summary),
+        *view_lines(summary),
+    ]
     lines += told
     lines += _reading_lines(summary)
     lines += [
