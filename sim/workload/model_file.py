@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,18 +86,43 @@ def _arrivals(entry: dict[str, Any]) -> FittedArrivals:
 def fitted_traffic(
     file: str | Path, on_bad_rows: OnBadRows = "stop"
 ) -> tuple[FittedArrivals, EmpiricalLengths, int]:
-    """Traffic of a model file (`.json`), or fitted to a trace now.
+    """Traffic of a model file (`.json`), or fitted to a trace: once in a process.
 
     Returns:
         Arrivals at the trace's own rate, lengths, and bad rows that were left out.
+
+    Raises:
+        InputError: the file cannot be read or fitted.
     """
-    if Path(file).suffix == ".json":
-        return *load_model(file), 0
-    trace = read_trace(file, on_bad_rows)
+    path = Path(file)
+    if path.suffix == ".json":
+        return *load_model(path), 0
+    return _fitted(path, _content(path), on_bad_rows)
+
+
+def _content(path: Path) -> str:
+    """A hash of what stands in a file; empty where it cannot be read, which reading it tells."""
+    if not path.is_file():
+        return ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=16)
+def _fitted(
+    path: Path,
+    content: str,  # noqa: ARG001
+    on_bad_rows: OnBadRows,
+) -> tuple[FittedArrivals, EmpiricalLengths, int]:
+    """Fit a trace; what is kept is told by its content, so a file that changed is read again."""
+    trace = read_trace(path, on_bad_rows)
     try:
         model = fit_trace(trace.requests)
     except InputError as error:
-        raise InputError(f"{Path(file).name}: {error.what}", error.todo) from None
+        raise InputError(f"{path.name}: {error.what}", error.todo) from None
     return model.arrivals, model.lengths, len(trace.bad_rows)
 
 

@@ -123,6 +123,20 @@ def test_the_published_traces(facts: Path) -> None:
     assert moon.tick_s == pytest.approx(3.0, abs=0.01)
 
 
+def test_a_trace_is_fitted_once_until_it_changes(tmp_path: Path) -> None:
+    trace = tmp_path / "t.csv"
+    write_trace(made(), trace)
+    first = fitted_traffic(trace)
+    assert fitted_traffic(str(trace))[1] is first[1]
+    write_trace(made(1000.0, 2), trace)
+    again = fitted_traffic(trace)
+    assert again[1] is not first[1]
+    assert again[0] != first[0]
+    trace.unlink()
+    with pytest.raises(InputError, match=r"t\.csv"):
+        fitted_traffic(trace)
+
+
 def test_a_model_file_is_what_was_fitted(tmp_path: Path) -> None:
     model = fit_trace(made())
     save_model(model, "made", tmp_path / "m.json")

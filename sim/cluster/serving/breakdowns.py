@@ -140,6 +140,12 @@ def breakdowns(
     return Breakdowns(spec, replicas, counter_key(seed, "failures", name), horizon_s)
 
 
+def places(cells: Sequence[CompiledReplicas]) -> list[tuple[int, int]]:
+    """Replica and cell of each place: the first of each cell, then the second of each."""
+    sizes = [len(replicas.cell.due) for replicas in cells]
+    return sorted((r, c) for c, size in enumerate(sizes) for r in range(size))
+
+
 class CellBreakdowns:
     """Breaks and repairs the replicas of cells as a plan says.
 
@@ -150,8 +156,7 @@ class CellBreakdowns:
     def __init__(self, plan: Breakdowns, cells: Sequence[CompiledReplicas]):
         self.plan = plan
         self._cells = cells
-        sizes = [len(replicas.cell.due) for replicas in cells]
-        self._order = sorted((r, c) for c, size in enumerate(sizes) for r in range(size))
+        self._order = places(cells)
 
     @property
     def next_ps(self) -> int:

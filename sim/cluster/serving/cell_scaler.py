@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.autoscale import Autoscale, Autoscaler, Switch
+from sim.cluster.serving.breakdowns import places
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.kernels import layout as at
 from sim.units import PS_PER_S
@@ -35,8 +36,7 @@ class CellScaler:
         self._cells = cells
         self._looked_ps = self._area_ps = 0
         self._held = self._held_ps(0)
-        sizes = [len(replicas.cell.due) for replicas in cells]
-        self._order = sorted((r, c) for c, size in enumerate(sizes) for r in range(size))
+        self._order = places(cells)
         for place in range(self.scaler.ready, len(self._order)):
             self._switch(Switch(place, "off"), 0)
 
@@ -69,7 +69,7 @@ class CellScaler:
         return np.concatenate(held)
 
     def _switch(self, switch: Switch, now_ps: int) -> None:
-        """Switch a replica by its place: the first of each cell, then the second of each."""
+        """Switch a replica by its place."""
         r, c = self._order[switch.place]
         cell = self._cells[c]
         {"on": cell.join, "off": cell.drain, "loading": cell.load}[switch.to](r, now_ps)
