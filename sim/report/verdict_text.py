@@ -91,6 +91,10 @@ def _whole_run(run: Mapping[str, Any] | None) -> str:
     if not run:
         return ""
     words = f", {run['energy_gwh']['facility']:,.3g} GWh at the meter"
+    if run.get("simulated_frac", 1.0) < 1:
+        words += (
+            f" (at the mean power of the {run['simulated_frac']:.1%} of it that were simulated)"
+        )
     if run["co2e_t"] is not None:
         words += f", {run['co2e_t'] / 1e3:,.3g} kt CO2e"
     if run["electricity_usd"] is not None:

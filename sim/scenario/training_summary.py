@@ -12,6 +12,7 @@ from sim.cost.training_setup import TrainingSetup
 from sim.datum import Datum, data, read_table
 from sim.hardware.node import Node
 from sim.hardware.prices import gpu_price
+from sim.record.integral import integral
 from sim.scenario.jobs import training_setup
 from sim.scenario.schema import TrainingSpec
 from sim.scenario.simulate import Outcome, SiteOutcome
@@ -62,6 +63,8 @@ def _summed(runs: list[Json]) -> Json:
         "co2e_t": total("co2e_t"),
         "electricity_usd": total("electricity_usd"),
         "gpu_rent_usd": total("gpu_rent_usd"),
+        "energy_from": "; ".join(dict.fromkeys(run["energy_from"] for run in runs)),
+        "simulated_frac": min(run["simulated_frac"] for run in runs),
     }
 
 
@@ -94,7 +97,7 @@ def job_json(outcome: Outcome, name: str, job: TrainingJob) -> Json:
         "goodput_expected_frac": expected.goodput_frac,
         "until_s": until_s,
         "gpu_memory_bytes": step.gpu_memory_bytes,
-        "run": run_json(site, spec, job, expected.run_s),
+        "run": run_json(outcome, site, spec, job),
         "swing": swing_json(site, job),
         "network": network_json(setup, site.run.plant.node),
         "events": [
@@ -162,16 +165,19 @@ def time_shares(job: TrainingJob, until_s: float) -> Json:
     return shares
 
 
-def run_json(site: SiteOutcome, spec: TrainingSpec, job: TrainingJob, run_s: float) -> Json:
+def run_json(outcome: Outcome, site: SiteOutcome, spec: TrainingSpec, job: TrainingJob) -> Json:
     """The whole run: days, GPU hours, GWh by boundary, tCO2e and cost.
 
-    Energy is the site's mean power in the simulated time over the expected length of the run,
-    shared by GPUs where a site has several workloads. Carbon and price are one figure a state.
+    A run that ended within the horizon is taken as it was simulated. Of a longer one the energy is
+    the site's mean power in the simulated time over the expected length: `simulated_frac` says how
+    much of the run that was. A site's energy is shared by GPUs where it has several workloads.
+    Carbon and price are one figure a state.
     """
     plant, gpus = site.run.plant, job.plan.step.gpus
+    run_s, simulated_s, energy_j = _run_energy(outcome, site, job)
     held = max(gpus, spec.gpus or 0)
     share = held / (plant.nodes * plant.node.gpus)
-    energy_j = {b: m.mean * run_s * share for b, m in site.power.items()}
+    energy_j = {b: joules * share for b, joules in energy_j.items()}
     mwh = energy_j["facility"] / J_PER_MWH
     kg, usd = state_figures(site.zone)
     rent = gpu_price(plant.node.device.name)
@@ -180,12 +186,30 @@ def run_json(site: SiteOutcome, spec: TrainingSpec, job: TrainingJob, run_s: flo
         "days": run_s / DAY_S,
         "gpu_hours": gpu_hours,
         "energy_gwh": {b: joules / J_PER_MWH / 1e3 for b, joules in energy_j.items()},
+        "energy_from": "simulation" if job.done_at_ps else "mean power of the simulated time",
+        "simulated_frac": min(1.0, simulated_s / run_s) if run_s else 1.0,
         "co2e_t": None if kg is None else mwh * kg / 1e3,
         "electricity_usd": None if usd is None else mwh * usd,
         "gpu_rent_usd": None if rent is None else gpu_hours * rent.value,
         "gpu_rent_low_usd": None if rent is None else gpu_hours * (rent.low or rent.value),
         "gpu_rent_high_usd": None if rent is None else gpu_hours * (rent.high or rent.value),
     }
+
+
+def _run_energy(
+    outcome: Outcome, site: SiteOutcome, job: TrainingJob
+) -> tuple[float, float, dict[str, float]]:
+    """Length of the whole run, s, how much of it was simulated, and the site's energy in it, J."""
+    meter = site.run.meter
+    if not job.done_at_ps:
+        run_s = expected_run(job.plan).run_s
+        mean_w = {b: site.power[b].mean for b in BOUNDARIES}
+        return run_s, outcome.duration_s, {b: w * run_s for b, w in mean_w.items()}
+    done_s = to_s(job.done_at_ps)
+    names = {"chip": meter.chip_w.name, "it": meter.it_w.name, "facility": meter.facility_w.name}
+    lines = {line.name: line for line in outcome.timelines}
+    energy_j = {b: integral(lines[n].between(0, job.done_at_ps)) for b, n in names.items()}
+    return done_s, done_s, energy_j
 
 
 def state_figures(zone: str) -> tuple[float | None, float | None]:

@@ -67,6 +67,37 @@ def test_the_summary_adds_up() -> None:
     assert run["gpu_rent_low_usd"] < run["gpu_rent_usd"] < run["gpu_rent_high_usd"]
 
 
+def test_the_energy_of_a_run_that_ends_is_what_was_simulated() -> None:
+    """Not a mean over the horizon: what the GPUs drew after the end is left out."""
+    found = outcome(EVERYTHING, f"{JOB}.tokens=2e9", f"{JOB}.target_loss=null", "horizon_h=2")
+    (job,) = found.sites[0].run.jobs.values()
+    run = job_of(training(found))["run"]
+    assert job.done_at_ps
+    assert (run["energy_from"], run["simulated_frac"]) == ("simulation", 1.0)
+    assert run["days"] * 86_400 == pytest.approx(job.done_at_ps / 1e12)
+    end_ps = found.simulation.horizon_ps
+    _, gpu_j = job.accounts(end_ps)
+    spent = job.ledger.spent_ps.items()
+    stairs = [(watts, ps / 1e12) for (what, watts), ps in spent if what == "done"]
+    idle_s = (end_ps - job.done_at_ps) / 1e12 - sum(time_s for _, time_s in stairs)
+    after_j = job.plan.idle_gpu_w * idle_s + sum(watts * time_s for watts, time_s in stairs)
+    held = max(job.plan.step.gpus, found.sites[0].run.spec.workloads[0].gpus or 0)
+    spare_j = job.plan.idle_gpu_w * (held - job.plan.step.gpus) * job.done_at_ps / 1e12
+    chip_j = (gpu_j - after_j) * job.plan.step.gpus + spare_j
+    assert run["energy_gwh"]["chip"] * 3.6e12 == pytest.approx(chip_j, rel=1e-6)
+
+
+def test_the_energy_of_a_longer_run_says_how_much_of_it_was_simulated() -> None:
+    found = outcome(EVERYTHING)
+    training_of = training(found)
+    run = job_of(training_of)["run"]
+    assert run["energy_from"] == "mean power of the simulated time"
+    assert run["simulated_frac"] == pytest.approx(found.duration_s / 86_400 / run["days"])
+    mean_w = found.sites[0].power["facility"].mean
+    assert run["energy_gwh"]["facility"] == pytest.approx(mean_w * run["days"] * 86_400 / 3.6e12)
+    assert training_of["run"]["simulated_frac"] == run["simulated_frac"]
+
+
 def test_a_zone_without_figures_says_so() -> None:
     assert state_figures("nowhere") == (None, None)
 
