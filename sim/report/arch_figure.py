@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sim.errors import InputError
 from sim.report.arch_tables import compare
-from sim.report.style import DASHES, SERIES_COLOURS, new_figure, save
+from sim.report.style import DASHES, SERIES_COLOURS, SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def draw_compare(found: Mapping[str, Any], path: Path) -> None:
     Args:
         found: the result of `arch_tables.compare`.
     """
-    figure = new_figure(8.4, 4.0)
+    figure = new_figure("page", 76)
     names = list(dict.fromkeys(point["name"] for point in found["points"]))
     for axes, (quantity, label) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
         lines = {
@@ -43,11 +43,11 @@ def draw_compare(found: Mapping[str, Any], path: Path) -> None:
                 axes.plot(*at, "ko", markersize=4)
                 axes.annotate(
                     f"{at[0]:,.0f}", at, xytext=(0, -9), textcoords="offset points",
-                    ha="center", va="top", fontsize=7,
+                    ha="center", va="top", fontsize=SMALL,
                 )  # fmt: skip
         axes.set_xlabel("context [token]")
         axes.set_ylabel(label)
-    figure.axes[0].legend(fontsize=7.5)
+    figure.axes[0].legend()
     save(figure, path, found["points"], _finding(found))
 
 

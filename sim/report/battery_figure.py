@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.report.series import BINS, Floats, Series, axis_of, bin_means
 from sim.report.steps import draw_steps
-from sim.report.style import SERIES_COLOURS, new_figure, save
+from sim.report.style import SERIES_COLOURS, SMALL, new_figure, save
 from sim.units import J_PER_MWH, MEGA
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def draw_battery(series: Mapping[str, Series], horizon_s: float, path: Path) -> 
         return
     edges_s = np.linspace(0.0, horizon_s, BINS + 1)
     unit_s, unit = axis_of(horizon_s)
-    figure = new_figure(7.2, 4.4)
+    figure = new_figure("column", 80)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, 1.0))
     rows: list[dict[str, Any]] = []
     stored = {site: stored_mwh(series[site + STORED], edges_s) for site in sites}
@@ -60,7 +60,7 @@ def draw_battery(series: Mapping[str, Series], horizon_s: float, path: Path) -> 
     below.set_xlabel(f"time [{unit}]")
     below.set_xlim(0.0, horizon_s / unit_s)
     if len(sites) > 1:
-        figure.legend(loc="outside lower center", ncols=min(len(sites), 6), fontsize=7.5)
+        figure.legend(loc="outside lower center", ncols=min(len(sites), 6), fontsize=SMALL)
     save(figure, path, rows, _finding(sites, stored, unit, edges_s / unit_s))
 
 

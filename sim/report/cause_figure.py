@@ -71,7 +71,7 @@ def draw_causes(
     if not layers:
         return
     unit_s, unit = axis_of(horizon_s)
-    figure = new_figure(7.2, 3.4 + 0.2 * math.ceil(len(layers) / 2))
+    figure = new_figure("page", 62 + 3.4 * math.ceil(len(layers) / 3))
     axes = figure.add_subplot()
     below = np.zeros(LAYER_BINS)
     for name, layer_w in layers.items():
@@ -83,7 +83,7 @@ def draw_causes(
     axes.set_ylim(0.0, float(below.max()) * 1.05 or 1.0)
     axes.set_xlabel(f"time [{unit}]")
     power_axis(axes.yaxis, "mean power at the meter", float(below.max()))
-    figure.legend(loc="outside lower center", ncols=2, fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=3)
     rows = [
         {"start_s": float(edges_s[k]), "end_s": float(edges_s[k + 1])}
         | {f"{name} [MW]": float(layer_w[k] / MEGA) for name, layer_w in layers.items()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.report.compare_sides import Side, tightest
 from sim.report.power_figure import draw_power
-from sim.report.style import LIMIT_COLOURS, SERIES_COLOURS, new_figure, save
+from sim.report.style import LIMIT_COLOURS, SERIES_COLOURS, SMALL, new_figure, save
 from sim.report.words import name_and_unit
 from sim.units import MEGA, mw_text
 
@@ -65,7 +65,7 @@ def draw_changes(sides: Sequence[Side], path: Path) -> None:
         return
     keys = list(dict.fromkeys(row["figure"] for row in rows))[:MOST_BARS]
     others = [side.label for side in sides[1:]]
-    figure = new_figure(7.2, 1.1 + 0.24 * len(keys) * max(1.2, len(others)))
+    figure = new_figure("column", 18 + 3.4 * len(keys) * max(1.0, 0.8 * len(others)))
     axes = figure.add_subplot()
     height = 0.76 / len(others)
     for row in rows:
@@ -82,10 +82,12 @@ def draw_changes(sides: Sequence[Side], path: Path) -> None:
             textcoords="offset points",
             ha="left" if right else "right",
             va="center",
-            fontsize=7,
+            fontsize=SMALL,
         )  # fmt: skip
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks([-k for k in range(len(keys))], [name_and_unit(k)[0] for k in keys], fontsize=8)
+    axes.set_yticks(
+        [-k for k in range(len(keys))], [name_and_unit(k)[0] for k in keys], fontsize=SMALL
+    )
     sizes = [100 * abs(row["change_frac"]) for row in rows if row["figure"] in keys]
     if max(sizes) > WIDE * float(np.median(sizes)):  # one figure would leave no bar of the others
         axes.set_xscale("symlog", linthresh=10.0)
@@ -95,7 +97,7 @@ def draw_changes(sides: Sequence[Side], path: Path) -> None:
     if len(others) > 1:
         for number, label in enumerate(others):
             axes.barh([0], [0], color=SIDE_COLOURS[number + 1], label=label)
-        figure.legend(loc="outside lower center", ncols=len(others), fontsize=8)
+        figure.legend(loc="outside lower center", ncols=len(others))
     save(figure, path, rows, _largest_text(sides, rows))
 
 
@@ -134,7 +136,7 @@ def draw_margins(sides: Sequence[Side], path: Path) -> None:
     if not rows:
         return
     limits = [limit for limit in LIMIT_COLOURS if any(row["limit"] == limit for row in rows)]
-    figure = new_figure(7.2, 1.2 + 0.22 * len(limits) * max(2, len(sides)))
+    figure = new_figure("column", 20 + 3 * len(limits) * max(2, len(sides)))
     axes = figure.add_subplot()
     step = 0.7 / len(sides)
     for number, side in enumerate(sides):
@@ -156,7 +158,7 @@ def draw_margins(sides: Sequence[Side], path: Path) -> None:
     axes.set_ylim(-len(limits) + 0.5, 0.5)
     beyond = ", logarithmic" if axes.get_xscale() == "symlog" else ""
     axes.set_xlabel(f"room left under the limit, 5th to 95th percentile [MW]{beyond}")
-    figure.legend(loc="outside lower center", ncols=len(sides), fontsize=8)
+    figure.legend(loc="outside lower center", ncols=len(sides))
     tight = min(rows, key=lambda row: row["margin_mw"])
     told = (
         f"The least room is that of {tight['limit']} in {tight['zone']}, run {tight['run']}: "

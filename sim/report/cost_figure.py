@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, TITLE, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,13 +57,13 @@ def draw_cost(found: Mapping[str, Any], path: Path) -> None:
     """
     operations = [_point(op) for op in found["operations"]]
     if "sweep" not in found:
-        figure = new_figure(7.0, 4.8)
+        figure = new_figure("page", 96)
         axes = figure.add_subplot()
         _roofline(axes, found)
         _legend(axes, "limit", {op["limit"] for op in found["operations"]})
         save(figure, path, operations, _step_finding(found))
         return
-    figure = new_figure(10.4, 7.2)
+    figure = new_figure("page", 130)
     grid = figure.subplots(2, 2)
     over, points = found["sweep"]["over"], found["sweep"]["rows"]
     for place, (quantity, (label, factor)) in zip(grid.flat, CURVES.items(), strict=False):
@@ -131,7 +131,7 @@ def _curve(
     axes.yaxis.set_major_formatter(FuncFormatter(tick))
     axes.yaxis.set_minor_formatter(NullFormatter())
     crowded = over != "cap" and len(x) > CROWDED
-    axes.tick_params(axis="x", labelsize=7, labelrotation=30 if crowded else 0)
+    axes.tick_params(axis="x", labelsize=SMALL, labelrotation=30 if crowded else 0)
 
 
 def tick(value: float, _: float | None = None) -> str:
@@ -143,7 +143,7 @@ def _legend(axes: Axes, title: str, shown: set[str]) -> None:
     for limit, colour in COLOURS.items():
         if limit in shown:
             axes.plot([], [], "o", color=colour, label=limit)
-    axes.legend(title=title, loc="best", fontsize=7.5, title_fontsize=7.5)
+    axes.legend(title=title, loc="best")
 
 
 def _roofline(axes: Axes, found: Mapping[str, Any], line_decades: float = LINE_DECADES) -> None:
@@ -156,9 +156,11 @@ def _roofline(axes: Axes, found: Mapping[str, Any], line_decades: float = LINE_D
     peaks = {gpu["matmul_bf16_flops"]: "bf16", gpu["matmul_fp8_flops"]: "fp8"}
     for peak, name in peaks.items():
         axes.loglog(x, np.minimum(memory, peak), color="black", linewidth=1)
-        axes.text(x[-1], peak * 1.08, f"{name} {peak / 1e12:.0f} TFLOP/s", ha="right", fontsize=7)
+        axes.text(
+            x[-1], peak * 1.08, f"{name} {peak / 1e12:.0f} TFLOP/s", ha="right", fontsize=SMALL
+        )
     bandwidth = gpu["hbm_bytes_per_s"]
-    axes.text(0.12, 8 * bandwidth, f"slope: HBM {bandwidth / 1e12:.2f} TB/s", fontsize=7)
+    axes.text(0.12, 8 * bandwidth, f"slope: HBM {bandwidth / 1e12:.2f} TB/s", fontsize=SMALL)
     for op in ops:
         axes.scatter(
             op["intensity_flop_per_byte"],
@@ -177,7 +179,7 @@ def _roofline(axes: Axes, found: Mapping[str, Any], line_decades: float = LINE_D
     axes.set_title(
         f"{found['arch']} on {gpu['name']}{mark}\n{found['phase']}, batch {found['batch']}, "
         f"context {found['context']}",
-        fontsize=8.5,
+        fontsize=TITLE,
     )
     low = min(op["flops_per_s"] for op in ops)
     axes.set_ylim(min(1e11, low / 3), gpu["matmul_fp8_flops"] * 3)
@@ -200,7 +202,7 @@ def _whole_steps(axes: Axes, found: Mapping[str, Any]) -> None:
             place,
             ha=side,
             va="center",
-            fontsize=7,
+            fontsize=SMALL,
             zorder=5,
         )
 
@@ -216,7 +218,7 @@ def _names(axes: Axes, ops: list[Any], line_decades: float) -> None:
             f"{op['name']} {op['time_share']:.0%}",
             at,
             (at[0] * 3, 10**line),
-            fontsize=7,
+            fontsize=SMALL,
             va="center",
             arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.5},
             zorder=4,
@@ -235,5 +237,5 @@ def _others(axes: Axes, ops: list[Any]) -> None:
             transform=axes.transAxes,
             ha="right",
             va="bottom",
-            fontsize=7,
+            fontsize=SMALL,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sim.report.style import DASHES, new_figure, save
+from sim.report.style import DASHES, SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ def _varies(supply: Json) -> bool:
 def draw_year(years: Mapping[str, Json], path: Path) -> None:
     """Maps of month and hour of the day, one row of maps for each site."""
     widest = max(len(_maps(year)) for year in years.values())
-    figure = new_figure(3.4 * widest + 0.8, 2.6 * len(years) + 0.4)
+    figure = new_figure("column" if widest == 1 else "page", 56 * len(years) + 4)
     rows: list[Json] = []
     for line, (site, year) in enumerate(years.items()):
         for place, (key, table) in enumerate(_maps(year).items()):
@@ -119,7 +119,7 @@ def draw_climates(rows: Sequence[Json], path: Path) -> None:
     climates = list(dict.fromkeys(row["climate"] for row in rows))
     kinds = list(dict.fromkeys(row["cooling"] for row in rows))
     full = [row for row in rows if row["load_frac"] == max(r["load_frac"] for r in rows)]
-    figure = new_figure(8.6, 6.4)
+    figure = new_figure("page", 124)
     grid = figure.add_gridspec(2, 2, height_ratios=(1.2, 1))
     _draw_ranges(figure.add_subplot(grid[0, :]), full, climates, kinds)
     worst = max(full, key=lambda row: row["pue_max"] - row["pue_min"])["cooling"]
@@ -150,7 +150,7 @@ def _draw_ranges(
         )
     axes.set_xticks(range(len(climates)), climates)
     axes.set_ylabel("PUE, mean and range of the hours [1]")
-    axes.legend(ncols=len(kinds), fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(ncols=len(kinds), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def _draw_july(axes: Axes, rows: Sequence[Json]) -> None:
@@ -167,7 +167,7 @@ def _draw_july(axes: Axes, rows: Sequence[Json]) -> None:
     axes.set_xlabel(f"hour of a July day, {rows[0]['cooling']} [h]")
     axes.set_ylabel("PUE, mean of July [1]")
     axes.set_xticks(range(0, 25, 6))
-    axes.legend(fontsize=6.5, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def _draw_water(
@@ -200,13 +200,13 @@ def draw_self_supply(rows: Sequence[Json], path: Path) -> None:
         ("usd_per_mwh", "cost of own energy [USD/MWh]"),
         ("grid_peak_mw", "highest hour from the grid [MW]"),
     )
-    figure = new_figure(8.6, 5.4)
+    figure = new_figure("page", 110)
     for number, (key, label) in enumerate(panels, start=1):
         axes = figure.add_subplot(2, 2, number)
         _draw_bars(axes, rows, climates, targets, key)
         axes.set_ylabel(label)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(targets), fontsize=8)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(targets))
     keys = ("climate", "target_frac", "reached", "load_mw", "pv_mw", "battery_mwh", "battery_mw")
     more = ("self_supply_frac", "curtailed_frac", "usd_per_mwh", "capital_usd", "land_ha")
     rest = ("grid_peak_mw", "grid_hours", "pv_capacity_factor")
@@ -235,7 +235,7 @@ def _draw_bars(
             color=COLOURS[number],
             label=f"{target:.0%} of the energy",
         )
-        axes.bar_label(bars, [f"{found[c][key]:,.0f}" for c in climates], fontsize=6.5)
+        axes.bar_label(bars, [f"{found[c][key]:,.0f}" for c in climates], fontsize=SMALL)
     axes.set_xticks(range(len(climates)), climates)
 
 
@@ -244,7 +244,7 @@ def _draw_bars(
 
 def draw_chain(chains: Mapping[str, Json], path: Path) -> None:
     """Use of each level of the power chain at the run's highest power, with its limit."""
-    figure = new_figure(6.4, 1.0 + 1.5 * len(chains))
+    figure = new_figure("column", 12 + 30 * len(chains))
     rows: list[Json] = []
     for number, (site, chain) in enumerate(chains.items(), start=1):
         axes = figure.add_subplot(len(chains), 1, number)

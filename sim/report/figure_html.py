@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Mapping
 
+COLUMN_MOST_PT = 300
+"""A wider figure is drawn for the page."""
 MOST_BYTES = 840_000
 """Of all figures of a page together: a page stays below 1 MB."""
 _NUMBER = re.compile(r"(\d+\.\d\d)\d+")
@@ -29,7 +31,13 @@ def figure_html(name: str, svg: str, told: str) -> dict[str, str]:
     """
     label = html.escape(f"Figure {name.replace('_', ' ')}. {told}", quote=True)
     body = inline(svg, name).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return {"name": name, "svg": body, "caption": told}
+    return {"name": name, "svg": body, "caption": told, "width": _width(svg)}
+
+
+def _width(svg: str) -> str:
+    """What it is drawn for: `column` or `page`."""
+    found = re.search(r'<svg [^>]*?\bwidth="([\d.]+)pt"', svg)
+    return "column" if found and float(found[1]) < COLUMN_MOST_PT else "page"
 
 
 def inline(svg: str, name: str) -> str:
@@ -67,4 +75,4 @@ def within(figures: list[dict[str, str]], most_bytes: int = MOST_BYTES) -> list[
 
 def _left_out(figure: Mapping[str, str]) -> dict[str, str]:
     told = f"{figure['caption']} (Too large for this page: see the file of the figure.)"
-    return {"name": figure["name"], "svg": "", "caption": told}
+    return {**figure, "svg": "", "caption": told}

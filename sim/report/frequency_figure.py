@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sim.report.style import LIMIT_COLOURS, new_figure, save
+from sim.report.style import LIMIT_COLOURS, SMALL, TITLE, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ def draw_frequency(grid: Mapping[str, Any], path: Path, finding: str = "") -> No
     """The trace, every step, what acted, and the limits that lie near."""
     trace = grid["trace"]
     time_s, frequency = trace["time_s"], trace["frequency_hz"]
-    figure = new_figure(7.6, 3.9)
+    figure = new_figure("column", 64)
     axes = figure.add_subplot()
     for number, step in enumerate(grid["steps"]):
         label = None if number else "load or supply steps"
@@ -38,15 +38,15 @@ def draw_frequency(grid: Mapping[str, Any], path: Path, finding: str = "") -> No
             (time_s[here], frequency[here]),
             textcoords="offset points",
             xytext=(6, -10),
-            fontsize=7,
+            fontsize=SMALL,
         )
     axes.set_xlim(0.0, time_s[-1])
     axes.set_xlabel("time [s]")
     axes.set_ylabel("frequency [Hz]")
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.set_title(_title(grid, far), fontsize=9)
+    axes.set_title(_title(grid, far), fontsize=TITLE)
     if grid["steps"]:
-        axes.legend(loc="best", fontsize=7.5)
+        axes.legend(loc="best")
     save(
         figure,
         path,
@@ -73,7 +73,7 @@ def _limits(axes: Any, grid: Mapping[str, Any], lowest: float, highest: float) -
                 textcoords="offset points",
                 xytext=(-3, 3),
                 ha="right",
-                fontsize=7,
+                fontsize=SMALL,
                 color=colour,
             )
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.patches import Patch, Rectangle
 
-from sim.report.style import LIMIT_COLOURS, new_figure, save
+from sim.report.style import LIMIT_COLOURS, SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def draw_hosting(
         asked_gpus: GPUs of the scenario by zone; those tiles get a frame.
         finding: what the figure shows.
     """
-    figure = new_figure(7.6, 5.0)
+    figure = new_figure("page", 110)
     axes = figure.add_subplot()
     asked_all = sum(asked_gpus.values())
     for zone, (column, row) in TILES.items():
@@ -71,13 +71,13 @@ def draw_hosting(
             )
         )
         text = f"{SHORT.get(zone, zone)}\n{_thousands(found['gpus'])}"
-        axes.text(column, -row, text, ha="center", va="center", fontsize=7.5, linespacing=1.5)
+        axes.text(column, -row, text, ha="center", va="center", fontsize=SMALL, linespacing=1.5)
     axes.set_xlim(-0.6, 11.6)
     axes.set_ylim(-7.6, 0.6)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.set_title("GPUs that fit before the first limit binds [thousand], one site at a time")
-    figure.legend(handles=_legend(hosting, asked_all), loc="outside lower center", ncols=4)
+    figure.legend(handles=_legend(hosting, asked_all), loc="outside lower center", ncols=5)
     save(figure, path, hosting_rows(hosting), finding)
 
 

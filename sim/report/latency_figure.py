@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.ticker import NullFormatter
 
 from sim.datum import data
-from sim.report.style import DASHES, SERIES_COLOURS, new_figure, save
+from sim.report.style import DASHES, SERIES_COLOURS, SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,7 @@ def draw_latency(
     """
     if not any(len(values) for found in latencies.values() for values in found.values()):
         return
-    figure = new_figure(7.6, 3.2)
+    figure = new_figure("page", 66)
     panels = figure.subplots(1, len(MEASURES), sharey=True, gridspec_kw={"wspace": 0.12})
     rows: list[dict[str, Any]] = []
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
@@ -131,7 +131,7 @@ def draw_latency(
         axes.set_xlabel(f"{title} [s]")
     panels[0].set_ylabel("completed requests within [%]")
     panels[0].set_ylim(0, 103)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=4)
     finding = _told_finding(latencies) if told else _finding(latencies, objectives)
     save(figure, path, rows, finding)
 
@@ -169,7 +169,7 @@ def _mark_targets(axes: Any, targets: Mapping[str, float]) -> None:
             rotation=90,
             ha="right",
             va="bottom",
-            fontsize=6.5,
+            fontsize=SMALL,
             color="#595959",
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.report.series import BINS, Series, axis_of, bin_means
 from sim.report.steps import draw_steps
-from sim.report.style import DASHES, SERIES_COLOURS, new_figure, power_axis, save
+from sim.report.style import DASHES, SERIES_COLOURS, SMALL, new_figure, power_axis, save
 from sim.units import MEGA
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def draw_loop(series: Mapping[str, Series], horizon_s: float, path: Path) -> Non
         return
     edges_s = np.linspace(0.0, horizon_s, BINS + 1)
     unit_s, unit = axis_of(horizon_s)
-    figure = new_figure(7.2, 4.6)
+    figure = new_figure("column", 88)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.0, 1.3))
     rows: list[dict[str, Any]] = []
     for number, site in enumerate(sites):
@@ -64,7 +64,7 @@ def draw_loop(series: Mapping[str, Series], horizon_s: float, path: Path) -> Non
     power_axis(below.yaxis, "power; limit, broad", below.get_ylim()[1])
     below.set_xlabel(f"time [{unit}]")
     below.set_xlim(0.0, horizon_s / unit_s)
-    figure.legend(loc="outside lower center", ncols=min(len(sites), 6), fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=min(len(sites), 6), fontsize=SMALL)
     save(figure, path, rows, _finding(series, sites, horizon_s))
 
 

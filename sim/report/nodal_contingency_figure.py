@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def draw_contingencies(study: Mapping[str, Any], path: Path) -> None:
     worst = sorted(study["cascades"], key=lambda row: (-row["lost_mw"], row["cascade"]))
     shown = worst[:MOST_OUTAGES]
     ways = {key: words for key, words in WAYS.items() if key in shown[0]}
-    figure = new_figure(7.2, 1.3 + 0.14 * len(ways) * len(shown) + 0.1 * len(shown))
+    figure = new_figure("column", 22 + 2.7 * len(ways) * len(shown))
     axes = figure.add_subplot()
     height = 0.8 / len(ways)
     for number, (key, (label, colour)) in enumerate(ways.items()):
@@ -36,14 +36,14 @@ def draw_contingencies(study: Mapping[str, Any], path: Path) -> None:
         bars = axes.barh(
             places, [row[key] for row in shown], height * 0.9, color=colour, label=label
         )
-        axes.bar_label(bars, [_told(row, key) for row in shown], fontsize=6.5, padding=2)
-    axes.set_yticks(range(len(shown)), [row["cascade"] for row in shown], fontsize=7.5)
+        axes.bar_label(bars, [_told(row, key) for row in shown], fontsize=SMALL, padding=2)
+    axes.set_yticks(range(len(shown)), [row["cascade"] for row in shown], fontsize=SMALL)
     axes.set_ylim(len(shown) - 0.45, -0.55)
     axes.margins(x=0.22)
     axes.set_xlim(left=0)
     axes.set_title("Load lost, by the first outage")
     axes.set_xlabel("load lost when the cascade is over [MW]")
-    figure.legend(loc="outside lower center", ncols=len(ways), fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2)
     keys = ("cascade", "depth", "branches_lost", *ways)
     save(figure, path, [{key: row[key] for key in keys} for row in worst], _finding(study, worst))
 

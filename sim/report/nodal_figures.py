@@ -9,7 +9,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from sim.errors import InputError
 from sim.report.nodal_text import WAYS
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ def draw_map(
     path: Path,
 ) -> None:
     """Map of MW by bus: colour by class, size by voltage; what hosts most lies on top."""
-    figure = new_figure(7.6, 6.4)
+    figure = new_figure("page", 138)
     axes = figure.add_subplot()
     least_kv = min(*(row["base_kv"] for row in rows), LINE_COLOURS[1][0])
     draw_lines(axes, [line for line in lines if line[0] >= least_kv])
@@ -116,7 +116,7 @@ def _size_legend(axes: Axes, rows: Sequence[Row]) -> None:
     for _, area, words in SIZES:
         if area in shown:
             axes.scatter([], [], s=area, color="#595959", linewidths=0, label=words)
-    axes.legend(loc="lower left", fontsize=8, title="voltage of the bus", title_fontsize=8)
+    axes.legend(loc="lower left", title="voltage of the bus")
 
 
 def _area(kv: float) -> int:
@@ -175,7 +175,7 @@ def draw_curves(
     Args:
         series: label -> MW of each bus, in any order.
     """
-    figure = new_figure(7.2, 4.4)
+    figure = new_figure("column", 72)
     axes = figure.add_subplot()
     rows: list[Row] = []
     for look, (label, values) in zip(LOOKS, series.items(), strict=False):
@@ -190,14 +190,14 @@ def draw_curves(
         axes.axhline(mw_asked, color="#888888", linewidth=0.7, linestyle=":")
         axes.annotate(
             f"{mw_asked:,.0f} MW", (0.5, mw_asked), xycoords=("axes fraction", "data"),
-            ha="center", va="center", fontsize=8, color="#555555",
+            ha="center", va="center", fontsize=SMALL, color="#555555",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
     axes.set_yscale("log")
     axes.set_xlabel("buses that host at least this much [count], each alone")
-    axes.set_ylabel(f"hosting capacity [MW] (under {AT_ZERO_MW:g} MW drawn at {AT_ZERO_MW:g})")
+    axes.set_ylabel(f"hosting capacity [MW], at least {AT_ZERO_MW:g}")
     axes.set_title("Load that connects, against the number of buses")
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside lower center", ncols=2)
     save(figure, path, rows, _curve_finding(series, asked_mw[0]))
 
 
@@ -216,7 +216,7 @@ def draw_joint(series: Mapping[str, Sequence[tuple[int, float]]], path: Path) ->
     Args:
         series: label -> (sites, total MW).
     """
-    figure = new_figure(6.4, 4.0)
+    figure = new_figure("column", 64)
     axes = figure.add_subplot()
     rows: list[Row] = []
     for look, (label, points) in zip(LOOKS, series.items(), strict=False):
@@ -248,7 +248,7 @@ def draw_states(
     for row in buses:
         by.setdefault(row["state"], []).append(row)
     order = sorted(by, key=lambda state: float(np.median([r["n1_mw"] for r in by[state]])))
-    figure = new_figure(7.4, 1.2 + 0.16 * len(order))
+    figure = new_figure("page", 26 + 3.1 * len(order))
     axes = figure.add_subplot()
     for y, state in enumerate(order):
         n1 = [max(r["n1_mw"], AT_ZERO_MW) for r in by[state]]
@@ -257,10 +257,12 @@ def draw_states(
         axes.plot([np.median(n1)] * 2, [y - 0.4, y + 0.4], color="black", linewidth=1.4)
         axes.plot([base] * 2, [y - 0.4, y + 0.4], color=SERIES_COLOURS[1], linewidth=1.4)
     axes.axvline(load_mw, color="#888888", linewidth=0.8, linestyle=":")
-    axes.annotate(f"{load_mw:,.0f} MW", (load_mw, len(order) - 0.3), fontsize=8, color="#555555")
+    axes.annotate(
+        f"{load_mw:,.0f} MW", (load_mw, len(order) - 0.3), fontsize=SMALL, color="#555555"
+    )
     axes.set_xscale("log")
     axes.set_ylim(-0.8, len(order) + 0.4)
-    axes.set_yticks(range(len(order)), order, fontsize=7)
+    axes.set_yticks(range(len(order)), order, fontsize=SMALL)
     axes.set_xlabel(f"hosting capacity of a bus [MW] (under {AT_ZERO_MW:g} MW drawn there)")
     left_out = f"\nlimits that feel under {cutoff_frac:.0%} of the load left out"
     axes.set_title(
@@ -285,7 +287,7 @@ def draw_cascades(cascades: Mapping[str, Sequence[Row]], path: Path) -> None:
     Args:
         cascades: label -> stages with the keys of `STAGE_KEYS`.
     """
-    figure = new_figure(7.2, 4.4)
+    figure = new_figure("column", 72)
     axes = figure.add_subplot()
     rows: list[Row] = []
     for look, (label, stages) in zip(LOOKS, cascades.items(), strict=False):
@@ -300,7 +302,7 @@ def draw_cascades(cascades: Mapping[str, Sequence[Row]], path: Path) -> None:
     axes.set_xlabel("stage of the cascade (0: before)")
     axes.set_ylabel("load lost so far, shed and dark [MW]")
     axes.set_title("What follows, by the first outage: load lost after each stage")
-    axes.legend(fontsize=8)
+    axes.legend()
     deepest = max(cascades, key=lambda label: len(cascades[label]))
     most = max(rows, key=lambda row: row["shed_mw"] + row["dark_mw"])
     told = (
@@ -318,7 +320,7 @@ STAGE_KEYS: Final = (
 
 def draw_blackouts(lost_mw: Mapping[str, Sequence[float]], path: Path) -> None:
     """How likely a blackout of at least a size is, over Monte-Carlo runs."""
-    figure = new_figure(6.4, 4.0)
+    figure = new_figure("column", 64)
     axes = figure.add_subplot()
     rows: list[Row] = []
     for look, (label, values) in zip(LOOKS, lost_mw.items(), strict=False):
@@ -334,7 +336,7 @@ def draw_blackouts(lost_mw: Mapping[str, Sequence[float]], path: Path) -> None:
     axes.set_xlabel("load lost [MW]")
     axes.set_ylabel("share of runs that lose at least this [1]")
     axes.set_title("Blackout size with hidden failures")
-    axes.legend(fontsize=8)
+    axes.legend()
     means = {label: float(np.mean(values)) for label, values in lost_mw.items()}
     worst = max(means, key=lambda label: means[label])
     p95 = float(np.quantile(np.asarray(lost_mw[worst], dtype=float), 0.95))

@@ -18,7 +18,7 @@ from sim.grid.nodal.pairs import Pairs, join
 from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.study import Study
 from sim.report.nodal_price_figure import MOST_BUSES, loads_by_bus
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +129,7 @@ def draw_outages(grid: Mapping[str, Any], path: Path) -> None:
 def _draw(
     shown: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path, finding: str
 ) -> None:
-    figure = new_figure(7.2, 1.5 + 0.42 * len(shown))
+    figure = new_figure("column", 18 + 7.2 * len(shown))
     axes = figure.add_subplot()
     for offset, key, colour, label in (
         (-0.19, "with_load_frac", WITH, "with the sites"),
@@ -138,10 +138,10 @@ def _draw(
         places = [place + offset for place in range(len(shown))]
         percent = [100 * row[key] for row in shown]
         bars = axes.barh(places, percent, 0.34, color=colour, label=label)
-        axes.bar_label(bars, [f"{p:.0f}" for p in percent], fontsize=6.5, padding=2)
+        axes.bar_label(bars, [f"{p:.0f}" for p in percent], fontsize=SMALL, padding=2)
     axes.axvline(100, color="black", linewidth=0.8, linestyle="--")
     labels = [f"{row['branch']}\nwithout {row['outage']}" for row in shown]
-    axes.set_yticks(range(len(shown)), labels, fontsize=6.5)
+    axes.set_yticks(range(len(shown)), labels, fontsize=SMALL)
     axes.set_ylim(len(shown) - 0.45, -0.55)
     axes.margins(x=0.1)
     axes.set_xlabel("loading after the outage [% of its limit]")

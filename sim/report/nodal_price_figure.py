@@ -119,7 +119,7 @@ def draw_nodal_prices(grid: Mapping[str, Any], path: Path) -> None:
     except InputError:  # no dispatch meets the case's limits, or its file is elsewhere by now
         return
     placed = network.buses.latitude_deg is not None
-    figure = new_figure(8.2 if placed else 5.2, 4.6)
+    figure = new_figure("page" if placed else "column", 92 if placed else 62)
     panels = figure.subplots(1, 2 if placed else 1, squeeze=False, width_ratios=_widths(placed))[0]
     if placed:
         _map(panels[0], network, after, sites)
@@ -179,7 +179,7 @@ def _map(axes: Axes, network: Network, found: Priced, sites: Mapping[int, float]
                   label=f"bus {bus}: {mw:,.0f} MW")  # fmt: skip
     axes.set_aspect(1 / np.cos(np.radians(float(latitude.mean()))))
     axes.set_axis_off()
-    axes.figure.legend(loc="outside lower left", fontsize=7.5, ncols=2)
+    axes.figure.legend(loc="outside lower left", ncols=2)
 
 
 def _curve(axes: Axes, before: Priced, after: Priced, *, with_sites: bool) -> None:
@@ -198,7 +198,7 @@ def _curve(axes: Axes, before: Priced, after: Priced, *, with_sites: bool) -> No
         axes.set_ylim(prices.mean() - LEAST_SPAN, prices.mean() + LEAST_SPAN)
     if prices.min() > 0 and prices.max() > 20 * np.median(prices):
         axes.set_yscale("log")
-    axes.legend(fontsize=7.5, loc="lower left")
+    axes.legend(loc="lower left")
 
 
 def _duration(found: Priced) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sim.report.cost_figure import tick
-from sim.report.style import SERIES_COLOURS, new_figure, save
+from sim.report.style import SERIES_COLOURS, SMALL, TITLE, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ def draw_plan(job: Job, plan: Plan, found: Mapping[str, Any], path: Path) -> Non
     Args:
         found: the result of `plan_tables.plan_rows`.
     """
-    figure = new_figure(10.4, 5.2)
+    figure = new_figure("page", 92)
     kinds = list(dict.fromkeys((c.gpu, c.precision) for c in plan.curves))
     colours = {kind: COLOURS[i % len(COLOURS)] for i, kind in enumerate(kinds)}
     front = plan.front()
@@ -52,13 +52,13 @@ def draw_plan(job: Job, plan: Plan, found: Mapping[str, Any], path: Path) -> Non
         _best(axes, plan, found, quantity)
         if np.isfinite(job.slo.tpot_s):
             axes.axvline(1e3 * job.slo.tpot_s, color="#8C8C8C", linestyle="--", linewidth=1)
-            axes.text(1e3 * job.slo.tpot_s, axes.get_ylim()[1], " SLO", fontsize=7.5, va="top")
+            axes.text(1e3 * job.slo.tpot_s, axes.get_ylim()[1], " SLO", fontsize=SMALL, va="top")
         axes.set_ylabel(label)
         axes.set_xlabel("time per output token [ms]")
         _plain(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7.5)
-    figure.suptitle(_title(job), fontsize=10, x=0.02, ha="left")
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.suptitle(_title(job), fontsize=TITLE, x=0.02, ha="left")
     save(figure, path, list(found["pareto"]), _finding(plan, found))
 
 

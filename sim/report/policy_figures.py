@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, TITLE, new_figure, save
 from sim.report.words import label_of, name_and_unit
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
     rows.sort(key=lambda r: (abs(r["delta"]), r["policy"]))
     labels = [_wrapped(r["policy"]) for r in rows]
     lines = sum(1 + label.count("\n") for label in labels)
-    figure = new_figure(7.2, 1.2 + 0.24 * max(lines, 1.5 * len(rows)))
+    figure = new_figure("column", 18 + 3.1 * max(lines, 1.5 * len(rows)))
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
         axes.barh(place, row["delta"], color=LESS if row["delta"] < 0 else MORE, height=0.62)
@@ -68,16 +68,16 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
             textcoords="offset points",
             ha="left" if row["delta"] >= 0 else "right",
             va="center",
-            fontsize=7.5,
+            fontsize=SMALL,
         )
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), labels, fontsize=7.5)
+    axes.set_yticks(range(len(rows)), labels, fontsize=SMALL)
     axes.margins(x=0.25)
     axes.set_xlabel(f"change of {label_of(key)}")
     base = found["baseline"].get(key)
     if base is not None:
         unit = name_and_unit(key)[1]
-        figure.suptitle(f"{base:,.4g} {unit} without a policy", x=0.01, ha="left", fontsize=9)
+        figure.suptitle(f"{base:,.4g} {unit} without a policy", x=0.01, ha="left", fontsize=TITLE)
     most = rows[-1]
     told = f"{label_of(key)}: {most['policy']} changes it most, by {most['delta']:+,.4g}"
     if base is not None:
@@ -105,7 +105,7 @@ def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
         return False
     for point in points:
         point["on_frontier"] = not any(_beats(other, point) for other in points)
-    figure = new_figure(7.2, 4.2)
+    figure = new_figure("page", 84)
     axes = figure.add_subplot()
     front = sorted((p for p in points if p["on_frontier"]), key=lambda p: p["hosted_mw"])
     axes.plot(
@@ -115,7 +115,7 @@ def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
         place = (point["hosted_mw"], 100 * point["lost"])
         axes.scatter(*place, color=FRONT if point["on_frontier"] else "#8C8C8C", zorder=2)
         text = _wrapped(point["policy"])
-        axes.annotate(text, place, xytext=(5, 4), textcoords="offset points", fontsize=7.5)
+        axes.annotate(text, place, xytext=(5, 4), textcoords="offset points", fontsize=SMALL)
     axes.margins(x=0.2, y=0.15)
     axes.set_xlabel(label_of("hosted_mw"))
     axes.set_ylabel("work lost [% of the work without a policy]")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, TITLE, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ def _heat(
     table = np.array(list(rows.values()))
     top = float(np.percentile(table, CLIP_PERCENTILE)) if most is None else most
     low = float(table.min()) if most is None else 0.0
-    figure = new_figure(7.6, 1.3 + 0.135 * len(rows))
+    figure = new_figure("page", 26 + 2.9 * len(rows))
     axes = figure.add_subplot()
     weeks = table.shape[1]
     image = axes.imshow(
@@ -81,9 +81,9 @@ def _heat(
         interpolation="nearest",
         extent=(0.0, float(weeks), len(rows) - 0.5, -0.5),
     )
-    axes.set_yticks(range(len(rows)), list(rows), fontsize=6)
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=SMALL)
     axes.set_xlabel(f"week, from day {first_day} of the year")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=TITLE)
     clipped = most is None and table.max() > top
     figure.colorbar(image, ax=axes, label=label, extend="max" if clipped else "neither", pad=0.01)
     save(

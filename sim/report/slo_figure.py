@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ OUTCOMES: Final = {
     "shed": "#CC79A7",
     "dropped": "#000000",
 }
-LABEL_FRAC: Final = 0.06
+LABEL_FRAC: Final = 0.12
 """Share of a bar that has room for its number."""
 
 
@@ -58,17 +58,17 @@ def draw_attainment(
     rows = class_rows(serving or {"fleets": {}})
     if not rows:
         return
-    figure = new_figure(7.2, 1.3 + 0.5 * len(rows))
+    figure = new_figure("column", 22 + 9 * len(rows))
     axes = figure.add_subplot()
     several = len({row["fleet"] for row in rows}) > 1
     for place, row in enumerate(rows):
         _bar(axes, place, row)
     labels = [_label(row, objectives, several=several) for row in rows]
-    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    axes.set_yticks(range(len(rows)), labels, fontsize=SMALL)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of the requests that arrived [%]")
-    figure.legend(loc="outside lower center", ncols=len(OUTCOMES), fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3)
     save(figure, path, rows, _finding(rows))
 
 
@@ -81,7 +81,7 @@ def _bar(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
             ink = "white" if name in ("in time", "dropped") else "black"
             middle = 100 * (left + share / 2)
             text = f"{share:.1%}"
-            axes.text(middle, place, text, ha="center", va="center", fontsize=7.5, color=ink)
+            axes.text(middle, place, text, ha="center", va="center", fontsize=SMALL, color=ink)
         left += share
 
 

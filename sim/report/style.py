@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any, Final
+import textwrap
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import matplotlib as mpl
 
@@ -16,7 +17,10 @@ mpl.use("Agg")
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter, LogFormatterMathtext
+
+from sim.report.figure_html import COLUMN_MOST_PT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,19 +59,37 @@ LIMIT_COLOURS: Final = {
     "swing": "#F0E442",
     "none": "#DDDDDD",
 }
+Width = Literal["column", "page"]
+WIDTHS_MM: Final[dict[Width, float]] = {"column": 85.0, "page": 170.0}
+"""Widths at which figures are printed: one column of a paper, or two."""
+TEXT, TITLE, SMALL, LEAST = 7.0, 7.5, 6.5, 6.0
+"""Letters at that width [pt]; none is smaller than the last."""
+MM_PER_IN: Final = 25.4
+TITLE_FRAC, LETTER_FRAC = 0.84, 0.52
+"""Share of the width that a title has, and the mean width of a letter as a share of its size."""
 RC: Final[Any] = {
     "svg.hashsalt": "flopgrid",
     "svg.fonttype": "path",
     "text.parse_math": False,  # names come from files: a dollar sign in one is a dollar sign
-    "font.size": 9,
+    "font.size": TEXT,
+    "axes.labelsize": TEXT,
+    "axes.titlesize": TITLE,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.2,
+    "legend.fontsize": SMALL,
+    "legend.title_fontsize": SMALL,
     "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "legend.columnspacing": 1.2,
 }
 mpl.rcParams.update(RC)
-TIGHT: Final = 0.85
 SVG_DPI: Final = 72
 """What an SVG is written with: a pixel is a point."""
 RASTER_DPI: Final = 150
@@ -99,25 +121,41 @@ def _plain_ticks(figure: Figure) -> None:
                 axis.set_minor_formatter(Decades())
 
 
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure in the house style.
+def new_figure(width: Width, height_mm: float) -> Figure:
+    """An empty figure in the house style, in the size in which it is printed.
 
     Args:
-        width_in, height_in: of the page on which it is laid out; it comes smaller by `TIGHT`, so
-            that its letters stay readable when it is printed in a column.
+        width: of what it is printed in; see `WIDTHS_MM`.
     """
-    size_in = (TIGHT * width_in, TIGHT * height_in)
+    size_in = (WIDTHS_MM[width] / MM_PER_IN, height_mm / MM_PER_IN)
     figure = Figure(figsize=size_in, dpi=SVG_DPI, layout="constrained")
     FigureCanvasSVG(figure)  # so that places are found with the letters that will be written
     return figure
 
 
+def power_unit(top_mw: float) -> tuple[str, float]:
+    """The unit that suits powers up to this one, and how many of it are a MW."""
+    return ("kW", 1e3) if top_mw < 1 else ("GW", 1e-3) if top_mw >= 1e4 else ("MW", 1.0)
+
+
 def power_axis(axis: Axis, what: str, top_mw: float) -> None:
     """Label an axis whose values are MW, in kW or GW where the largest asks for it."""
-    unit, factor = ("kW", 1e3) if top_mw < 1 else ("GW", 1e-3) if top_mw >= 1e4 else ("MW", 1.0)
+    unit, factor = power_unit(top_mw)
     axis.set_label_text(f"{what} [{unit}]")
     if factor != 1.0:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * factor:,.6g}"))
+
+
+def _wrap_titles(figure: Figure) -> None:
+    """Titles on as many lines as a column of a paper asks for."""
+    width_pt = figure.get_figwidth() * SVG_DPI
+    if width_pt > COLUMN_MOST_PT:
+        return
+    letters = int(TITLE_FRAC * width_pt / (LETTER_FRAC * TITLE))
+    for axes in figure.axes:
+        title = axes.get_title(loc="left")
+        lines = [textwrap.fill(line, letters) for line in title.splitlines()]
+        axes.set_title("\n".join(lines))
 
 
 def _lay_out(figure: Figure) -> None:
@@ -128,6 +166,13 @@ def _lay_out(figure: Figure) -> None:
         figure.set_layout_engine(None)
 
 
+def _check_letters(figure: Figure) -> None:
+    """A figure with letters too small for paper is a fault of the program."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and text.get_text() and float(text.get_fontsize()) < LEAST:
+            raise ValueError(f"{text.get_text()!r} is smaller than {LEAST:g} pt")
+
+
 def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]], finding: str = "") -> None:
     """Write `path` (.svg) and, beside it, the numbers it shows (.csv).
 
@@ -135,7 +180,9 @@ def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]], finding: st
         finding: a sentence that says what the figure shows; it travels inside the SVG.
     """
     _plain_ticks(figure)
+    _wrap_titles(figure)
     _lay_out(figure)
+    _check_letters(figure)
     told = {"Description": finding} if finding else {}
     about = {"Date": None, "Creator": "flopgrid", **told}
     figure.savefig(path, format="svg", dpi=RASTER_DPI, metadata=about)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from sim.report.style import SERIES_COLOURS, new_figure
+from sim.report.style import SERIES_COLOURS, SMALL, new_figure
 from sim.report.sweep_parts import Answer, plain_name, saved, short
 from sim.results.analysis import CHANCE, Effect, Index, main_effects, sobol_indices
 from sim.results.store import Columns, SweepResults
@@ -42,9 +42,9 @@ def draw_effects(
 def _draw_indices(groups: Mapping[str, Sequence[Index]], path: Path, title: str) -> Answer:
     """One panel for each group: Sobol indices with the design, else rank correlations."""
     tops = {name: list(indices)[:MOST_BARS] for name, indices in groups.items()}
-    figure = new_figure(7.0, sum(1.2 + 0.26 * len(top) for top in tops.values()))
-    heights = [1.2 + 0.26 * len(top) for top in tops.values()]
-    panels = figure.subplots(len(tops), 1, squeeze=False, height_ratios=heights)[:, 0]
+    heights_mm = [16 + 3.6 * len(top) for top in tops.values()]
+    figure = new_figure("column", sum(heights_mm))
+    panels = figure.subplots(len(tops), 1, squeeze=False, height_ratios=heights_mm)[:, 0]
     for axes, (name, top) in zip(panels, tops.items(), strict=True):
         places = np.arange(len(top))[::-1]
         if top[0].total is not None:
@@ -56,7 +56,7 @@ def _draw_indices(groups: Mapping[str, Sequence[Index]], path: Path, title: str)
                 color=SERIES_COLOURS[0],
                 label="first order",
             )
-            axes.legend(fontsize=8)
+            axes.legend()
             axes.set_xlabel("Sobol index (share of variance)")
         else:
             colours = [SERIES_COLOURS[0] if i.chance < CHANCE else "#C9C9C9" for i in top]
@@ -64,7 +64,7 @@ def _draw_indices(groups: Mapping[str, Sequence[Index]], path: Path, title: str)
             axes.axvline(0, color="black", linewidth=0.6)
             axes.set_xlim(-1, 1)
             axes.set_xlabel("rank correlation (grey: may be chance)")
-        axes.set_yticks(places, [plain_name(i.factor) for i in top], fontsize=7)
+        axes.set_yticks(places, [plain_name(i.factor) for i in top], fontsize=SMALL)
         axes.set_title(name)
     rows = [_index_row(name, i) for name, indices in groups.items() for i in indices]
     text = "\n".join(_index_text(title, name, top[0]) for name, top in tops.items())
@@ -100,7 +100,7 @@ def _draw_main_effects(groups: Mapping[str, Sequence[Effect]], path: Path, title
     named = [(name, effect) for name, effects in groups.items() for effect in effects]
     if not named:
         return Answer("effects", title, f"{title}: nothing is varied")
-    figure = new_figure(6.4, 1.2 + 0.3 * len(named))
+    figure = new_figure("column", 16 + 4.2 * len(named))
     axes = figure.add_subplot()
     places = np.arange(len(named))[::-1]
     axes.barh(places, [effect.share_frac for _, effect in named], color=SERIES_COLOURS[0])

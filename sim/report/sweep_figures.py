@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from sim.errors import InputError
-from sim.report.style import DASHES, SERIES_COLOURS, new_figure
+from sim.report.style import DASHES, SERIES_COLOURS, SMALL, new_figure
 from sim.report.sweep_effects import draw_effects
 from sim.report.sweep_parts import (
     Answer,
@@ -41,6 +41,8 @@ from sim.sweep.schema import (
 )
 
 MOST_LABELS: Final = 12
+FEW_CELLS: Final = 6
+"""Columns of a heat map that fit in a column of a paper."""
 SHORT_LABEL: Final = 6
 """Letters of a label that fits below a cell without being turned."""
 
@@ -76,7 +78,7 @@ def draw_shown(
 def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
     """Curves with a band: the 95 % interval over seeds and samples."""
     curves = response_curves(columns, shown.value, shown.x, shown.by)
-    figure = new_figure(6.4, 4.0)
+    figure = new_figure("column", 62)
     axes = figure.add_subplot()
     for number, (curve, colour) in enumerate(zip(curves, _colours(len(curves)), strict=True)):
         places, labels = _places(curve.x)
@@ -100,9 +102,9 @@ def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
         axes.set_yscale("log")
         axes.set_ylim(min(means) / 2, max(means) * 4)
     axes.set_xlabel(axis_label(shown.x))
-    axes.set_ylabel(axis_label(shown.value), fontsize=8)
+    axes.set_ylabel(axis_label(shown.value), fontsize=SMALL)
     if shown.by:
-        axes.legend(title=short(shown.by), fontsize=8)
+        axes.legend(title=short(shown.by))
     rows = [row for curve in curves for row in _curve_rows(curve, shown)]
     points = [
         (f"{_where(shown.by, curve.name)}{short(shown.x)} {_level(x)}", mean)
@@ -116,7 +118,9 @@ def draw_response(shown: Response, columns: Columns, path: Path) -> Answer:
 def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
     """Cells coloured by their mean, with the number in each while there is room."""
     across, down, cells = heat_map(columns, shown.value, shown.x, shown.y)
-    figure = new_figure(max(4.5, 1.6 + 0.75 * len(across)), max(2.5, 1.2 + 0.42 * len(down)))
+    figure = new_figure(
+        "column" if len(across) <= FEW_CELLS else "page", max(45, 30 + 7 * len(down))
+    )
     axes = figure.add_subplot()
     image = axes.imshow(cells, cmap="cividis", aspect="auto")
     labels = [_level(x) for x in across]
@@ -129,8 +133,10 @@ def draw_heat_map(shown: HeatMap, columns: Columns, path: Path) -> Answer:
         for (j, i), value in np.ndenumerate(cells):
             if np.isfinite(value):
                 colour = "white" if value < middle else "black"
-                axes.text(i, j, f"{value:.3g}", ha="center", va="center", fontsize=7, color=colour)
-    figure.colorbar(image).set_label(axis_label(shown.value), fontsize=7)
+                axes.text(
+                    i, j, f"{value:.3g}", ha="center", va="center", fontsize=SMALL, color=colour
+                )
+    figure.colorbar(image).set_label(axis_label(shown.value), fontsize=SMALL)
     axes.set_xlabel(axis_label(shown.x))
     axes.set_ylabel(axis_label(shown.y))
     rows = [
@@ -152,7 +158,7 @@ def draw_pareto(shown: Pareto, columns: Columns, varied: Sequence[str], path: Pa
     names = [*shown.minimise, *shown.maximise]
     front = pareto_front(columns, shown.minimise, shown.maximise)
     x, y = numbers(columns, names[0]), numbers(columns, names[1])
-    figure = new_figure(6.0, 4.2)
+    figure = new_figure("column", 68)
     axes = figure.add_subplot()
     groups = [str(v) for v in columns[full_name(shown.by, columns)]] if shown.by else [""] * len(x)
     kinds = list(dict.fromkeys(groups))
@@ -163,7 +169,7 @@ def draw_pareto(shown: Pareto, columns: Columns, varied: Sequence[str], path: Pa
     axes.plot(x[order], y[order], color="black", linewidth=1.0, label="front")
     axes.set_xlabel(axis_label(names[0]))
     axes.set_ylabel(axis_label(names[1]))
-    axes.legend(fontsize=8, title=short(shown.by) if shown.by else None)
+    axes.legend(title=short(shown.by) if shown.by else None)
     rows = [
         {
             **{n: columns[n][k] for n in varied},
@@ -181,7 +187,7 @@ def draw_verdict(shown: Verdict, found: SweepResults, columns: Columns, path: Pa
     """Probability that a condition holds, group by group, and what decides it."""
     told = probabilities(columns, shown.holds, found.sampled, shown.margin, shown.by)
     says = shown.says or shown.holds
-    figure = new_figure(6.4, 1.2 + 0.3 * len(told))
+    figure = new_figure("column", 16 + 5 * len(told))
     axes = figure.add_subplot()
     places = np.arange(len(told))[::-1]
     chance = np.array([one.probability for one in told])
@@ -190,7 +196,7 @@ def draw_verdict(shown: Verdict, found: SweepResults, columns: Columns, path: Pa
     axes.errorbar(chance, places, xerr=np.clip(ends, 0, None), fmt="none", color="black", capsize=2)
     axes.set_yticks(places, [one.group or "all" for one in told])
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"probability that it holds: {says}", fontsize=8)
+    axes.set_xlabel(f"probability that it holds: {says}", fontsize=SMALL)
     rows = [_probability_row(one) for one in told]
     text = "\n".join(verdict_text(says, one) for one in told)
     return saved(figure, path, "verdict", says, rows, text)
@@ -202,11 +208,11 @@ def draw_boundary(shown: Boundary, boundaries: Rows, file: SweepFile, path: Path
         raise InputError("there is no search to show", "give `refine`, or leave `boundary` out")
     key = full_name(shown.by, boundaries[0])
     rows = sorted(boundaries, key=lambda row: -(row["holds_at"] or 0))
-    figure = new_figure(6.4, 1.0 + 0.19 * len(rows))
+    figure = new_figure("column", 14 + 3.2 * len(rows))
     axes = figure.add_subplot()
     places = np.arange(len(rows))[::-1]
     axes.barh(places, [row["holds_at"] or 0 for row in rows], color=SERIES_COLOURS[0])
-    axes.set_yticks(places, [_level(row[key]) for row in rows], fontsize=7)
+    axes.set_yticks(places, [_level(row[key]) for row in rows], fontsize=SMALL)
     axes.set_ylim(-0.8, len(rows) - 0.2)
     if _wide([row["holds_at"] for row in rows]):
         axes.set_xscale("log")

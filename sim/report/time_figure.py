@@ -17,7 +17,7 @@ from sim.report.series import (
     held_s,
 )
 from sim.report.steps import fill_steps
-from sim.report.style import CAUSE_COLOURS, new_figure, power_axis, save
+from sim.report.style import CAUSE_COLOURS, SMALL, new_figure, power_axis, save
 from sim.units import MEGA, mw_text
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def draw_power_time(series: Mapping[str, Series], horizon_s: float, path: Path) 
     low_mw, high_mw = (v / MEGA for v in bin_extremes(power["facility"], edges_s))
     unit_s, unit = axis_of(horizon_s)
     x = edges_s / unit_s
-    figure = new_figure(7.2, 3.4)
+    figure = new_figure("column", 66)
     axes = figure.add_subplot()
     below = np.zeros(BINS)
     for boundary, (label, colour) in zip(BOUNDARIES, LAYERS, strict=True):
@@ -81,7 +81,7 @@ def draw_power_time(series: Mapping[str, Series], horizon_s: float, path: Path) 
     axes.set_ylim(0.0, float(high_mw.max()) * 1.08 or 1.0)
     axes.set_xlabel(f"time [{unit}]")
     power_axis(axes.yaxis, "power", float(high_mw.max()))
-    figure.legend(loc="outside lower center", ncols=2, fontsize=7.5)
+    figure.legend(loc="outside lower left", ncols=1)
     rows = [
         {
             "start_s": float(edges_s[k]),
@@ -121,7 +121,7 @@ def draw_load_duration(series: Mapping[str, Series], horizon_s: float, path: Pat
     power = at_boundaries(series)
     if not power:
         return
-    figure = new_figure(7.2, 3.2)
+    figure = new_figure("column", 55)
     axes = figure.add_subplot()
     shares = np.linspace(0.0, 1.0, CURVE_POINTS + 1)
     curves = {b: duration_curve(power[b], horizon_s, shares) / MEGA for b in BOUNDARIES}
@@ -134,7 +134,7 @@ def draw_load_duration(series: Mapping[str, Series], horizon_s: float, path: Pat
             xytext=(4, 0),
             textcoords="offset points",
             va="center",
-            fontsize=8,
+            fontsize=SMALL,
         )
     axes.set_xlim(0, 100)
     axes.set_ylim(0.0, float(curves["facility"][0]) * 1.08 or 1.0)

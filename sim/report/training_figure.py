@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sim.report.steps import draw_steps
-from sim.report.style import new_figure, save
+from sim.report.style import SMALL, TITLE, new_figure, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ def progress_rows(name: str, job: Mapping[str, Any]) -> list[dict[str, Any]]:
 def draw_progress(training: Mapping[str, Any], path: Path) -> None:
     """Progress against an undisturbed run, the events that cost it, and where the time went."""
     jobs = chosen_jobs(training)
-    figure = new_figure(7.6, 2.6 * len(jobs) + 1.0)
+    figure = new_figure("page", 52 * len(jobs) + 20)
     grid = figure.add_gridspec(2 * len(jobs), 1, height_ratios=[1.0, 0.22] * len(jobs))
     rows: list[dict[str, Any]] = []
     for number, (name, job) in enumerate(jobs.items()):
@@ -114,7 +114,7 @@ def _progress(axes: Axes, name: str, job: Mapping[str, Any]) -> None:
         "undisturbed ",
         ha="right",
         va="bottom",
-        fontsize=7.5,
+        fontsize=SMALL,
         color="#606060",
     )
     top = max(rows[-1]["steps"] / 1e3, 1e-3)
@@ -137,12 +137,10 @@ def _progress(axes: Axes, name: str, job: Mapping[str, Any]) -> None:
     axes.set_title(
         f"{name}: {job['arch']} on {job['gpus']:,} GPUs\n"
         f"goodput {job['goodput_frac']:.1%}, MFU of a step {job['mfu']:.1%}",
-        fontsize=9,
+        fontsize=TITLE,
     )
     if shown:
-        axes.legend(
-            loc="upper left", ncols=2, fontsize=7.5, title="interruptions", title_fontsize=7.5
-        )
+        axes.legend(loc="upper left", ncols=2, title="interruptions")
     axes.set_xlabel("time [h]")
 
 
@@ -164,13 +162,13 @@ def _shares(axes: Axes, job: Mapping[str, Any]) -> None:
     axes.set_yticks([])
     axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100"])
     axes.set_xlabel("share of the time [%]")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -1.6), ncols=4, fontsize=7.5)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -1.6), ncols=4)
 
 
 def draw_swing(training: Mapping[str, Any], path: Path) -> None:
     """Two steps at the meter, phase by phase, and their spectrum."""
     jobs = chosen_jobs(training)
-    figure = new_figure(7.6, 2.5 * len(jobs))
+    figure = new_figure("page", 52 * len(jobs))
     axes = figure.subplots(len(jobs), 2, squeeze=False)
     rows: list[dict[str, Any]] = []
     for (left, right), (name, job) in zip(axes, jobs.items(), strict=True):
@@ -206,7 +204,7 @@ def _wave(axes: Axes, name: str, swing: Mapping[str, Any]) -> None:
     axes.set_xlabel("time [s]")
     axes.set_ylabel("power of the GPUs,\nseen at the meter [MW]")
     axes.set_ylim(0, 1.12 * max(p["mw"] for p in wave))
-    axes.set_title(f"{name}: two steps, swing {swing['peak_to_peak_mw']:.3g} MW", fontsize=9)
+    axes.set_title(f"{name}: two steps, swing {swing['peak_to_peak_mw']:.3g} MW", fontsize=TITLE)
 
 
 def _spectrum(axes: Axes, swing: Mapping[str, Any]) -> None:
@@ -223,7 +221,7 @@ def _spectrum(axes: Axes, swing: Mapping[str, Any]) -> None:
     axes.set_xlim(0, None)
     axes.set_ylim(0, None)
     ramp = swing["ramp_mw_per_s"].get("1_s", 0.0)
-    axes.set_title(f"harmonics; ramp {ramp:.3g} MW/s", fontsize=9)
+    axes.set_title(f"harmonics; ramp {ramp:.3g} MW/s", fontsize=TITLE)
 
 
 def draw_training(training: Mapping[str, Any], figures: Path) -> None:

@@ -35,7 +35,7 @@ def scatter_figures(found: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _scatter(rows: list[dict[str, Any]], models: list[str], title: str, path: Path) -> None:
-    figure = new_figure(6.4, 4.2)
+    figure = new_figure("page", 84)
     axes = figure.subplots()
     ends = [min(min(r["measured"], r["predicted"]) for r in rows) * 0.9,
             max(max(r["measured"], r["predicted"]) for r in rows) * 1.1]  # fmt: skip
@@ -54,7 +54,7 @@ def _scatter(rows: list[dict[str, Any]], models: list[str], title: str, path: Pa
                 label=model.split("--")[-1],
             )
     axes.set(xscale="log", yscale="log", xlabel=f"measured {title}", ylabel=f"predicted {title}")
-    figure.legend(loc="outside right center", fontsize=7)
+    figure.legend(loc="outside right center")
     errors = [abs(row["predicted"] / row["measured"] - 1) for row in rows]
     within = sum(error <= BAND_FRAC for error in errors) / len(errors)
     told = (

@@ -6,16 +6,17 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sim.report.figure_html import figure_html, finding, inline, within
 from sim.report.steps import corners
-from sim.report.style import Decades, new_figure, power_axis, save
+from sim.report.style import LEAST, WIDTHS_MM, Decades, new_figure, power_axis, save
 
 HOSTILE = "$5 \\frac{ & <script>alert(1)</script> --> 6$"
 
 
 def drawn(path: Path) -> str:
-    figure = new_figure(5, 3)
+    figure = new_figure("page", 80)
     axes = figure.add_subplot()
     axes.plot([1e-6, 2e7], [3, 20])
     axes.set_xscale("log")
@@ -39,7 +40,7 @@ def test_a_figure_is_the_same_to_the_byte(tmp_path: Path) -> None:
 
 
 def test_ticks_of_a_logarithmic_axis_are_plain_text() -> None:
-    axes = new_figure(3, 2).add_subplot()
+    axes = new_figure("column", 50).add_subplot()
     axes.plot([1e-5, 1e5], [1, 2])
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(Decades())
@@ -68,7 +69,7 @@ def test_the_largest_figures_are_left_out_of_a_page_that_would_be_too_large() ->
 def test_power_is_told_in_the_unit_that_suits_it() -> None:
     said = {}
     for top_mw in (0.03, 30.0, 3e4):
-        axis = new_figure(3, 2).add_subplot().yaxis
+        axis = new_figure("column", 50).add_subplot().yaxis
         power_axis(axis, "power", top_mw)
         said[top_mw] = (axis.get_label_text(), axis.get_major_formatter()(top_mw, 0))
     assert said[0.03] == ("power [kW]", "30")
@@ -86,3 +87,38 @@ def test_steps_keep_their_values_in_as_few_points_as_they_have_changes() -> None
     assert list(x) == [0, 2, 3]
     assert np.isnan(y[0])
     assert list(y[1:]) == [3, 3]
+
+
+def test_a_figure_has_the_width_of_a_column_or_of_a_page_and_no_letter_below_six_points(
+    tmp_path: Path,
+) -> None:
+    assert WIDTHS_MM == {"column": 85.0, "page": 170.0}
+    for width, mm in WIDTHS_MM.items():
+        figure = new_figure(width, 40)
+        figure.add_subplot().set_xlabel("time [s]")
+        save(figure, tmp_path / f"{width}.svg", [{"a": 1}])
+        root = ET.fromstring((tmp_path / f"{width}.svg").read_text("utf-8"))  # noqa: S314 - ours
+        points = float(root.attrib["width"].removesuffix("pt"))
+        assert points == pytest.approx(mm / 25.4 * 72, abs=0.01)
+    figure = new_figure("column", 40)
+    figure.add_subplot().text(0, 0, "tiny", fontsize=LEAST - 0.1)
+    with pytest.raises(ValueError, match="'tiny' is smaller than 6 pt"):
+        save(figure, tmp_path / "b.svg", [{"a": 1}])
+
+
+def test_a_title_of_a_column_takes_the_lines_that_it_needs(tmp_path: Path) -> None:
+    for width, lines in (("column", 2), ("page", 1)):
+        figure = new_figure(width, 40)  # type: ignore[arg-type]
+        axes = figure.add_subplot()
+        axes.set_title("What follows, by the first outage: load lost after each stage")
+        save(figure, tmp_path / "a.svg", [{"a": 1}])
+        assert len(axes.get_title(loc="left").splitlines()) == lines
+
+
+def test_a_figure_for_a_column_is_told_apart_on_a_page(tmp_path: Path) -> None:
+    for width in WIDTHS_MM:
+        figure = new_figure(width, 40)
+        figure.add_subplot()
+        save(figure, tmp_path / "a.svg", [{"a": 1}])
+        shown = figure_html("a", (tmp_path / "a.svg").read_text("utf-8"), "told")
+        assert shown["width"] == width

@@ -311,6 +311,7 @@ function figure(base, name, caption) {
   const made = element("figure");
   made.dataset.name = name;
   const image = element("img", undefined, { src: `${base}${name}.svg`, alt: `Figure ${name.replaceAll("_", " ")}. ${caption}`, loading: "lazy" });
+  image.addEventListener("load", () => made.classList.toggle("column", image.naturalWidth < 400));
   const told = element("figcaption", `${caption} `);
   told.append(element("a", `${name}.svg`, { href: `${base}${name}.svg`, download: `${name}.svg` }), " ", element("a", `${name}.csv`, { href: `${base}${name}.csv`, download: `${name}.csv` }));
   made.append(image, told);
