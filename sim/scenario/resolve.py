@@ -50,14 +50,20 @@ def resolve(scenario: Scenario) -> Scenario:
         InputError: with the dotted path of the field at fault.
     """
     sites = []
-    copies = with_copies(scenario)
-    parts = divide(scenario.services, copies)
+    placed = [_placed(number, site, scenario) for number, site in with_copies(scenario)]
+    parts = divide(scenario.services, placed)
     _check_streams(scenario.services)
-    for number, site in copies:
+    for number, site in placed:
         with within(f"sites[{number}]"):
-            sites.append((number, _resolve_site(site, scenario, parts)))
+            sites.append((number, _resolve_site(site, parts)))
     check_parts(sites)
     return scenario.model_copy(update={"sites": [site for _, site in sites]})
+
+
+def _placed(number: int, site: Site, scenario: Scenario) -> tuple[int, Site]:
+    with within(f"sites[{number}]"):
+        at = resolve_place(site.at, scenario.grid)
+    return number, site.model_copy(update={"at": at})
 
 
 def _check_streams(services: Sequence[ServiceSpec]) -> None:
@@ -66,13 +72,12 @@ def _check_streams(services: Sequence[ServiceSpec]) -> None:
             _check_lengths(service.requests)
 
 
-def _resolve_site(site: Site, scenario: Scenario, parts: Mapping[Target, Part]) -> Site:
-    at = resolve_place(site.at, scenario.grid)
+def _resolve_site(site: Site, parts: Mapping[Target, Part]) -> Site:
     workloads = _sized_workloads(site, parts)
     cluster = _resolve_cluster(site.cluster, workloads)
     workloads = _resolve_workloads(workloads, cluster.gpus or 0)
-    facility = with_zone_weather(site.facility, at.zone)
-    changes = {"at": at, "cluster": cluster, "workloads": workloads, "facility": facility}
+    facility = with_zone_weather(site.facility, site.at.zone)
+    changes = {"cluster": cluster, "workloads": workloads, "facility": facility}
     return site.model_copy(update=changes)
 
 

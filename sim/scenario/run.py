@@ -32,6 +32,7 @@ from sim.scenario.override import Step, format_path
 from sim.scenario.replica_failures import assumed
 from sim.scenario.requests_table import requests_file
 from sim.scenario.resolve import resolve, within
+from sim.scenario.round_trips import ASSUMED, TABLE
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
     FileRequests,
@@ -237,6 +238,7 @@ def _assumptions(outcome: Outcome) -> list[str]:
     figures += [figure for w in served for figure in assumed(w).values()]
     figures += [datum(*AFFINITY)] if any(w.router == "prefix-affinity" for w in served) else []
     told = list(outcome.loop.assumptions) if outcome.loop else []
+    told += [ASSUMED] if _published(outcome.simulation.scenario) else []
     models = {w.arch for s in outcome.simulation.scenario.sites for w in s.workloads}
     figures += [f for name in sorted(models) for f in arch.load(name).assumptions]
     return [*told, *(f.describe() for f in figures)]
@@ -250,7 +252,8 @@ def _sources(scenario: Scenario) -> list[str]:
         found |= {f"{f.source} ({f.as_of})" for f in figures}
         for workload in site.workloads:
             found |= set(arch.load(workload.arch).sources)
-    return sorted(found | set(_table_notes("grid", ".csv")))
+    folders = ["grid", *(["network"] if _published(scenario) else [])]
+    return sorted(found.union(*(_table_notes(folder, ".csv") for folder in folders)))
 
 
 def _table_notes(folder: str, suffix: str) -> list[str]:
@@ -298,6 +301,7 @@ def data_used(scenario: Scenario) -> dict[str, str]:
                 names.add(f"zoo/{workload.arch}.yaml")
             elif is_file(workload.arch):
                 hashes[workload.arch] = _file_hash(workload.arch)
+    names |= {TABLE} if _published(scenario) else set()
     for requests in _streams(scenario):
         if isinstance(requests, FileRequests):
             hashes[requests.file] = _file_hash(requests.file)
@@ -306,6 +310,11 @@ def data_used(scenario: Scenario) -> dict[str, str]:
     shipped, own = used_data(site.facility for site in scenario.sites)
     hashes |= {name: _file_hash(name) for name in sorted(own)}
     return hashes | {name: data_hash(name) for name in sorted(names | shipped)}
+
+
+def _published(scenario: Scenario) -> bool:
+    """Whether round trips are looked up."""
+    return any(region.at for service in scenario.services for region in service.regions)
 
 
 def _streams(scenario: Scenario) -> Iterator[StreamRequests]:

@@ -15,7 +15,8 @@ from typing import TypeAlias
 from pydantic import ValidationError
 
 from sim.errors import InputError, UnknownNameError
-from sim.scenario.schema import ServiceRequests, ServiceSpec, ServingSpec, Site
+from sim.scenario.round_trips import published_s, state_of, states
+from sim.scenario.schema import ServiceRequests, ServiceSpec, ServingSpec, Site, UserRegion
 
 Numbered: TypeAlias = Iterable[tuple[int, Site]]
 """Sites with their number in the file."""
@@ -60,6 +61,7 @@ class _Member:
 
     path: str
     site: str
+    zone: str
     spec: ServingSpec
     weight: float
 
@@ -104,7 +106,7 @@ def _members(services: Sequence[ServiceSpec], sites: Numbered) -> Iterator[_Memb
                 continue
             if spec.requests.service not in names:
                 raise _unknown(spec.requests.service, names, f"{path}.requests.service")
-            yield _Member(path, site.name, spec, spec.requests.weight)
+            yield _Member(path, site.name, site.at.zone, spec, spec.requests.weight)
 
 
 def _unknown(name: str, names: Sequence[str], path: str) -> InputError:
@@ -173,15 +175,31 @@ def _ways(
     """Round trips from a region to the site of each workload."""
     if not service.regions:
         return (0.0,) * len(members)
-    region = service.regions[number]
-    for member in members:
-        if member.site not in region.round_trip_s:
-            raise InputError(
-                f"how long is the way to site {member.site}, which answers service {service.name}?",
-                f"add `{member.site}: SECONDS`, to the site and back",
-                path=f"{path}.regions[{number}].round_trip_s",
-            )
-    return tuple(region.round_trip_s[member.site] for member in members)
+    where = f"{path}.regions[{number}]"
+    return tuple(_way_s(where, service, service.regions[number], one) for one in members)
+
+
+def _way_s(path: str, service: ServiceSpec, region: UserRegion, member: _Member) -> float:
+    """Round trip from a region to a site: as given, else as published."""
+    site = member.site
+    if site in region.round_trip_s:
+        return region.round_trip_s[site]
+    told = f"add `{site}: SECONDS` to round_trip_s, to the site and back"
+    if region.at is None:
+        raise InputError(
+            f"how long is the way to site {site}, which answers service {service.name}?",
+            told,
+            path=f"{path}.round_trip_s",
+        )
+    way_s = published_s().get((region.at, state_of(member.zone)))
+    if way_s is None:
+        raise InputError(
+            f"no round trip is published between {region.at} and {member.zone or 'a bus'}, where "
+            f"site {site} is; points were measured in {', '.join(states())}",
+            told,
+            path=f"{path}.at",
+        )
+    return way_s
 
 
 def _chances(

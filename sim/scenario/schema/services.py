@@ -22,6 +22,11 @@ class UserRegion(Strict):
 
     name: Name
     share_frac: float = Field(gt=0, le=1, description="of the service's requests; they sum to 1")
+    at: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None,
+        description="state of the users, two letters: round trips that are not given are those "
+        "published between data centres in this state and in the site's",
+    )
     round_trip_s: dict[Name, RoundTrip] = Field(
         {}, description="by the site's name: time from the users to the site and back"
     )
