@@ -57,14 +57,17 @@ def _training(*, as_json: bool) -> int:
     """Published training runs and clusters, the misses too."""
     from sim.cli.text import to_json
     from sim.validation import training_clusters as failures
+    from sim.validation import training_hours as hours
     from sim.validation import training_misses as misses
     from sim.validation import training_runs as runs
     from sim.validation import training_steps as steps
 
     scores, clusters, rates = runs.score_runs(), failures.score_clusters(), steps.score_steps()
+    alone = hours.score_hours(scores, rates)
     if as_json:
         found = {
             "runs": runs.to_json(scores),
+            "hours": hours.hours_json(alone),
             "steps": steps.steps_json(rates),
             "clusters": failures.clusters_json(clusters),
         }
@@ -79,6 +82,12 @@ def _training(*, as_json: bool) -> int:
     print("\n".join(runs.sample_lines(scores)))
     print("\nMisses, and what is known of their cause:")
     print("\n".join(misses.miss_lines(scores)))
+    print(
+        "\nHours without a step. Implied: the step that the hours mean at the model's goodput, and "
+        "the\ngoodput that they mean at the model's step; measured: steps by themselves, same GPU, "
+        "like size:"
+    )
+    print("\n".join(hours.hours_lines(alone)))
     print("\nSteps alone, tokens per second and GPU:")
     print("\n".join(steps.step_lines(rates)))
     print("\nFailures of other clusters, from the rates of the Llama-3 run and the other clusters:")

@@ -39,6 +39,7 @@ class StepScore:
         predicted: None where the model has no such layout; `why` says what is wrong.
         lacks_bytes: of memory, by the model's count: a framework may keep states in bf16, or
             free activations earlier.
+        published_mfu: what the published rate is of the GPU's dense bf16 peak. node: its server.
     """
 
     table: str
@@ -47,6 +48,8 @@ class StepScore:
     predicted: float | None
     why: str = ""
     lacks_bytes: float = 0.0
+    published_mfu: float | None = None
+    node: str = ""
 
     @property
     def error_frac(self) -> float | None:
@@ -77,7 +80,10 @@ def _score(name: str, table: dict[str, Any], entry: dict[str, Any]) -> StepScore
     step = step_without_memory_check(setup, node, memory)
     lacks_bytes = max(0.0, sum(memory.values()) - node.device.usable_bytes)
     rate = step.tokens / step.time_s / step.gpus
-    return StepScore(name, setup, published, rate, lacks_bytes=lacks_bytes)
+    mfu = step.mfu * published / rate
+    return StepScore(
+        name, setup, published, rate, lacks_bytes=lacks_bytes, published_mfu=mfu, node=node.name
+    )
 
 
 def _setup(entry: dict[str, Any]) -> TrainingSetup:
