@@ -183,7 +183,7 @@ def build_tables(
     sampled = sampled.reshape(len(grid), len(contexts), len(QUANTITIES))
     values = _fill(np.moveaxis(sampled, 2, 0), grid, max_seqs)
     edge, base, slope = segments(values, contexts, None if like is None else like.edge)
-    pair, read = _chunk_prices(coster)
+    pair, read = chunk_prices(coster)
     sequence = _sequence_price(coster, pair)
     alone = _alone(coster, grid, max_tokens, pair, sequence)
     token = _token_table(coster, max_tokens, pair, sequence)
@@ -247,7 +247,7 @@ def _fill(sampled: FloatArray, grid: IntArray, most: int) -> FloatArray:
     return filled
 
 
-def _chunk_prices(coster: StepCoster) -> tuple[FloatArray, FloatArray]:
+def chunk_prices(coster: StepCoster) -> tuple[FloatArray, FloatArray]:
     """Price of a pair of tokens and of a cached token read, from two chunks' slopes."""
     small, large = PROBE_CHUNKS_TOKENS
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cluster.serving.cell_log import CellRows
+from sim.cluster.serving.cell_log import CellRows, shares
 from sim.cluster.serving.fleet_cells import held_by
 from sim.cluster.serving.kernels import layout as at
 from sim.units import PS_PER_S
@@ -103,6 +103,7 @@ class CellPieces:
             "preemptions": pa.array(rows[:, at.L_PREEMPTIONS], mask=status == 1),
             "reason": _words(reason - 1, [REASONS[code] for code in sorted(REASONS)]),
             **_times(rows, status > 0),
+            **_shares(rows, status == 1),
         }
         if self._classes:
             found["class"] = _words(rows[:, at.L_CLASS], self._classes)
@@ -126,6 +127,15 @@ def _times(rows: IntArray, absent: NDArray[np.bool_]) -> dict[str, Any]:
     }
     masks = dict.fromkeys(found, absent) | {"tpot_s": absent | (later == 0)}
     return {name: pa.array(ps / PS_PER_S, mask=masks[name]) for name, ps in found.items()}
+
+
+def _shares(rows: IntArray, absent: NDArray[np.bool_]) -> dict[str, Any]:
+    """Shares of the work; null for the refused."""
+    import pyarrow as pa
+
+    names = ("time_s", "flops", "hbm_bytes", "energy_chip_j")
+    each = zip(names, shares(rows).T, strict=True)
+    return {name: pa.array(values, mask=absent) for name, values in each}
 
 
 def _words(codes: IntArray, words: Sequence[str]) -> pa.Array:

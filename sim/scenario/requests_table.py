@@ -2,7 +2,7 @@
 
 A row carries the request's share of time, FLOPs, bytes and chip energy (shared weight bytes by
 tokens in the step, idle apart), so that the shares of all rows plus idle sum to the energy of
-the simulated replicas. The compiled engine does not divide its steps: its rows have no shares.
+the simulated replicas. Both engines divide by the same rule (`request_cost`).
 
 Rows of the compiled engine are written while the run goes on, in the order in which requests
 were done with, so that memory does not grow with their number; those of step-by-step fleets,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving_helpers import MS, World, requests, rules, world
 from simpy.events import Event
-from test_serving_engine import bent, table_of, told, told_by_reference
+from test_serving_engine import bent, check_shares, table_of, told, told_by_reference
 from test_serving_properties import batch_rules, workloads
 
 from sim.cluster.serving.clock import At, Phase
@@ -88,6 +88,7 @@ def test_both_engines_tell_the_same(
     slow.check_laws()
     fast.check_laws(end_ps)
     assert told(fast) == told_by_reference(slow)
+    check_shares(slow, fast)
     totals = fast.totals(end_ps)
     assert totals.steps == slow.counter.steps
     assert fast.requeued == slow.routed.requeued

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from serving_helpers import MS, World, rules, world
 from simpy.events import Event
 from test_serving_properties import batch_rules, workloads
 
+from sim.cluster.serving.cell_log import held_rows, shares
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.coster import LinearCoster
@@ -124,6 +125,8 @@ def test_both_engines_tell_the_same(
         assert totals.energy_j == pytest.approx(metered_j, rel=1e-9, abs=1e-8)
         if ticks or until_ps == end_ps:  # else steps may end then, which one has seen
             assert fast.cell.load.tolist() == [replica.load for replica in slow.replicas]
+            check_shares(slow, fast)
+            check_shares(slow, fast)
         fast.check_laws(until_ps)
         if capped and until_ps == middle_ps:
             fast.set_costs(slower(tables), until_ps)
@@ -152,6 +155,19 @@ def check_requests(slow: World, fast: CompiledReplicas) -> None:
     """Each request: dropped for the same reason, or the same times on the same replica."""
     assert refused(fast) == sorted((d.request.request_id, d.reason) for d in slow.log.dropped)
     assert told(fast) == told_by_reference(slow)
+
+
+def check_shares(slow: World, fast: CompiledReplicas) -> None:
+    """Each request's share of time, FLOPs, bytes and energy."""
+    log = fast.log()
+    rows = np.concatenate([log[log[:, at.L_REASON] == at.SERVED], held_rows(fast)])
+    left = [record for replica in slow.replicas for record in replica.unfinished()]
+    theirs = {r.request.request_id: astuple(r.cost) for r in left}
+    theirs |= {r.request.request_id: astuple(r.cost) for r in slow.log.completed}
+    assert len(theirs) == len(rows)
+    for number, mine in zip(rows[:, at.L_ID].tolist(), shares(rows).tolist(), strict=True):
+        for one, other, least in zip(mine, theirs[number], (2e-12, 1.0, 1.0, 2e-9), strict=True):
+            assert one == pytest.approx(other, rel=1e-9, abs=least * 1e-3), (number, mine)
 
 
 def change_later(slow: World, time_ps: int, tables: StepTables) -> Generator[Event, None, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,8 @@ from serving_helpers import MS, requests, rules, tick_coster, world
 from sim.arch import load
 from sim.cluster.serving.coster import LinearCoster
 from sim.cluster.serving.request_cost import (
-    OwnPrices,
+    NOTHING,
+    Amounts,
     amounts,
     chunk_pairs,
     own_prices,
@@ -36,8 +37,11 @@ COSTER = LinearCoster(
 
 def test_own_prices_are_the_slopes_of_the_coster() -> None:
     own = own_prices(COSTER)
-    assert own.decode == pytest.approx((1e-7, 1e6, 1e5, 500 * 1e-7))
-    assert own.prefill == pytest.approx((1e-7 / 512, 1e6, 1e5, 500 * 1e-7 / 512))
+    for decodes, cached in ((1, 1), (1, 8193), (7, 7000)):
+        assert own.decode(decodes, cached) == pytest.approx((1e-7, 1e6, 1e5, 500 * 1e-7))
+    assert own.decode(0, 0) == NOTHING
+    assert own.pair == pytest.approx((0.0, 1e6, 0.0, 0.0), abs=1e-9)
+    assert own.read == pytest.approx((1e-7, 0.0, 1e5, 500 * 1e-7))
 
 
 def test_what_comes_with_the_first_cached_token_is_not_priced_per_token() -> None:
@@ -49,16 +53,17 @@ def test_what_comes_with_the_first_cached_token_is_not_priced_per_token() -> Non
             states = sum(context > 0 for context in decode_contexts)
             return replace(plain, hbm_bytes=plain.hbm_bytes + 1e9 * states)
 
-    assert own_prices(WithState(0.01)).decode == pytest.approx((1e-7, 1e6, 1e5, 500 * 1e-7))
+    own = own_prices(WithState(0.01))
+    assert own.decode(3, 900) == pytest.approx((1e-7, 1e6, 1e5, 500 * 1e-7))
 
 
 def test_prices_of_a_real_model_are_its_cache_and_its_scores() -> None:
     """Llama-3-8B: 2 x 32 layers x 8 heads x 128 x 2 bytes; 4 x 32 layers x 32 heads x 128."""
     coster = ReplicaCost(load("llama-3-8b"), Layout(), load_node("dgx-h100"))
     own = own_prices(coster)
-    for prices in (own.decode, own.prefill):
-        assert prices[1] == pytest.approx(4 * 32 * 32 * 128)
-        assert prices[2] == pytest.approx(2 * 32 * 8 * 128 * 2)
+    for flops, hbm_bytes in (own.decode(4, 4000)[1:3], (own.pair[1], own.read[2])):
+        assert flops == pytest.approx(4 * 32 * 32 * 128)
+        assert hbm_bytes == pytest.approx(2 * 32 * 8 * 128 * 2)
 
 
 def test_weight_bytes_go_by_tokens_and_cache_bytes_to_their_owner() -> None:
@@ -80,6 +85,18 @@ def test_pairs_of_a_chunk_add_up_over_its_parts() -> None:
     assert chunk_pairs(10, 5) == chunk_pairs(4, 5) + chunk_pairs(6, 9)
 
 
+@dataclass
+class Fixed:
+    """Own prices, the same at any step."""
+
+    each: Amounts
+    pair: Amounts
+    read: Amounts
+
+    def decode(self, *_: int) -> Amounts:
+        return self.each
+
+
 batches = st.tuples(
     st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 50_000)), max_size=6),
     st.lists(st.integers(0, 100_000), max_size=20),
@@ -90,13 +107,13 @@ prices = st.tuples(*(st.floats(0, 1e-3) for _ in range(4)))
 @given(batches, prices, prices)
 def test_shares_sum_to_the_step_whatever_the_own_prices(
     batch: tuple[list[tuple[int, int]], list[int]],
-    decode: tuple[float, float, float, float],
-    prefill: tuple[float, float, float, float],
+    decode: Amounts,
+    prefill: Amounts,
 ) -> None:
-    """Even when the own parts would exceed the step: they are cut."""
+    """Even where the own parts would exceed the step: tokens alone count then."""
     chunks, contexts = batch
     cost = COSTER.cost(chunks, contexts)
-    step = step_prices(cost, chunks, contexts, OwnPrices(decode, prefill))
+    step = step_prices(cost, chunks, contexts, Fixed(decode, prefill, decode))
     shares = [step.prefill_share(*chunk) for chunk in chunks]
     shares += [step.decode_share(context) for context in contexts]
     total = [sum(column) for column in zip(*shares, strict=True)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.kernels.bring import abort, requeue
+from sim.cluster.serving.kernels.shares import end_decoding
 from sim.cluster.serving.routing import REQUEUE_KEY
 from sim.errors import InputError
 from sim.workload.counter import halves
@@ -149,6 +150,8 @@ def _lost(cell: at.Cell, r: int) -> dict[int, int]:
     cached: dict[int, int] = {}
     for key in cell.run[r, : rep[at.D]]:
         row = int(key) & at.KEY_MASK
+        if len(cell.paid):
+            end_decoding(cell, r, row)
         generated = int(pool[row, at.OUTPUT] - (pool[row, at.GEN] - clock))
         pool[row, at.GEN] = generated
         cached[row] = int(pool[row, at.INPUT]) + generated - 1

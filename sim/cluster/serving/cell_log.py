@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.kernels import layout as at
+from sim.cluster.serving.kernels.shares import pay_so_far
+from sim.cluster.serving.request_cost import SHARED_SCALES
 
 if TYPE_CHECKING:
     from sim.cluster.serving.compiled import CompiledReplicas
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +63,10 @@ class CellLog:
 
 
 def held_rows(replicas: CompiledReplicas) -> IntArray:
-    """The requests in the system of replicas that keep a log, replica by replica."""
+    """The requests in the system of replicas that keep a log, replica by replica.
+
+    Their shares are of the steps that ended by when the energy was last read.
+    """
     cell = replicas.cell
     busy = [int(r) for r in np.flatnonzero(cell.load)]
     held = [replicas.queue(r) for r in busy]
@@ -78,4 +84,23 @@ def held_rows(replicas: CompiledReplicas) -> IntArray:
     rows[:, at.L_PREEMPTIONS] = extra[:, at.X_PREEMPTIONS]
     rows[:, at.L_RECOMPUTED] = extra[:, at.X_RECOMPUTED]
     rows[:, at.L_REASON] = at.HELD
+    rows[:, at.L_SHARES :] = _shares_so_far(cell, busy, place).view(np.int64)
     return rows
+
+
+def shares(rows: IntArray) -> FloatArray:
+    """Time, FLOPs, HBM bytes and energy (`request_cost.Amounts`) of rows, shape (n, 4)."""
+    paid = np.ascontiguousarray(rows[:, at.L_SHARES :]).view(np.float64)
+    return np.asarray(paid / SHARED_SCALES)
+
+
+def _shares_so_far(cell: at.Cell, busy: list[int], place: IntArray) -> FloatArray:
+    """What requests would have paid if they stopped now (ps, FLOPs, bytes, nJ)."""
+    arrays = (cell.ledger, cell.rest, cell.extra, cell.paid)
+    kept = [array.copy() for array in arrays]
+    for r in busy:
+        pay_so_far(cell, r)
+    paid: FloatArray = cell.extra[place, at.X_OWN :] + cell.paid[place]
+    for array, before in zip(arrays, kept, strict=True):
+        array[:] = before
+    return paid

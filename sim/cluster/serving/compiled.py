@@ -41,6 +41,7 @@ from sim.cluster.serving.state import (
     priced,
     prices,
     summed,
+    worth,
 )
 from sim.control.serving import BatchRules, replica_limits
 from sim.cost.tables import ENERGY, FLOPS, HBM, NJ_PER_J, StepTables
@@ -197,6 +198,8 @@ class CompiledReplicas:
         kept = (self.cell.price, self.cell.alone, self.cell.token, self.cell.part)
         for array, new_prices in zip(kept, prices(tables), strict=True):
             array[:] = new_prices
+        if self.watch.log:
+            self.cell = self.cell._replace(**worth(tables))
 
     def fail(self, r: int, time_ps: int) -> None:
         """A replica breaks at an instant that was settled to (rule 14)."""
@@ -352,11 +355,10 @@ class CompiledReplicas:
         if 2 * held > at.KEY_MASK:
             raise InputError(f"{held} requests in one cell, more than the engine can number")
         cell.total[at.FREE_ROW] = held
-        extra = cell.extra
-        if len(extra):
-            extra = np.concatenate([extra, np.zeros_like(extra)])
+        extra = np.concatenate([cell.extra, np.zeros_like(cell.extra)])
+        paid = np.concatenate([cell.paid, np.zeros_like(cell.paid)])
         rows = np.concatenate([cell.pool, free_rows(held, held)])
-        self.cell = cell._replace(pool=rows, extra=extra)
+        self.cell = cell._replace(pool=rows, extra=extra, paid=paid)
 
 
 COMPILING = "compiling the serving engine, once: about half a minute of processor time"

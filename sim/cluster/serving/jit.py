@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,6 +42,20 @@ def inlined(function: Function) -> Function:
     """Compile into each caller: for the hot path, where a call costs more than the work."""
     build: Any = njit
     return cast("Function", build(inline="always", error_model="numpy", _nrt=False)(function))
+
+
+def _seldom(_context: Any) -> Any:
+
+    def mark(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
+        for attribute in ("noinline", "cold"):
+            builder.function.attributes.add(attribute)
+        return context.get_dummy_value()
+
+    return types.void(), mark
+
+
+seldom = cast("Callable[[], None]", intrinsic(_seldom))
+"""Said in a kernel that hot loops call seldom: its code stays out of theirs."""
 
 
 def is_stored(function: Callable[..., Any]) -> bool:

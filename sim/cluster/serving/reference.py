@@ -344,7 +344,7 @@ class ReferenceReplica:
         batch = list(zip(self.running, plan.run_tokens, strict=False))
         entered = 0
         for new in plan.admit_tokens:
-            sequence = self.waiting.popleft()
+            sequence = self.waiting.popleft().enter()
             self.running.append(sequence)
             batch.append((sequence, new))
             if self._swaps:

@@ -3,55 +3,121 @@
 A step's time, FLOPs, bytes and energy are each divided in two parts:
 
 1. The own part: what grows with a sequence's own context. A decoding sequence with c cached
-   tokens owns c times the cost per cached token; a prefill chunk of n tokens on c cached
-   ones owns n c + n (n - 1) / 2 times the cost per pair of tokens, and, of the bytes, c
-   times the bytes per cached token (a chunk reads its context once). Both prices are slopes
-   of the coster itself, taken once when the replica is built.
+   tokens owns c times the growth of the step's cost per cached token: what as many sequences
+   cost more than with an empty cache, divided by the tokens in it. The growth is read at both
+   ends of the piece of the cost curve that the step is on, and the smaller one holds. A prefill
+   chunk of n tokens on c cached ones owns n c + n (n - 1) / 2 times the cost per pair of tokens
+   and c times the cost per cached token read (a chunk reads its context once). The pieces are
+   the segments of the coster's tables; without tables it is asked at contexts that double.
 2. The rest (weights, linear layers, collectives, static power) is shared by the new tokens
    in the step.
 
-If the own parts exceed a step's total, they are cut in proportion. So the shares of a step
-sum to the step, and shares plus idle sum to the meter. With a step cost linear in the
-cached tokens, both parts have closed forms over k equal steps.
+Where the own parts would exceed a step's total, that total is shared by tokens alone. So the
+shares of a step sum to the step, and shares plus idle sum to the meter. Prices are constant on
+a piece, so both parts have closed forms over k equal steps (`kernels.shares`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sim.cluster.serving.coster import PrefillChunk, StepCoster
+from sim.cost.segments import NEVER_TOKENS
 from sim.cost.step import StepCost
+from sim.cost.tables import (
+    ENERGY,
+    FLOPS,
+    HBM,
+    SCALES,
+    TIME,
+    StepTables,
+    TableCoster,
+    chunk_prices,
+)
 
+IntArray = NDArray[np.int64]
 Amounts = tuple[float, float, float, float]
 """(time_s, flops, hbm_bytes, energy_j)."""
 
 NOTHING: Amounts = (0.0, 0.0, 0.0, 0.0)
-PROBE_CONTEXT_TOKENS = 8192
-PROBE_CHUNK_TOKENS = 512
-BYTES = 2
+SHARED = [TIME, FLOPS, HBM, ENERGY]
+"""Of the tables' quantities, those that are divided, in the order of `Amounts`."""
+SHARED_SCALES = SCALES[SHARED]
+ROUNDING_FRAC = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class OwnPrices:
+class OwnPrices(Protocol):
     """Cost that grows with a sequence's own context.
 
     Attributes:
-        decode: per cached token of a decoding sequence.
-        prefill: per pair of tokens of a prefill chunk; of the bytes, per cached token.
+        pair: per pair of tokens of a prefill chunk. read: per cached token that it reads.
     """
 
-    decode: Amounts
-    prefill: Amounts
+    pair: Amounts
+    read: Amounts
+
+    def decode(self, decodes: int, cached: int) -> Amounts:
+        """Per cached token of decoding sequences, which have so many tokens cached in all."""
+
+
+class TablePrices:
+    """Own prices of step tables (see `OwnPrices`)."""
+
+    def __init__(self, tables: StepTables):
+        self._edge = tables.edge
+        self._growth = growth_prices(tables) / SHARED_SCALES
+        self.pair = _four(tables.pair[SHARED] / SHARED_SCALES)
+        self.read = _four(tables.read[SHARED] / SHARED_SCALES)
+
+    def decode(self, decodes: int, cached: int) -> Amounts:
+        """Growth of the segment."""
+        segment = int(np.searchsorted(self._edge[decodes], cached, side="right")) - 1
+        return _four(self._growth[decodes, segment]) if decodes else NOTHING
+
+
+@dataclass(slots=True)
+class AskedPrices:
+    """Own prices of a coster without tables, asked where they are wanted (see `OwnPrices`)."""
+
+    coster: StepCoster
+    pair: Amounts
+    read: Amounts
+    _known: dict[tuple[int, int], Amounts] = field(default_factory=dict)
+
+    def decode(self, decodes: int, cached: int) -> Amounts:
+        """Growth between the powers of two around the mean context."""
+        if not decodes:
+            return NOTHING
+        key = decodes, max(1, cached // decodes).bit_length()
+        if key not in self._known:
+            grown = [self._growth(decodes, 1 << n) for n in (key[1] - 1, key[1]) if n]
+            self._known[key] = _four(np.maximum(np.min(grown, axis=0), 0.0))
+        return self._known[key]
+
+    def _growth(self, decodes: int, context: int) -> NDArray[np.float64]:
+        """Per cached token, from contexts of one token on.
+
+        From there, so that what a sequence costs once it has any context (a recurrent state
+        to read) counts as the rest.
+        """
+        empty, full = (amounts(self.coster.cost((), (c,) * decodes)) for c in (1, context))
+        return np.subtract(full, empty) / (decodes * (context - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class StepPrices:
-    """One step's prices: per new token, and for the own parts after any cut."""
+    """One step's prices: per new token, and for the own parts that are charged."""
 
     token: Amounts
     decode: Amounts
-    prefill: Amounts
+    pair: Amounts
+    read: Amounts
 
     def decode_share(self, cached: int) -> Amounts:
         """Share of a decoding sequence."""
@@ -65,12 +131,12 @@ class StepPrices:
 
     def prefill_share(self, new: int, cached: int) -> Amounts:
         """Share of a prefill chunk."""
-        t, p, pairs = self.token, self.prefill, chunk_pairs(new, cached)
+        t, p, r, pairs = self.token, self.pair, self.read, chunk_pairs(new, cached)
         return (
-            t[0] * new + p[0] * pairs,
-            t[1] * new + p[1] * pairs,
-            t[2] * new + p[2] * cached,
-            t[3] * new + p[3] * pairs,
+            t[0] * new + p[0] * pairs + r[0] * cached,
+            t[1] * new + p[1] * pairs + r[1] * cached,
+            t[2] * new + p[2] * pairs + r[2] * cached,
+            t[3] * new + p[3] * pairs + r[3] * cached,
         )
 
 
@@ -85,23 +151,33 @@ def amounts(cost: StepCost) -> Amounts:
 
 
 def own_prices(coster: StepCoster) -> OwnPrices:
-    """Slopes of the coster over the context, for one sequence alone.
+    """Prices of the parts that belong to one sequence."""
+    if isinstance(coster, TableCoster):
+        return TablePrices(coster.tables)
+    pair, read = (_four(price[SHARED] / SHARED_SCALES) for price in chunk_prices(coster))
+    return AskedPrices(coster, pair, read)
 
-    From one cached token on, so that what a sequence costs once it has any context (a
-    recurrent state to read) counts as the rest.
+
+@lru_cache(maxsize=8)
+def growth_prices(tables: StepTables) -> IntArray:
+    """Cost per cached token over that of an empty cache: whole ps, FLOPs, bytes and nJ.
+
+    The smaller one of both ends of a segment, so that the rest of a decode step is nowhere
+    on it below what the step costs with an empty cache.
+
+    Returns:
+        Shape (D + 1, K, 4), in the order of `Amounts`.
     """
-    span = max(1, min(PROBE_CONTEXT_TOKENS, coster.kv_capacity_tokens // 2))
-    chunk = PROBE_CHUNK_TOKENS
-    decode = _slope(coster.cost((), (1,)), coster.cost((), (1 + span,)), span)
-    near, far = coster.cost(((chunk, 1),), ()), coster.cost(((chunk, 1 + span),), ())
-    prefill = list(_slope(near, far, chunk * span))
-    prefill[BYTES] *= chunk
-    return OwnPrices(decode, (prefill[0], prefill[1], prefill[2], prefill[3]))
-
-
-def _slope(near: StepCost, far: StepCost, distance: int) -> Amounts:
-    rise = [max(0.0, b - a) / distance for a, b in zip(amounts(near), amounts(far), strict=True)]
-    return (rise[0], rise[1], rise[2], rise[3])
+    base, slope, edge = tables.base[SHARED], tables.slope[SHARED], tables.edge
+    empty = base[:, :, :1]
+    left = np.where(edge > 0, (base - empty) // np.maximum(edge, 1), slope)
+    after = np.full_like(edge, NEVER_TOKENS)
+    after[:, :-1] = edge[:, 1:]
+    ends = after < NEVER_TOKENS
+    end = np.maximum(np.where(ends, after, 1), 1)
+    reached = base + slope * np.where(ends, after - edge, 0)
+    right = np.where(ends, (reached - empty) // end, slope)
+    return np.ascontiguousarray(np.moveaxis(np.maximum(np.minimum(left, right), 0), 0, 2))
 
 
 def step_prices(
@@ -125,16 +201,20 @@ def step_prices(
         pairs += chunk_pairs(new, cached)
         reads += cached
     decode_reads = sum(decode_contexts)
-    token, decode, chunk = [], [], []
+    decode = own.decode(len(decode_contexts), decode_reads)
+    token, charged = [], []
     for index, total in enumerate(amounts(cost)):
-        owned = own.decode[index] * decode_reads
-        owned += own.prefill[index] * (reads if index == BYTES else pairs)
-        cut = total / owned if owned > total else 1.0
-        token.append((total - owned * cut) / tokens)
-        decode.append(own.decode[index] * cut)
-        chunk.append(own.prefill[index] * cut)
-    return StepPrices(_four(token), _four(decode), _four(chunk))
+        owned = decode[index] * decode_reads + own.pair[index] * pairs + own.read[index] * reads
+        within = owned <= total * (1 + ROUNDING_FRAC)
+        charged.append(float(within))
+        token.append(max(0.0, total - owned if within else total) / tokens)
+    return StepPrices(
+        _four(token),
+        _four(np.multiply(charged, decode)),
+        _four(np.multiply(charged, own.pair)),
+        _four(np.multiply(charged, own.read)),
+    )
 
 
-def _four(values: list[float]) -> Amounts:
-    return (values[0], values[1], values[2], values[3])
+def _four(values: Sequence[float] | NDArray[np.float64]) -> Amounts:
+    return (float(values[0]), float(values[1]), float(values[2]), float(values[3]))

@@ -31,6 +31,7 @@ class Sequence:
         blocks: cache blocks held.
         generated: output tokens so far; kept when the cache is lost.
         given: tokens that it had in the cache when it came.
+        entered: tokens that it had there when it was last admitted.
         discarded: cached tokens lost to preemption, in all.
         preemptions: how often that happened.
         start_ps: its first chunk began.
@@ -45,6 +46,7 @@ class Sequence:
     generated: int = 0
     discarded: int = 0
     given: int = 0
+    entered: int = 0
     preemptions: int = 0
     start_ps: int | None = None
     first_token_ps: int | None = None
@@ -62,6 +64,11 @@ class Sequence:
     def complete(self) -> bool:
         """Whether all its tokens have come."""
         return self.generated == self.request.output_tokens
+
+    def enter(self) -> Sequence:
+        """Be admitted."""
+        self.entered = self.cached
+        return self
 
     def grow(self, new: int, block_size: int) -> int:
         """Hold the blocks for so many more tokens; returns how many were added (rule 4)."""
@@ -88,7 +95,13 @@ class Sequence:
         return token
 
     def lose_cache(self) -> int:
-        """Be preempted (rule 7) by recompute; returns the blocks set free."""
+        """Be preempted (rule 7) by recompute; returns the blocks set free.
+
+        Where nothing was computed on top of what it was given (its first step was cut off),
+        that is not lost, but returned.
+        """
+        if self.cached == self.entered:
+            self.return_given()
         self.discarded += self.cached
         self.cached = 0
         return self.swap_out()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.cluster.serving.kernels import layout as at
+from sim.cluster.serving.request_cost import SHARED, growth_prices
 from sim.control.routers import affinity_tokens
 from sim.control.serving import BatchRules, Limits
-from sim.cost.tables import ENERGY, NJ_PER_J, TIME, StepTables
+from sim.cost.tables import ENERGY, FLOPS, HBM, NJ_PER_J, TIME, StepTables
 from sim.errors import InputError
 from sim.units import PS_PER_S, to_ps
 from sim.workload.requests import RequestTable
@@ -46,7 +48,7 @@ class Watch:
         window_ps: completions in [start, end) are in the histograms and the window's tallies.
         bin_s: width of the power's bins, at most an hour.
         bins: how many; the last one takes what comes later.
-        log: whether to keep each request's times.
+        log: whether to keep each request's times and its share of the work.
     """
 
     window_ps: tuple[int, int] = (0, at.NEVER)
@@ -131,6 +133,20 @@ def prices(tables: StepTables) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     return np.stack(pairs, axis=2), alone, token, np.array(parts, dtype=np.int64)
 
 
+@lru_cache(maxsize=8)
+def worth(tables: StepTables) -> dict[str, Any]:
+    """What the kernels divide steps by: arrays by their names, the same in all cells."""
+    works = [FLOPS, HBM]
+    pairs = [values[work] for work in works for values in (tables.base, tables.slope)]
+    parts = [tables.sequence, tables.pair, tables.read]
+    return {
+        "worth": np.concatenate([growth_prices(tables), np.stack(pairs, axis=2)], axis=2),
+        "worth_token": np.ascontiguousarray(tables.token[works].T),
+        "worth_alone": np.ascontiguousarray(tables.alone[works].T),
+        "worth_part": np.array([part[SHARED] for part in parts], dtype=np.int64).T.copy(),
+    }
+
+
 def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Watch) -> at.Cell:
     """The arrays of replicas from which nothing is asked yet."""
 
@@ -152,7 +168,7 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         run=zeros(replicas, int(limits[at.MAX_SEQS])),
         phase=zeros(replicas, int(limits[at.BLOCK])),
         pool=free_rows(0, FIRST_ROWS),
-        extra=zeros(FIRST_ROWS if watch.log else 0, 3),
+        extra=zeros(FIRST_ROWS if watch.log else 0, at.EXTRA_COLUMNS),
         limits=limits,
         total=zeros(at.TOTALS),
         tally=zeros(at.CLASSES, at.TALLIES),
@@ -173,6 +189,13 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         ends=np.tile(np.array([-1, -1, 0], dtype=np.int64), (replicas, 1)),
         hashes=zeros(0),
         log=zeros(log_rows if watch.log else 0, at.LOG_COLUMNS),
+        ledger=zeros(replicas if watch.log else 0, at.SHARES, at.LEDGER_COLUMNS),
+        rest=np.zeros((replicas if watch.log else 0, 2 * at.SHARES)),
+        paid=np.zeros((FIRST_ROWS if watch.log else 0, at.SHARES)),
+        **{
+            name: values if watch.log else values[:0].copy()
+            for name, values in worth(tables).items()
+        },
     )
 
 

@@ -51,6 +51,7 @@ from sim.cluster.serving.kernels.layout import (
     TOTAL,
     USED_CLASSES,
     WATERMARK,
+    X_CACHED,
     X_START,
     Cell,
     D,
@@ -58,6 +59,7 @@ from sim.cluster.serving.kernels.layout import (
     S,
 )
 from sim.cluster.serving.kernels.power import tri
+from sim.cluster.serving.kernels.shares import begin_shares
 
 
 @inlined
@@ -128,8 +130,10 @@ def admit(c: Cell, r: int, now: int, budget: int, used: int) -> int:
         rep[r, LAST_CACHED], rep[r, LAST_NEW], rep[r, LEFT] = cached, take, left
         if cached > 0 and limits[SWAP]:
             swapped += ceil_div(cached, block)
-        if c.extra.shape[0] > 0 and c.extra[row, X_START] < 0:
-            c.extra[row, X_START] = now
+        if c.extra.shape[0] > 0:
+            c.extra[row, X_CACHED] = cached
+            if c.extra[row, X_START] < 0:
+                c.extra[row, X_START] = now
         pool[row, ORDER] = c.total[ORDERED]
         c.total[ORDERED] += 1
         rep[r, QUEUED] -= left
@@ -237,6 +241,8 @@ def begin_turn(c: Cell, r: int, now: int) -> None:
     swapped = plan(c, r, now)
     stop = price(c, r, swapped)
     k = jump(c, r, swapped, stop)
+    if c.paid.shape[0] > 0:
+        begin_shares(c, r)
     rep[r, PHASE], rep[r, T0], rep[r, K] = STEP, now, k
     rep[r, AT], rep[r, DONE], rep[r, MOVED] = now, 0, swapped
     c.due[r] = now + k * rep[r, T1] + rep[r, CD] * tri(k)

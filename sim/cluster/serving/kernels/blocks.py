@@ -38,6 +38,7 @@ from sim.cluster.serving.kernels.layout import (
     D,
     S,
 )
+from sim.cluster.serving.kernels.shares import pay_decoding
 
 
 @inlined
@@ -164,6 +165,8 @@ def _leave(c: Cell, r: int, place: int) -> tuple[int, int]:
     row = c.run[r, place] & KEY_MASK
     for index in range(place, rep[r, D] - 1):
         c.run[r, index] = c.run[r, index + 1]
+    if c.paid.shape[0] > 0:
+        pay_decoding(c, r, row, 1)
     generated = pool[row, OUTPUT] - (pool[row, GEN] - clock)
     cached = pool[row, INPUT] + generated - 1
     rep[r, D] -= 1

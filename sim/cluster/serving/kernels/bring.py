@@ -96,6 +96,7 @@ from sim.cluster.serving.kernels.layout import (
 )
 from sim.cluster.serving.kernels.power import account, energy_by, shorten, steps_until, tri
 from sim.cluster.serving.kernels.prefix import hits, use_all
+from sim.cluster.serving.kernels.shares import charge, no_shares
 
 
 @inlined
@@ -256,6 +257,7 @@ def submit(c: Cell, r: int, arrivals: IntArray, i: int) -> None:
         pool[row, FIRST_PS] = arrivals[i, A_FIRST]
     if c.log.shape[0] > 0:
         c.extra[row, X_START], c.extra[row, X_PREEMPTIONS], c.extra[row, X_RECOMPUTED] = -1, 0, 0
+        no_shares(c, row)
     if reason == SERVED:
         total[FREE_ROW] = pool[row, NEXT]
         pool[row, NEXT] = -1
@@ -339,6 +341,8 @@ def abort(c: Cell, r: int, time_ps: int) -> int:
         account(c, r, time_ps, used)
     whole = steps_until(rep[r, T1], rep[r, CD], time_ps - rep[r, T0] + 1) - 1
     decodes = rep[r, DECODES]
+    if whole > 0 and c.paid.shape[0] > 0:
+        charge(c, r, whole)
     if whole > 0 and decodes > 0:
         end_decodes(c, r, time_ps, whole, decodes)
     if whole > 0 and rep[r, COUNT] > 0:

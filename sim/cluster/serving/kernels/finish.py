@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.cluster.serving.jit import inlined
+from sim.cluster.serving.jit import inlined, internal, seldom
 from sim.cluster.serving.kernels.layout import (
     ALL_PAIRS,
     ALL_READS,
@@ -72,6 +72,7 @@ from sim.cluster.serving.kernels.layout import (
     W_IN,
     W_MET,
     W_OUT,
+    X_CACHED,
     X_PREEMPTIONS,
     X_RECOMPUTED,
     X_START,
@@ -81,6 +82,7 @@ from sim.cluster.serving.kernels.layout import (
     S,
 )
 from sim.cluster.serving.kernels.power import account, tri
+from sim.cluster.serving.kernels.shares import charge, log_shares, pay_chunk, pay_decoding
 
 
 @inlined
@@ -104,6 +106,7 @@ def write_log(c: Cell, r: int, row: int, end_ps: int, reason: int) -> None:
     log[at, L_START], log[at, L_END] = c.extra[row, X_START], end_ps
     log[at, L_PREEMPTIONS] = c.extra[row, X_PREEMPTIONS]
     log[at, L_RECOMPUTED] = c.extra[row, X_RECOMPUTED]
+    log_shares(c, row, at)
     c.total[LOGGED] += 1
 
 
@@ -160,6 +163,8 @@ def end_decodes(c: Cell, r: int, now: int, k: int, d: int) -> None:
         gone = pool[row, INPUT] + pool[row, OUTPUT] - 1
         cached -= gone
         c.phase[r, (clock - gone) % c.limits[BLOCK]] -= 1
+        if c.paid.shape[0] > 0:
+            pay_decoding(c, r, row, 1)
         complete(c, r, row, now)
     rep[r, D], rep[r, S], rep[r, CLOCK] = d, cached, clock
 
@@ -179,6 +184,17 @@ def start_decoding(c: Cell, r: int, row: int, target: int, left: int) -> None:
     rep[r, D] += 1
     rep[r, S] += target
     c.phase[r, (clock - target) % c.limits[BLOCK]] += 1
+    if c.paid.shape[0] > 0:
+        pay_decoding(c, r, row, -1)
+
+
+@internal
+def pay_prompt(c: Cell, r: int, row: int, have: int, k: int) -> None:
+    """A prompt pays for the k chunks that brought it to so many cached tokens."""
+    seldom()
+    before = c.extra[row, X_CACHED]
+    pay_chunk(c, r, row, (have - before) // k, before)
+    c.extra[row, X_CACHED] = have
 
 
 @inlined
@@ -196,11 +212,14 @@ def end_chunks(c: Cell, r: int, now: int, k: int, decodes: int) -> None:
     for index in range(count):
         after = pool[row, NEXT]
         target = pool[row, INPUT] + pool[row, GEN]
+        have = target
         if index == count - 1:
             have = rep[r, LAST_CACHED] + k * each
-            if have < target:
-                rep[r, PART], rep[r, PART_CACHED] = row, have
-                break
+        if c.paid.shape[0] > 0:
+            pay_prompt(c, r, row, have, k)
+        if have < target:
+            rep[r, PART], rep[r, PART_CACHED] = row, have
+            break
         if pool[row, FIRST_PS] < 0:
             pool[row, FIRST_PS] = now
         left = pool[row, OUTPUT] - pool[row, GEN] - 1
@@ -218,6 +237,8 @@ def end_turn(c: Cell, r: int, now: int) -> None:
     k, decodes = rep[r, K], rep[r, DECODES]
     c.total[TURNS] += 1
     account(c, r, now, k * rep[r, E1] + rep[r, CE] * tri(k))
+    if c.paid.shape[0] > 0:
+        charge(c, r, k)
     if decodes > 0:
         end_decodes(c, r, now, k, decodes)
     if rep[r, COUNT] > 0:

@@ -38,8 +38,18 @@ REP_COLUMNS = 40
 ARRIVAL, INPUT, OUTPUT, FIRST_PS, GEN, NEXT, ORDER, META = range(8)
 META_BITS = 3  # of META for the class; the rest numbers the arrivals
 
-# Columns of `extra`, kept beside `pool` when completions are logged.
-X_START, X_PREEMPTIONS, X_RECOMPUTED = range(3)
+# Columns of `extra`, kept beside `pool` when completions are logged. CACHED is what a prompt has
+# by finished steps; from OWN on stands what was paid of the parts that a request owns.
+X_START, X_PREEMPTIONS, X_RECOMPUTED, X_CACHED, X_OWN = range(5)
+SHARES = 4
+"""Quantities that are divided: time (ps), FLOPs, HBM bytes, energy (nJ)."""
+EXTRA_COLUMNS = X_OWN + SHARES
+
+# Columns of `ledger` (see `shares`), for each quantity: prices of the turn under way; the rest
+# of its first step, and what the next has more; steps charged, and their numbers summed; the
+# price over all steps so far, and price times number of the step.
+Q_OWN, Q_PAIR, Q_READ, Q_FIRST, Q_MORE, Q_STEPS, Q_TRI, Q_PRICE, Q_MOMENT = range(9)
+LEDGER_COLUMNS = 9
 
 # Columns of a table of arrivals.
 A_TIME, A_INPUT, A_OUTPUT, A_CLASS, A_KEY, A_GENERATED, A_CACHED, A_FIRST = range(8)
@@ -65,8 +75,9 @@ TALLIES = 16
 
 # Columns of `log`: completed and refused requests, in the order in which they were found.
 L_ID, L_REPLICA, L_CLASS, L_ARRIVAL, L_INPUT, L_OUTPUT, L_START, L_FIRST, L_END = range(9)
-L_PREEMPTIONS, L_RECOMPUTED, L_REASON = range(9, 12)
-LOG_COLUMNS = 12
+L_PREEMPTIONS, L_RECOMPUTED, L_REASON, L_SHARES = range(9, 13)
+LOG_COLUMNS = L_SHARES + SHARES
+"""From SHARES on stand the bits of float64: ps, FLOPs, bytes and nJ."""
 SERVED, TOO_LONG, OVER_BUDGET, QUEUE_FULL, HELD = range(5)
 
 # Columns of `rules`, one row a class.
@@ -87,7 +98,7 @@ HISTOGRAM_BUCKETS = 128 * 62
 
 
 class Cell(NamedTuple):
-    """Replicas behind one router, and what their steps cost. All arrays but `sums` are int64.
+    """Replicas behind one router, and what their steps cost. Arrays are int64, if not said.
 
     Attributes:
         rep: shape (R, REP_COLUMNS). due: when each replica must be looked at, shape (R,).
@@ -95,7 +106,8 @@ class Cell(NamedTuple):
             first `limits[UP]` of them, shape (R,).
         run: finish step and row of each decoding sequence, shape (R, max_seqs).
         phase: sequences by phase within a block, shape (R, block size).
-        pool: requests in the system, shape (M, 8). extra: shape (M, 3), or (0, 3).
+        pool: requests in the system, shape (M, 8). extra: shape (M, EXTRA_COLUMNS), without a
+            log (0, EXTRA_COLUMNS).
         limits, total, tally, rules: see the column names.
         steps: decode steps and tokens over the segment's edge by (d, segment),
             shape (D + 1, K, 2).
@@ -110,6 +122,12 @@ class Cell(NamedTuple):
             new tokens, shape (T + 1, 2). part: of a sequence, a pair, a read: three times,
             three energies.
         log: shape (L, LOG_COLUMNS), or (0, LOG_COLUMNS).
+        worth: price of a cached token, then base and slope of FLOPs and of HBM bytes, by
+            (d, segment), shape (D + 1, K, 8). worth_token: FLOPs and bytes by new tokens, shape
+            (T + 1, 2). worth_alone: like `alone`, shape (D + 1, 2). worth_part: of a sequence,
+            a pair, a read by quantity, shape (4, 3). ledger: shape (R, 4, LEDGER_COLUMNS).
+            rest: what tokens share, float64, shape (R, 8). paid: of it by each request,
+            float64, shape (M, 4). These are empty without a log.
         store: prefix blocks, shape (R, P, 4), P = 0 without. bucket: of its hash table,
             shape (R, H). ends: shape (R, 3). hashes: blocks of the prompts to come.
     """
@@ -138,6 +156,13 @@ class Cell(NamedTuple):
     token: IntArray
     part: IntArray
     log: IntArray
+    worth: IntArray
+    worth_token: IntArray
+    worth_alone: IntArray
+    worth_part: IntArray
+    ledger: IntArray
+    rest: FloatArray
+    paid: FloatArray
     store: IntArray
     bucket: IntArray
     ends: IntArray
