@@ -290,5 +290,7 @@ def _settle(schema: dict[str, Any], part: dict[str, Any], node: Node | None) -> 
     if several:
         known = [choice for kind in kinds for choice in choices(kind)]
         return {"type": "object", "properties": {"kind": {"enum": known}}, **rest}
-    chosen = next((branch for branch in settled if branch.get("type") != "null"), {})
-    return {**chosen, **rest}
+    open_ends = [branch for branch in settled if branch.get("type") != "null"]
+    if node and isinstance(node.value, dict):
+        open_ends.sort(key=lambda branch: branch.get("type") != "object")
+    return {**(open_ends[0] if open_ends else {}), **rest}

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.scenario.fleets import Traffic, traffic
 from sim.scenario.schema import Scenario, ServiceSpec, ServingSpec
 from sim.scenario.services import Part, divide, own_stream
+from sim.scenario.traffic import Traffic, traffic
 from sim.units import S_PER_H
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.counter import counter_key, uniforms

@@ -3,7 +3,7 @@
 A replica that runs its largest batch `n` spends on a request of `i` prompt and `o` output
 tokens the time of its prefill plus `o` decode steps shared by `n`. The fleet is sized so
 that its replicas are busy for the wanted share of the time. A first estimate: the run then
-says what latencies come out. A fluid is sized by its own curve.
+says what latencies come out. A fluid, and a fleet in two pools, is sized by its steady curve.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import math
 from sim.cost.serving import UNBOUNDED_TOKENS, ReplicaCost
 from sim.errors import CapacityError
 from sim.hardware.node import Node
-from sim.scenario.fleets import CapCosts, traffic
+from sim.scenario.cap_costs import CapCosts
+from sim.scenario.disaggregation import sized_pools
 from sim.scenario.replicas import replica_cost
 from sim.scenario.schema import ServingSpec
+from sim.scenario.traffic import traffic
 
 
 def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float, share_frac: float = 1.0) -> int:
@@ -27,7 +29,7 @@ def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float, share_frac: floa
     Raises:
         CapacityError: the model, or one request's cache, does not fit into a replica.
     """
-    if spec.fidelity == "fluid":
+    if spec.fidelity == "fluid" or spec.disaggregated:
         return _sized_by_curve(spec, node, busy_frac, share_frac)
     cost = replica_cost(spec, node)
     found = traffic(spec.requests)
@@ -41,8 +43,10 @@ def _sized_by_curve(spec: ServingSpec, node: Node, busy_frac: float, share_frac:
     """GPUs at a share of the saturation that the fluid itself knows."""
     costs = CapCosts(spec, node, None)
     wanted_per_s = share_frac * traffic(spec.requests).rate_per_s / busy_frac
+    if spec.disaggregated:
+        return sized_pools(costs, wanted_per_s)
     replicas = math.ceil(wanted_per_s / costs.curve(None).saturation_per_s)
-    return max(replicas, 2 if spec.disaggregated else 1) * costs.at(None).gpus
+    return max(replicas, 1) * costs.at(None).gpus
 
 
 def request_s(cost: ReplicaCost, spec: ServingSpec, input_tokens: int, output_tokens: int) -> float:

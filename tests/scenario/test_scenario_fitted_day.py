@@ -11,11 +11,11 @@ import pytest
 from sim.cluster.serving.fleet import ServingFleet
 from sim.randomness import stream
 from sim.scenario.build import build
-from sim.scenario.fleets import traffic
 from sim.scenario.requests_table import REQUESTS, requests_file
 from sim.scenario.run import load_scenario
 from sim.scenario.schema import Scenario, ServingSpec
 from sim.scenario.simulate import simulate
+from sim.scenario.traffic import traffic
 from sim.units import S_PER_H
 from sim.workload.course import DAY_S, DailyCourse
 from sim.workload.fit import fit_trace

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sim.scenario.fleets import traffic
 from sim.scenario.schema import FittedRequests
 from sim.scenario.schema.serving import TraceRequests
+from sim.scenario.traffic import traffic
 from sim.workload.arrivals import SuperposedTraceArrivals, TraceShapedArrivals
 from sim.workload.fitted import FittedArrivals
 

@@ -1,8 +1,9 @@
 """Prefill and decode on replicas of their own, in steady state.
 
 Replicas that only read prompts hand the cache over a link to replicas that only decode. A fleet
-is split so that both kinds saturate together. The time of the transfer adds to the first token,
-not to throughput or power; its energy is left out (a few J per GB against kJ per request).
+is split so that both kinds saturate together, if it is not told how. The time of the transfer
+stands between a request's first two tokens; a link slower than the prompts it carries bounds the
+rate. A transfer's energy is left out (a few J per GB against kJ per request).
 """
 
 from __future__ import annotations
@@ -31,6 +32,21 @@ class Split:
     curve: SteadyCurve
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How prompts are read.
+
+    Attributes:
+        coster: of the replicas that read them; None for the same as decode.
+        prefill_frac: share of the replicas; None for that with which both kinds saturate together.
+        transfer_s: of a mean prompt's cache on the link of its replica.
+    """
+
+    coster: StepCoster | None = None
+    prefill_frac: float | None = None
+    transfer_s: float = 0.0
+
+
 def split_curve(
     coster: StepCoster,
     mean_tokens: tuple[float, float],
@@ -38,10 +54,12 @@ def split_curve(
     max_num_batched_tokens: int,
     replicas: int | None = None,
     read_frac: float = 1.0,
+    reading: Reading | None = None,
 ) -> Split:
     """The curve of a fleet that reads prompts and decodes on different replicas.
 
     Args:
+        coster: of the replicas that decode.
         replicas: of the fleet, at least 2: both kinds are whole replicas; None for any share.
 
     Raises:
@@ -54,16 +72,19 @@ def split_curve(
             "give GPUs for two replicas or more",
             path="gpus",
         )
+    reading = reading or Reading()
+    reader = reading.coster or coster
     decode = steady_curve(coster, mean_tokens, max_num_seqs, max_num_batched_tokens, 0.0)
-    prompt_s, prompt_j = _prompt(coster, mean_tokens[0], max_num_batched_tokens, read_frac)
-    wanted = decode.saturation_per_s * prompt_s
-    share = wanted / (1 + wanted)
+    prompt_s, prompt_j = _prompt(reader, mean_tokens[0], max_num_batched_tokens, read_frac)
+    each_s = max(prompt_s, reading.transfer_s)
+    wanted = decode.saturation_per_s * each_s
+    share = reading.prefill_frac if reading.prefill_frac is not None else wanted / (1 + wanted)
     if replicas is not None:
         share = min(max(1, round(share * replicas)), replicas - 1) / replicas
-    most = min(share / prompt_s, (1 - share) * decode.saturation_per_s)
+    most = min(share / each_s, (1 - share) * decode.saturation_per_s)
     rates = np.linspace(0.0, most, POINTS)
     busy = rates / share * prompt_s
-    reading_w = busy * prompt_j / prompt_s + (1 - busy) * coster.idle_power_w
+    reading_w = busy * prompt_j / prompt_s + (1 - busy) * reader.idle_power_w
     decoding = rates / (1 - share)
     power_w = share * reading_w + (1 - share) * np.interp(
         decoding, decode.rate_per_s, decode.power_w

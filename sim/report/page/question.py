@@ -24,7 +24,7 @@ from sim.errors import CapacityError, InputError, UnknownNameError
 from sim.grid.us_states import resolve_zone, us_states
 from sim.hardware.node import Node, load_node
 from sim.policy import apply_all, parse_policies
-from sim.scenario.fleets import CapCosts
+from sim.scenario.cap_costs import CapCosts
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import LayoutSpec, Scenario, ServingSpec
 from sim.scenario.schema.base import Strict, Whole

@@ -8,7 +8,12 @@ from pydantic import Field, model_validator
 
 from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
 from sim.scenario.schema.layout import LayoutSpec
-from sim.scenario.schema.serving_parts import PrefixCacheSpec, ReplicaFailuresSpec
+from sim.scenario.schema.serving_parts import (
+    Disaggregated,
+    PrefixCacheSpec,
+    ReplicaFailuresSpec,
+    check_two_pools,
+)
 
 
 class EmpiricalLengthsSpec(Strict):
@@ -231,8 +236,9 @@ class ServingSpec(Strict):
     failures: ReplicaFailuresSpec | None = Field(
         None, description="of replicas; not with fidelity fluid"
     )
-    disaggregated: bool = Field(
-        False, description="prompts are read on replicas of their own; fluid only"
+    disaggregated: Disaggregated = Field(
+        False,
+        description="prompts are read on replicas of their own; true, or how; not with sampled",
     )
     requests: Requests
     router: Literal[
@@ -290,9 +296,15 @@ class ServingSpec(Strict):
 
     @model_validator(mode="after")
     def _rates_only(self) -> Self:
-        for key in ("prefix_hit_frac", "disaggregated"):
-            if getattr(self, key) and self.fidelity != "fluid":
-                raise ValueError(f"{key} is known as a rate only; give fidelity: fluid")
+        if self.prefix_hit_frac and self.fidelity != "fluid":
+            raise ValueError("prefix_hit_frac is known as a rate only; give fidelity: fluid")
+        return self
+
+    @model_validator(mode="after")
+    def _two_pools_stand_as_they_are(self) -> Self:
+        if self.disaggregated:
+            others = {"autoscaler": self.autoscaler, "failures": self.failures}
+            check_two_pools(self.fidelity, others | {"preemption: swap": self.swap_s_per_block})
         return self
 
     @model_validator(mode="after")

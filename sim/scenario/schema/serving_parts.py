@@ -1,12 +1,14 @@
-"""Parts of a serving fleet that a scenario may add: stores of prefixes, replicas that break."""
+"""Parts of a serving fleet that a scenario may add: prefix stores, two pools, breaking replicas."""
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from sim.scenario.schema.base import Strict, Whole
+from sim.scenario.schema.layout import LayoutSpec
 
 
 class PrefixCacheSpec(Strict):
@@ -40,3 +42,62 @@ class ReplicaFailuresSpec(Strict):
     repair_h: float | None = Field(
         None, gt=0, le=1e5, description="until the replica is back, its model loaded"
     )
+
+
+class DisaggregationSpec(Strict):
+    """Prompts are read on replicas of their own, and their caches sent to those that decode.
+
+    Left out, both kinds get the replicas with which they saturate together, of the workload's
+    layout, and a cache goes over the network ports of the `tp` GPUs of the narrower replica
+    (`sim/data/hardware`). With `true` all is left out.
+    """
+
+    prefill_replicas: Whole | None = Field(
+        None, ge=1, le=10_000_000, description="that read prompts; the other GPUs decode"
+    )
+    prefill_frac: float | None = Field(
+        None, gt=0, lt=1, description="share of the GPUs; in place of prefill_replicas"
+    )
+    prefill_layout: LayoutSpec | None = Field(
+        None, description="of the replicas that read prompts; default: that of the workload"
+    )
+    link_bytes_per_s: float | None = Field(
+        None, gt=0, le=1e15, description="of each replica that reads prompts"
+    )
+    link_latency_s: float | None = Field(None, ge=0, le=60)
+
+    @model_validator(mode="after")
+    def _one_share(self) -> Self:
+        if self.prefill_replicas is not None and self.prefill_frac is not None:
+            raise ValueError("prefill_replicas and prefill_frac are both given; give one of them")
+        return self
+
+
+def _said(value: object) -> str:
+    return "how" if isinstance(value, dict | DisaggregationSpec) else "whether"
+
+
+Disaggregated = Annotated[
+    Annotated[bool, Tag("whether")] | Annotated[DisaggregationSpec, Tag("how")],
+    Discriminator(_said),
+]
+"""Yes or no, or how: told apart by their form, so that an error is about what was written."""
+
+
+def check_two_pools(fidelity: str, others: Mapping[str, object]) -> None:
+    """Refuse what two pools cannot do.
+
+    Args:
+        others: features by name, None where they are not asked for.
+
+    Raises:
+        ValueError: says what to leave out.
+    """
+    if fidelity == "sampled":
+        raise ValueError(
+            "disaggregated replicas hand over to each other, sampled ones stand alone; "
+            "give fidelity: cells, request or fluid"
+        )
+    for name, asked in others.items():
+        if asked is not None:
+            raise ValueError(f"{name} does not know two pools; leave it or disaggregated out")
