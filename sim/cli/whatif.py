@@ -42,7 +42,9 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--list", action="store_true", help="list the policies, and stop")
     parser.add_argument(
-        "--out", type=Path, help="also write whatif.json, a tornado and a frontier figure there"
+        "--out",
+        type=Path,
+        help="also write report.html, its figures and whatif.json there",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=handle)
@@ -126,16 +128,12 @@ def _list(as_json: bool) -> int:
 
 
 def _write(found: dict[str, Any], folder: Path) -> None:
-    """The answer as JSON, and its figures with their numbers."""
+    """The answer as JSON, its figures with their numbers, and a page of them."""
     from sim.cli.text import to_json
-    from sim.report.policy_figures import draw_frontier, draw_tornado
+    from sim.report.policy_page import write_policies
 
-    folder.mkdir(parents=True, exist_ok=True)
+    write_policies(found, folder)
     (folder / "whatif.json").write_text(to_json(found) + "\n", encoding="utf-8")
-    metrics = dict.fromkeys(row["metric"] for row in found["policies"])
-    for key in metrics:
-        draw_tornado(found, key, folder / f"tornado-{key}.svg")
-    draw_frontier(found, folder / "frontier.svg")
 
 
 def _print(found: dict[str, Any]) -> None:

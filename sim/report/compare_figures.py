@@ -91,7 +91,7 @@ def draw_changes(sides: Sequence[Side], path: Path) -> None:
     sizes = [100 * abs(row["change_frac"]) for row in rows if row["figure"] in keys]
     if max(sizes) > WIDE * float(np.median(sizes)):  # one figure would leave no bar of the others
         axes.set_xscale("symlog", linthresh=10.0)
-    axes.margins(x=0.22)
+    axes.margins(x=0.5)
     beyond = ", logarithmic beyond 10" if axes.get_xscale() == "symlog" else ""
     axes.set_xlabel(f"change against {sides[0].label} [%]{beyond}")
     if len(others) > 1:

@@ -72,7 +72,7 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
         )
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), labels, fontsize=SMALL)
-    axes.margins(x=0.25)
+    axes.margins(x=0.7)
     axes.set_xlabel(f"change of {label_of(key)}")
     base = found["baseline"].get(key)
     if base is not None:

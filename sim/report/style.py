@@ -65,8 +65,8 @@ WIDTHS_MM: Final[dict[Width, float]] = {"column": 85.0, "page": 170.0}
 TEXT, TITLE, SMALL, LEAST = 7.0, 7.5, 6.5, 6.0
 """Letters at that width [pt]; none is smaller than the last."""
 MM_PER_IN: Final = 25.4
-TITLE_FRAC, LETTER_FRAC = 0.84, 0.52
-"""Share of the width that a title has, and the mean width of a letter as a share of its size."""
+ROOM_FRAC, LETTER_FRAC = 0.84, 0.52
+"""Share of the width that words have, and the mean width of a letter as a share of its size."""
 RC: Final[Any] = {
     "svg.hashsalt": "flopgrid",
     "svg.fonttype": "path",
@@ -146,16 +146,21 @@ def power_axis(axis: Axis, what: str, top_mw: float) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * factor:,.6g}"))
 
 
-def _wrap_titles(figure: Figure) -> None:
-    """Titles on as many lines as a column of a paper asks for."""
-    width_pt = figure.get_figwidth() * SVG_DPI
+def _wrap_words(figure: Figure) -> None:
+    """Titles and names of axes on as many lines as a column of a paper asks for."""
+    width_pt, height_pt = (side_in * SVG_DPI for side_in in figure.get_size_inches())
     if width_pt > COLUMN_MOST_PT:
         return
-    letters = int(TITLE_FRAC * width_pt / (LETTER_FRAC * TITLE))
     for axes in figure.axes:
-        title = axes.get_title(loc="left")
-        lines = [textwrap.fill(line, letters) for line in title.splitlines()]
-        axes.set_title("\n".join(lines))
+        axes.set_title(_wrapped(axes.get_title(loc="left"), width_pt, TITLE))
+        axes.set_xlabel(_wrapped(axes.get_xlabel(), width_pt, TEXT))
+        axes.set_ylabel(_wrapped(axes.get_ylabel(), height_pt, TEXT))
+
+
+def _wrapped(text: str, room_pt: float, size_pt: float) -> str:
+    """Each line of a text on lines that fit."""
+    letters = max(12, int(ROOM_FRAC * room_pt / (LETTER_FRAC * size_pt)))
+    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
 
 def _lay_out(figure: Figure) -> None:
@@ -180,7 +185,7 @@ def save(figure: Figure, path: Path, rows: Sequence[dict[str, Any]], finding: st
         finding: a sentence that says what the figure shows; it travels inside the SVG.
     """
     _plain_ticks(figure)
-    _wrap_titles(figure)
+    _wrap_words(figure)
     _lay_out(figure)
     _check_letters(figure)
     told = {"Description": finding} if finding else {}

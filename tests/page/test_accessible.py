@@ -40,7 +40,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     sweep = out / "small.yaml"
     sweep.write_text(SWEEP.format(base=CASES / "training-least.yaml"), "utf-8")
     assert main(["sweep", str(sweep), "--workers", "0", "--out", str(out)]) == 0
+    capped = ["--policy", "power-cap:gpu_w=500", "--out", str(out / "policies")]
+    study = ["whatif", str(CASES / "training-least.yaml"), "--set", "grid.samples=8"]
+    assert main([*study, "--set", "horizon_h=0.02", *capped]) == 0
     return {
+        "policies": out / "policies" / "report.html",
         "run": first / "report.html",
         "compare": both,
         "sweep": out / "sweep-small" / "report.html",
@@ -59,7 +63,7 @@ def violations(page: Any, axe: str) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("kind", ["run", "compare", "sweep"])
+@pytest.mark.parametrize("kind", ["run", "compare", "sweep", "policies"])
 def test_a_report_has_no_serious_violation(browser, axe, reports, kind, scheme):
     page = browser.new_page(color_scheme=scheme)
     page.goto(reports[kind].as_uri())

@@ -132,6 +132,7 @@ def test_an_answer_says_how_its_power_is_made_up_and_stands_beside_those_before(
     assert page.locator("#runs th:has-text('80 in VA')").count() == 1
     page.reload()
     page.wait_for_selector("#runs th:has-text('88 in VA')")
+    assert page.input_value("#gpus") == "88"
     assert page.locator("#runs th:has-text('80 in VA')").count() == 1
 
 

@@ -237,6 +237,9 @@ async function ask(event) {
   if (!reply.ok) return busy(false, await reply.text());
   run = (await reply.json()).run;
   remember();
+  sessionStorage.setItem("asked", encoded(question));
+  // The address says what is asked, where a link can: a reload, or a bookmark, finds it again.
+  history.replaceState(null, "", $("link-told").textContent ? location.pathname + location.search : $("link").getAttribute("href"));
   follow();
 }
 
@@ -321,7 +324,7 @@ function figure(base, name, caption) {
 function showAnswer(told) {
   const found = told.answer;
   busy(false, `answered, run ${found.hash}`);
-  answers = [{ run: told.run, ...found }, ...answers.filter((a) => a.run !== told.run)].slice(0, KEPT);
+  answers = [{ run: told.run, ...found }, ...answers.filter((a) => a.hash !== found.hash)].slice(0, KEPT);
   remember();
   $("answer").hidden = false;
   $("verdict").textContent = found.answer;
@@ -389,7 +392,8 @@ function start() {
   $("cancel").addEventListener("click", () => fetch(`/api/runs/${run}/cancel`, { method: "POST", body: "" }));
   const before = JSON.parse(sessionStorage.getItem("runs") ?? "[]");
   recall(before).then(() => {
-    if (before.length && !linked) { [run] = before; follow(); } else ask();
+    const same = !linked || encoded(question) === sessionStorage.getItem("asked");
+    if (before.length && same) { [run] = before; follow(); } else ask();
   });
 }
 
