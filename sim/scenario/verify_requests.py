@@ -77,6 +77,7 @@ class RequestBook:
     horizon_s: float
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     shares_j: list[float] = field(default_factory=list)
+    window_j: list[float] = field(default_factory=list)
     seen: Bools = field(default_factory=lambda: np.zeros(1024, dtype=np.bool_))
 
     def add(self, mine: dict[str, Floats], done: Bools, refused: Bools, full: Bools) -> None:
@@ -104,7 +105,9 @@ class RequestBook:
         }
         for key, count in more.items():
             self.counts[key] += int(count)
+        within = ended & (mine["start_s"] >= start_s)
         self.shares_j.append(float(np.nansum(mine["energy_chip_j"])))
+        self.window_j.append(float(np.nansum(mine["energy_chip_j"][within])))
 
     def _once(self, ids: NDArray[np.int64]) -> None:
         most = int(ids.max(initial=0))
@@ -131,8 +134,13 @@ class RequestBook:
                 f"request {int(mine['request'][done][k])} of {self.fleet}: times out of order, "
                 f"{times[k, 1:].tolist()} s in a run of {self.horizon_s!r} s"
             )
-        if (mine["energy_chip_j"][done] < 0).any():
+        energy_j = mine["energy_chip_j"][done]
+        if (energy_j < 0).any():
             raise LawViolation(f"requests of {self.fleet}: energy below 0")
+        if np.isnan(energy_j).any():
+            k = int(np.isnan(energy_j).argmax())
+            number = int(mine["request"][done][k])
+            raise LawViolation(f"request {number} of {self.fleet}: completed without energy")
 
     def check(self, summary: Json, *, whole_cells: bool) -> None:
         """Whether the summary says the same of the window.
@@ -148,11 +156,23 @@ class RequestBook:
         for key in COUNTS if not (whole_cells and scaled) else ():
             apart = sum(counted[name] for name in APART.get(key, ()))
             check_sum(f"{key} of {self.fleet}", told[key], [scale * (counted[key] + apart)], 1e-9)
+        if not (whole_cells and scaled):
+            self._check_window(scale)
         shares_j = scale * math.fsum(self.shares_j)
         site_j = summary["sites"][self.fleet.partition(".")[0]]["energy_j"]["chip"]
         if shares_j > site_j * (1 + 1e-9):
             raise LawViolation(
                 f"requests of {self.fleet}: shares {shares_j!r} J of {site_j!r} J at the chip"
+            )
+
+    def _check_window(self, scale: float) -> None:
+        """What began and ended in the window used no more than the fleet; idle is the rest."""
+        used_j, own_j = scale * math.fsum(self.window_j), self.told["mean_power_w"]["value"]
+        own_j *= self.told["window_s"]
+        if used_j > own_j * (1 + 1e-9):
+            raise LawViolation(
+                f"requests of {self.fleet}: shares of {used_j!r} J in the window, in which the "
+                f"fleet used {own_j!r} J"
             )
 
 
