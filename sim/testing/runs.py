@@ -12,6 +12,7 @@ from sim.control.rule import knobs, rules
 from sim.policy import policy_kinds
 from sim.policy.registry import Parameter
 from sim.scenario.schema import Checkpointing, Facility, FailuresSpec
+from sim.scenario.schema.base import standard
 from sim.scenario.schema.control import Fault, RidesThrough
 from sim.scenario.schema.regions import Event
 from sim.scenario.schema.serving import ClassSpec, SpeculationSpec
@@ -45,7 +46,7 @@ def _part(kind: Any) -> Part:
             return False
         return True
 
-    schema = adapter.json_schema()
+    schema = standard(adapter.json_schema())
     return from_schema(schema, words() | {"sites": ["site-0"]}, extremes=False).filter(accepted)
 
 

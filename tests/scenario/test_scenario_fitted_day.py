@@ -65,7 +65,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scenario(place: Path, fidelity: str, warmup_s: float = 0.0) -> tuple[Scenario, FittedArrivals]:
     """A scenario of the trace, and what is fitted to it."""
     file = place / f"{fidelity}.yaml"
-    file.write_text(TEXT.replace("FIDELITY", fidelity).replace("WARMUP", f"{warmup_s:g}"), "utf-8")
+    text = TEXT.replace("FIDELITY", fidelity).replace("WARMUP", f"{warmup_s:g}")
+    if fidelity == "fluid":
+        text = text.replace("        tick_s: 300\n", "")  # it has no ticks
+    file.write_text(text, "utf-8")
     _, found = load_scenario(file)
     spec = found.sites[0].workloads[0]
     assert isinstance(spec, ServingSpec)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,13 +22,14 @@ from sim.scenario.canonical import to_yaml
 from sim.scenario.load import load_tree, validate
 from sim.scenario.schema import Scenario
 from sim.sweep.schema import SweepFile
+from sim.testing.fields import Steps, spots
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 MARK = "xFAULTx"
+LIMITS = {"minimum": -1, "exclusiveMinimum": 0, "maximum": 1, "exclusiveMaximum": 0}
+"""Of a number in the schema, each with the step that leaves it."""
 ELEMENT = "- "
 """Before a value: it is the only element of a list."""
-Step = str | int
-Steps = tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -44,43 +44,7 @@ class Spot:
     data: Any = None
 
 
-def settle(schema: dict[str, Any], part: dict[str, Any], value: Any) -> tuple[str, dict[str, Any]]:
-    """Name and schema of the object that describes a value, through references and unions."""
-    if "$ref" in part:
-        name = str(part["$ref"]).rsplit("/", 1)[-1]
-        return name, schema["$defs"][name]
-    for branch in part.get("oneOf", part.get("anyOf", [])):
-        name, found = settle(schema, branch, value)
-        kind = found.get("properties", {}).get("kind", {})
-        if isinstance(value, dict) and found.get("type") == "object":
-            named = kind.get("const", kind.get("default"))
-            if not kind or "enum" in kind or value.get("kind", kind.get("default")) == named:
-                return name, found
-        if isinstance(value, list) and found.get("type") == "array":
-            return name, found
-    return "", part
-
-
-def spots(
-    schema: dict[str, Any], name: str, part: dict[str, Any], value: Any, file: Path, at: Steps = ()
-) -> Iterator[Spot]:
-    """Every field below a value."""
-    if isinstance(value, dict):
-        for field, inner in part.get("properties", {}).items():
-            yield Spot(name, field, inner, file, (*at, field))
-            child = value.get(field)
-            yield from spots(schema, *settle(schema, inner, child), child, file, (*at, field))
-        inner = part.get("additionalProperties")
-        if isinstance(inner, dict):
-            for key, child in value.items():
-                yield from spots(schema, *settle(schema, inner, child), child, file, (*at, key))
-    if isinstance(value, list):
-        inner = part.get("items", {})
-        for number, child in enumerate(value[:8]):
-            yield from spots(schema, *settle(schema, inner, child), child, file, (*at, number))
-
-
-def filled(written: Any, data: Any, steps: Sequence[Step]) -> Any:
+def filled(written: Any, data: Any, steps: Steps) -> Any:
     """What a file says, with the mappings that lead to a field; None if a list is left out."""
     tree = copy.deepcopy(written)
     node = tree
@@ -94,7 +58,7 @@ def filled(written: Any, data: Any, steps: Sequence[Step]) -> Any:
     return tree
 
 
-def with_value(tree: Any, steps: Sequence[Step], value: Any) -> Any:
+def with_value(tree: Any, steps: Steps, value: Any) -> Any:
     """The tree with one value set."""
     node = tree
     for step in steps[:-1]:
@@ -115,14 +79,21 @@ def ground(kind: str) -> tuple[dict[str, Any], dict[tuple[str, str], Spot]]:
     ):  # quick ones first
         document = load_tree(path)
         data = validate(document, model).model_dump(mode="json", by_alias=True)
-        for spot in spots(schema, model.__name__, schema, data, path):
-            tree = filled(document.tree, data, spot.steps)
+        for at in spots(schema, data):
+            tree = filled(document.tree, data, at.steps)
             if tree is not None:
-                found.setdefault((spot.model, spot.field), replace(spot, data=tree))
+                spot = Spot(at.model, at.field, at.schema, path, at.steps, tree)
+                found.setdefault((spot.model, spot.field), spot)
     return schema, found
 
 
 KINDS = ("valid", "sweeps")
+ENDS = {"Range": ("low", "high", "mode"), "Refine": ("low", "high")}
+FREE: dict[str, dict[str, list[str]]] = {
+    "valid": {},
+    "sweeps": {f"{p}.{f}": ["out of range"] for p, fields in ENDS.items() for f in fields},
+}
+"""Fields without a limit: what a sweep gives to a field has the limits of that field."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,7 +112,8 @@ def leaves(spot: Spot, schema: dict[str, Any]) -> list[dict[str, Any]]:
         if "$ref" in part:
             done.append(schema["$defs"][str(part["$ref"]).rsplit("/", 1)[-1]])
         elif "oneOf" in part or "anyOf" in part:
-            waiting += part.get("oneOf", part.get("anyOf", []))
+            limits = {key: part[key] for key in LIMITS if key in part}
+            waiting += [limits | branch for branch in part.get("oneOf", part.get("anyOf", []))]
         else:
             done.append(part)
     return done
@@ -162,9 +134,8 @@ def wrong_type(spot: Spot, schema: dict[str, Any]) -> str:
 def out_of_range(spot: Spot, schema: dict[str, Any]) -> str:
     """A YAML value just outside the range, or outside the choices; "" where there is none."""
     for leaf in leaves(spot, schema):
-        for key, step in (("minimum", -1), ("exclusiveMinimum", 0), ("maximum", 1),
-                          ("exclusiveMaximum", 0)):  # fmt: skip
-            if key in leaf:
+        for key, step in LIMITS.items():
+            if key in leaf and leaf.get("type") in ("integer", "number"):
                 return repr(leaf[key] + step)
         if "enum" in leaf or "const" in leaf:
             return "wrong" if leaf.get("type", "string") == "string" else "99"
@@ -177,7 +148,8 @@ def out_of_range(spot: Spot, schema: dict[str, Any]) -> str:
         if leaf.get("type") == "array":
             inner = Spot(spot.model, spot.field, leaf.get("items", {}), spot.file, spot.steps)
             bad = out_of_range(inner, schema)
-            return f"{ELEMENT}{bad}" if bad else ""
+            if bad:
+                return f"{ELEMENT}{bad}"
     return ""
 
 
@@ -245,3 +217,32 @@ def test_a_range_that_is_not_checked_would_be_seen() -> None:
     assert out_of_range(spot, {}) == "0"
     assert wrong_type(spot, {}) == "[[true]]"
     assert re.fullmatch(r"\w+", MARK)
+
+
+def without_faults(spot: Spot, schema: dict[str, Any]) -> list[str]:
+    """Kinds of fault that the field should have, and of which none is made."""
+    kinds = {leaf.get("type") for leaf in leaves(spot, schema)}
+    limited = kinds & {"number", "integer"} or any("enum" in leaf for leaf in leaves(spot, schema))
+    missing = [] if wrong_type(spot, schema) else ["wrong type"]
+    return [*missing, "out of range"] if limited and not out_of_range(spot, schema) else missing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_has_a_fault_of_each_kind(kind: str) -> None:
+    """A wrong type, for numbers and choices a value out of range, for parts an unknown key."""
+    schema, found = ground(kind)
+    bare = {f"{s.model}.{s.field}": without_faults(s, schema) for s in found.values()}
+    assert {name: missing for name, missing in bare.items() if missing} == FREE[kind]
+    made = faults(kind)
+    parts = {spot.model for spot in found.values()}
+    assert {spot.model for spot, fault, _, _ in made if fault == "unknown key"} == parts
+    pairs = {(spot.model, spot.field, fault) for spot, fault, _, _ in made}
+    assert len(pairs) == len(made)
+
+
+def test_a_field_without_a_fault_would_be_seen() -> None:
+    """Of anything, and of numbers without a limit."""
+    free = Spot("Part", "note", {}, Path("a.yaml"), ("note",))
+    endless = replace(free, schema={"anyOf": [{"type": "number"}, {"type": "null"}]})
+    assert without_faults(free, {}) == ["wrong type"]
+    assert without_faults(endless, {}) == ["out of range"]

@@ -6,9 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
+from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates, refuse_idle
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+SET_POINTS = {
+    "economiser": ("air_supply_c",),
+    "chilled-water": ("water_supply_c",),
+    "chilled-water-no-economiser": ("water_supply_c",),
+    "direct-liquid": ("water_supply_c", "liquid_supply_c"),
+    "all": ("air_supply_c", "water_supply_c", "liquid_supply_c"),
+}
+"""Temperatures that each kind of cooling plant is run by, and all of them."""
 CoolingKind = Literal["economiser", "chilled-water", "chilled-water-no-economiser", "direct-liquid"]
 
 
@@ -28,6 +36,13 @@ class CoolingSpec(Strict):
     pause: bool = Field(
         False, description="orders and limits may pause the plant for as long as the hall holds"
     )
+
+    @model_validator(mode="after")
+    def _set_points_are_of_this_plant(self) -> Self:
+        used = SET_POINTS[self.kind]
+        idle = [point for point in SET_POINTS["all"] if point not in used]
+        refuse_idle(self, idle, f"in a plant of kind {self.kind}")
+        return self
 
 
 class ChainSpec(Strict):
@@ -265,6 +280,16 @@ class Facility(Strict):
         given = [name for name, there in stores.items() if there]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)}; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _export_has_a_source(self) -> Self:
+        has_source = bool(self.pv or self.wind or self.generators or self.battery)
+        if self.connection.export_limit_mw and not has_source:
+            raise ValueError(
+                "connection.export_limit_mw changes nothing without pv, wind, generators or a "
+                "battery; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.scenario.schema.base import Strict, Whole
+from sim.scenario.schema.base import Strict, Whole, refuse_idle
 
 Redispatch = Literal["none", "dc-opf", "n1-secure"]
 Security = Literal["base", "n1"]
@@ -94,6 +94,12 @@ class CascadeStudy(Strict):
         description="also follow each outage after the best redispatch for the base case, with "
         "the load that no dispatch can serve left off",
     )
+
+    @model_validator(mode="after")
+    def _hidden_failures_are_drawn(self) -> Self:
+        if not self.runs:
+            refuse_idle(self, ["hidden_failure_frac"], "with runs 0, in which nothing is drawn")
+        return self
 
 
 Study = Annotated[HostingStudy | EveryStateStudy | CascadeStudy, Field(discriminator="kind")]

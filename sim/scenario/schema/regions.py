@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.scenario.schema.base import Name, Strict, Whole
+from sim.scenario.schema.base import Name, Strict, Whole, refuse_idle
 
 
 class RegionsGrid(Strict):
@@ -34,6 +34,12 @@ class RegionsGrid(Strict):
     samples: Whole = Field(128, ge=8, le=65_536, description="samples over the assumptions' ranges")
     hosting: Literal[False] = False
     peak_window_s: float = Field(900.0, gt=0, le=86_400, description="window of the meter's peak")
+
+    @model_validator(mode="after")
+    def _uncertainty_is_of_adequacy(self) -> Self:
+        if not self.adequacy:
+            refuse_idle(self, ["load_uncertainty_frac"], "with adequacy: false")
+        return self
 
     @model_validator(mode="after")
     def _no_mixed_years(self) -> Self:
@@ -67,6 +73,14 @@ class TripEvent(Strict):
     def _one_amount(self) -> Self:
         if self.mw is not None and self.sites is not None:
             raise ValueError("mw and sites are both given; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_said_in_vain(self) -> Self:
+        if self.returns_after_s is None:
+            refuse_idle(self, ["returns_within_s"], "without returns_after_s: nothing returns")
+        if self.blocks == 1:
+            refuse_idle(self, ["within_s"], "with one block, which leaves at once")
         return self
 
 

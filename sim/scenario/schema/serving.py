@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates
+from sim.scenario.schema.base import Name, Strict, Whole, refuse_duplicates, refuse_idle
 from sim.scenario.schema.layout import LayoutSpec
 from sim.scenario.schema.serving_parts import (
     Disaggregated,
@@ -84,6 +84,12 @@ class TraceRequests(FileRequests):
         description="shape: all users follow the trace's rate at once; copies: independent "
         "copies of the trace, each begun elsewhere, which keeps its index of dispersion",
     )
+
+    @model_validator(mode="after")
+    def _scaling_needs_a_rate(self) -> Self:
+        if self.rate_per_s is None:
+            refuse_idle(self, ["scaling"], "without rate_per_s, to which it scales")
+        return self
 
 
 class FittedRequests(FileRequests):
@@ -208,6 +214,12 @@ class AutoscalerSpec(Strict):
     patience: Whole = Field(
         20, ge=1, le=10_000, description="decisions in a row that must ask for fewer"
     )
+
+    @model_validator(mode="after")
+    def _target_is_of_utilisation(self) -> Self:
+        if self.kind == "slo":
+            refuse_idle(self, ["target_frac"], "with kind: slo, which looks at slo_e2e_s")
+        return self
 
     @model_validator(mode="after")
     def _slo_has_a_limit(self) -> Self:
@@ -355,13 +367,21 @@ class ServingSpec(Strict):
 
     @model_validator(mode="after")
     def _rules_of_single_requests(self) -> Self:
-        single = ("kv_block_tokens", "kv_watermark_frac", "preemption", "classes")
+        single = (
+            "kv_block_tokens", "kv_watermark_frac", "preemption", "classes", "router", "batcher",
+        )  # fmt: skip
         for key in single if self.fidelity == "fluid" else ():
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(
                     f"{key} needs single requests, fidelity fluid cannot tell them; "
                     "give fidelity: request, cells or sampled"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _ticks_are_of_whole_fleets(self) -> Self:
+        if self.fidelity in ("sampled", "fluid"):
+            refuse_idle(self, ["tick_s"], f"with fidelity {self.fidelity}")
         return self
 
     @model_validator(mode="after")

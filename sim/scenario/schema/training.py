@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sim.cost.training_network import Fabric, RegionMode, Regions
 from sim.cost.training_setup import Schedule
-from sim.scenario.schema.base import Name, Strict, Whole
+from sim.scenario.schema.base import Name, Strict, Whole, refuse_idle
 from sim.scenario.schema.layout import LayoutSpec
 
 
@@ -29,6 +29,12 @@ class Checkpointing(Strict):
     first_after_s: float | None = Field(
         None, ge=0, le=604_800, description="shifts the checkpoints of a job against another's"
     )
+
+    @model_validator(mode="after")
+    def _one_interval(self) -> Self:
+        if self.rule == "young-daly":
+            refuse_idle(self, ["interval_s"], "with rule young-daly, which chooses it")
+        return self
 
 
 class NoFailures(Strict):
@@ -116,7 +122,13 @@ class RegionsSpec(Strict):
     link_bytes_per_s: float = Field(gt=0, le=1e15, description="of a site, each direction")
     latency_s: float = Field(0.02, ge=0, le=1.0, description="one way between two sites")
     mode: RegionMode = "hierarchical"
-    local_steps: Whole = Field(100, ge=1, le=100_000)
+    local_steps: Whole = Field(100, ge=1, le=100_000, description="mode local-sgd only")
+
+    @model_validator(mode="after")
+    def _local_steps_are_of_local_sgd(self) -> Self:
+        if self.mode != "local-sgd":
+            refuse_idle(self, ["local_steps"], f"with mode {self.mode}, which averages each step")
+        return self
 
     def to_regions(self) -> Regions:
         """The same for the cost model."""
@@ -203,6 +215,14 @@ class TrainingSpec(Strict):
                 "a training job needs one amount; give either budget_flops or tokens "
                 "(or target_loss)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_said_in_vain(self) -> Self:
+        if self.target_loss is None:
+            refuse_idle(self, ["scaling_law"], "without target_loss, which it turns into tokens")
+        if self.fidelity == "step":
+            refuse_idle(self, ["windows"], "with fidelity step, which records every step")
         return self
 
     @model_validator(mode="after")
