@@ -81,7 +81,7 @@ def _table(found: Mapping[str, Any]) -> Json:
     many = len(found["seeds"]) > 1
     spread = "; in brackets its 95 % interval over the seeds" if many else ""
     return {
-        "title": "Figures",
+        "title": "What changes",
         "caption": f"Every figure, and its change under each policy, with the same random "
         f"numbers{spread}; = where nothing changes.",
         "header": ["figure", "unit", "no policy", *(row["label"] for row in found["policies"])],
