@@ -13,6 +13,7 @@ from serving_helpers import MS, requests, rules
 from test_serving_engine import bent, classes, dealt, slower, table_of
 from test_serving_properties import batch_rules, workloads
 
+from sim.cluster.serving.cell_log import shares
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.disaggregated import CacheLink, ReferenceHandover
 from sim.cluster.serving.kernels import layout as at
@@ -77,6 +78,16 @@ class Slow:
         ]
         arrival = {r.request_id: (r.arrival_ps, r.output_tokens) for r in asked}
         return sorted((*row, *arrival[row[0]]) for row in rows)
+
+    def shares(self) -> dict[int, np.ndarray]:
+        """What each request paid in both pools, of the completed."""
+        found: dict[int, np.ndarray] = {}
+        for log in self.logs:
+            for r in log.completed:
+                cost, number = r.cost, r.request.request_id
+                paid = np.array([cost.time_s, cost.flops, cost.hbm_bytes, cost.energy_j])
+                found[number] = found.get(number, 0.0) + paid
+        return found
 
     def refused(self) -> list[int]:
         return sorted(d.request.request_id for log in self.logs for d in log.dropped)
@@ -160,6 +171,10 @@ def test_piece_by_piece_is_the_reference(
     found = np.concatenate(done)
     assert whole(found) == slow.told(asked)
     assert sorted(found[found[:, at.L_REASON] != at.SERVED, at.L_ID].tolist()) == slow.refused()
+    paid = slow.shares()
+    for row, own in zip(found, shares(found), strict=True):
+        if row[at.L_REASON] == at.SERVED:
+            np.testing.assert_allclose(own, paid[int(row[at.L_ID])], rtol=1e-7)
     energy_j = sum(pool.totals(end_ps).energy_j for pool in pair.pools)
     metered_j = sum(meter.at(end_ps) for meter in slow.meters)
     assert energy_j == pytest.approx(metered_j, rel=1e-9, abs=1e-8)

@@ -243,13 +243,16 @@ class PairedReplicas:
         self._end(rows, np.where(refused, log[:, at.L_ARRIVAL], rows[:, at.L_END]))
 
     def _whole(self, decode: IntArray, prefill: IntArray) -> IntArray:
-        """Rows of whole requests from those of both pools."""
+        """Rows of whole requests from those of both pools; shares of both pools' steps add up."""
         rows = decode.copy()
         same = [at.L_ID, at.L_ARRIVAL, at.L_START]
         rows[:, same] = prefill[:, same]
         rows[:, at.L_REPLICA] += len(self.prefill.cell.due)
         summed = [at.L_PREEMPTIONS, at.L_RECOMPUTED]
         rows[:, summed] += prefill[:, summed]
+        paid = [np.ascontiguousarray(own[:, at.L_SHARES :]) for own in (decode, prefill)]
+        both = paid[0].view(np.float64) + paid[1].view(np.float64)
+        rows[:, at.L_SHARES :] = both.view(np.int64)
         return rows
 
     def _end(self, rows: IntArray, left_ps: IntArray) -> None:
