@@ -162,16 +162,28 @@ PREFIX_CACHING = register(
     )
 )
 
+
+def _in_two_pools(scenario: Scenario, values: Values) -> Scenario:
+    """Prefill and decode apart, with each fleet's own fidelity; whole cells for single replicas."""
+
+    def change(workload: Workload) -> Workload:
+        if not isinstance(workload, ServingSpec):
+            return workload
+        fidelity = "cells" if workload.fidelity == "sampled" else workload.fidelity
+        pools = workload.disaggregated or True
+        return workload.model_copy(update={"disaggregated": pools, "fidelity": fidelity})
+
+    return each_workload(_served(scenario, _with_gpus(values, {})), change)
+
+
 DISAGGREGATION = register(
     PolicyKind(
         kind="disaggregation",
-        patch=lambda scenario, values: _served(
-            scenario, _with_gpus(values, {"disaggregated": True, "fidelity": "fluid"})
-        ),
+        patch=_in_two_pools,
         parameters={"busy_frac": SAME_SERVICE},
         says="read prompts on replicas of their own, so that decoding is not held up",
         metric="energy_j_per_output_token",
-        assumes=("the cache is handed over without loss of throughput or energy",),
+        assumes=("a transfer of the cache takes time on its link, and no energy",),
     )
 )
 

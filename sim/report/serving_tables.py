@@ -74,8 +74,25 @@ def _autoscaler(found: Found) -> list[str]:
     ]
 
 
+def _pools(found: Found) -> list[str]:
+    pools, took = (found["prefill"], found["decode"]), found.get("transfer_s")
+    draw = " / ".join(f"{p['mean_power_w_per_gpu']:,.0f}" for p in pools) if took else "-"
+    busy = " / ".join(f"{p['busy_frac']:.0%}" for p in pools) if took else "-"
+    return [
+        " / ".join(f"{p['replicas']:,}" for p in pools),
+        busy,
+        draw,
+        f"{took['mean'] * 1e3:,.3g}, {took['p99'] * 1e3:,.3g}" if took else "-",
+    ]
+
+
 PARTS: dict[str, tuple[str, list[str], Callable[[Found], list[str]]]] = {
     "sessions": ("Sessions", ["started", "ended", "cut short", "turns"], _sessions),
+    "disaggregated": (
+        "Prefill and decode replicas",
+        ["replicas", "busy", "W a GPU", "cache under way [ms]: mean, p99"],
+        _pools,
+    ),
     "prefix_cache": (
         "Prefix stores",
         ["blocks of each", "prompt tokens", "from a store", "share"],

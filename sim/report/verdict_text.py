@@ -120,10 +120,10 @@ def _serving_words(serving: Mapping[str, Any]) -> str:
 
 
 def _parts_words(fleets: list[Mapping[str, Any]]) -> str:
-    """What prefix stores gave and what failures took, where a fleet has them."""
+    """Both pools, what prefix stores gave and what failures took, where a fleet has them."""
     stores = [fleet["prefix_cache"] for fleet in fleets if fleet.get("prefix_cache")]
     broken = [fleet["failures"] for fleet in fleets if fleet.get("failures")]
-    words = ""
+    words = "".join(_pools_words(f["disaggregated"]) for f in fleets if f.get("disaggregated"))
     if prompts := sum(store["prompt_tokens"] for store in stores):
         hits = sum(store["hit_tokens"] for store in stores)
         words += f"; {hits / prompts:.0%} of the prompt tokens from prefix stores"
@@ -131,6 +131,13 @@ def _parts_words(fleets: list[Mapping[str, Any]]) -> str:
         times, moved = (sum(b[key] for b in broken) for key in ("count", "requests_requeued"))
         words += f"; {times:,.0f} failures, {moved:,.0f} requests routed again"
     return words
+
+
+def _pools_words(pools: Mapping[str, Any]) -> str:
+    """How the replicas are divided, and what the caches' way takes."""
+    prefill, decode, took = pools["prefill"], pools["decode"], pools.get("transfer_s")
+    words = f"; {prefill['replicas']:,} replicas read prompts, {decode['replicas']:,} decode"
+    return words + (f", caches go over in {took['mean'] * 1e3:,.3g} ms" if took else "")
 
 
 def _fidelity_words(fleets: list[Mapping[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from sim.cluster.serving.cell_fleet import CellFleet
 from sim.cluster.serving.fleet_result import FleetResult
 from sim.cluster.serving.protocol import BreakingFleet, PrefixFleet, SessionFleet
 from sim.scenario.fleets import Fleet
+from sim.scenario.pools_summary import pools_json
 from sim.scenario.prefix_store import block_tokens, store_blocks
 from sim.scenario.replica_failures import failures_json
 
@@ -16,12 +17,12 @@ Json = dict[str, Any]
 
 
 def parts_json(fleet: Fleet, result: FleetResult, end_ps: int) -> Json:
-    """Prefix stores, failures and sessions, where the fleet has them.
+    """Two pools, prefix stores, failures and sessions, where the fleet has them.
 
     Args:
         result: of the fleet. end_ps: of the run.
     """
-    found = prefix_json(fleet, result.simulated)
+    found = pools_json(fleet, result, end_ps) | prefix_json(fleet, result.simulated)
     whole = fleet.fleet
     parts = whole.parts if isinstance(whole, CellFleet) else (whole,)
     breaking = [part for part in parts if isinstance(part, BreakingFleet)]
@@ -48,7 +49,7 @@ def prefix_json(fleet: Fleet, simulated: int) -> Json:
     hit, read = fleet.fleet.prefix_tokens
     return {
         "prefix_cache": {
-            "store_blocks": store_blocks(spec, fleet.costs.at(None)),
+            "store_blocks": store_blocks(spec, fleet.costs.prefill.at(None)),
             "block_tokens": block_tokens(spec),
             "hit_tokens": hit,
             "prompt_tokens": read,

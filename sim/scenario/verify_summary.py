@@ -145,6 +145,8 @@ def check_counts(summary: Json) -> str:
             check_sum(f"serving {key}", serving[key], each, TOLERANCE)
             if min(each) < 0:
                 raise LawViolation(f"serving {key}: {min(each)!r}, below 0")
+        for name, fleet in serving["fleets"].items():
+            _check_pools(name, fleet)
     if training:
         for key in ("steps", "tokens"):
             each = [job[key] for job in training["jobs"].values()]
@@ -154,6 +156,20 @@ def check_counts(summary: Json) -> str:
             if not shares <= 1 + TOLERANCE or min(job["time_frac"].values(), default=0.0) < 0:
                 raise LawViolation(f"time of {name}: shares {job['time_frac']} sum to {shares!r}")
     return "counts: requests, tokens and steps are those of the fleets and jobs"
+
+
+def _check_pools(name: str, fleet: Json) -> None:
+    """Energies of two pools are the fleet's, where all replicas are simulated; none is overbusy."""
+    found = fleet.get("disaggregated", {})
+    pools = [found[kind] for kind in ("prefill", "decode") if "energy_j" in found.get(kind, {})]
+    for pool in pools:
+        if not 0 <= pool["busy_frac"] <= 1 + TOLERANCE:
+            raise LawViolation(f"pool of {name}: busy {pool['busy_frac']!r} of the time")
+    if pools and all(pool["replicas"] == pool["simulated_replicas"] for pool in pools):
+        whole_j = fleet["mean_power_w"]["value"] * fleet["window_s"]
+        check_sum(f"pools of {name}", whole_j, [pool["energy_j"] for pool in pools], TOLERANCE)
+    if found.get("under_way", 0) > found.get("handed_over", 0):
+        raise LawViolation(f"{name}: {found['under_way']} caches on links, more than were sent")
 
 
 def check_supply(summary: Json, one_way_frac: Mapping[str, float]) -> str:

@@ -16,6 +16,7 @@ from test_serving_properties import batch_rules, workloads
 from sim.cluster.serving.cell_log import shares
 from sim.cluster.serving.clock import At, Phase
 from sim.cluster.serving.disaggregated import CacheLink, ReferenceHandover
+from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.observe import Integral, RequestLog
 from sim.cluster.serving.open_rows import OpenRows
@@ -253,7 +254,7 @@ def test_counts_and_latencies_are_of_whole_requests() -> None:
     assert tally[[at.ARRIVED, at.COMPLETED, at.TOKENS_IN, at.TOKENS_OUT]].tolist() == [2, 2, 130, 6]
     assert tally[[at.W_ARRIVED, at.W_COMPLETED, at.W_OUT, at.W_MET]].tolist() == [2, 1, 1, 0]
     assert pair.cell.sums[0].tolist() == [MS, 0, MS]
-    assert pair.transfer_quantile_s(0.5) == pytest.approx(0.003, rel=0.004)
+    assert histogram_quantile_s(pair.transfers, 0.5) == pytest.approx(0.003, rel=0.004)
 
 
 def test_rows_are_kept_until_they_are_asked_for() -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sim.cluster.serving.cell_log import held_rows
 from sim.cluster.serving.compiled import CompiledReplicas
 from sim.cluster.serving.disaggregated import CacheLink, Links
-from sim.cluster.serving.histograms import buckets, histogram_quantile_s
+from sim.cluster.serving.histograms import buckets
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.open_rows import OpenRows
 from sim.cluster.serving.state import Watch
@@ -82,7 +82,8 @@ class PairedReplicas:
     Attributes:
         prefill, decode: the pools. links: of the prefill replicas.
         handed: requests handed over so far, those on their way included.
-        handed_tokens: their prompts.
+        handed_tokens: their prompts. transfers: histogram of the times from the first token to
+            the cache's arrival. transfer_ps: their sum.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class PairedReplicas:
         self._sent = OpenRows(at.LOG_COLUMNS)
         self._way = np.zeros((0, FIRST_ROW + at.LOG_COLUMNS), dtype=np.int64)
         self._book = WholeBook(watch.window_ps, self.prefill.cell.rules, len(rules.classes))
-        self._transfers = np.zeros(at.HISTOGRAM_BUCKETS, dtype=np.int64)
+        self.transfers = np.zeros(at.HISTOGRAM_BUCKETS, dtype=np.int64)
         self._ended: list[IntArray] = []
         self._reached_ps = self._refused_tokens = 0
 
@@ -191,10 +192,6 @@ class PairedReplicas:
         decoding = self._whole(decoding, self._sent.read(decoding[:, at.L_ID]))
         return np.concatenate([reading, on_way, decoding])
 
-    def transfer_quantile_s(self, level: float) -> float | None:
-        """A quantile of the time from the first token to the cache's arrival, within 0.4 %."""
-        return histogram_quantile_s(self._transfers, level)
-
     def check_laws(self, time_ps: int) -> None:
         """Laws of each pool, and of whole requests and the links between them.
 
@@ -228,7 +225,7 @@ class PairedReplicas:
         there_ps = self.links.send(rows)
         took_ps = there_ps - rows[:, at.L_END]
         self.transfer_ps += sum(took_ps.tolist())
-        np.add.at(self._transfers, buckets(took_ps.astype(np.float64)), 1)
+        np.add.at(self.transfers, buckets(took_ps.astype(np.float64)), 1)
         self.handed += len(rows)
         self.handed_tokens += int(rows[:, at.L_INPUT].sum())
         way = np.concatenate([self._way, np.column_stack([there_ps, keys, rows])])
