@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.report.regions_text import view_key_figures
@@ -59,25 +59,37 @@ def _serving(summary: Summary) -> list[Line]:
     only = fleets[0] if len(fleets) == 1 else None
     completed, made = f"{serving['completed']:,.0f}", si(serving["tokens_out"], "").strip()
     rows = [
-        ("requests completed", completed, "request", _span(only, "completed")),
-        ("output tokens", made, "token", _span(only, "tokens_out")),
+        ("requests completed", completed, "request", _span(only, "completed", _whole)),
+        ("output tokens", made, "token", _span(only, "tokens_out", _short)),
     ]
     if energy := serving["energy_j_per_output_token"]:
         rows.append(("energy at the meter per output token", f"{energy['facility']:.3g}", "J", ""))
     for key, words in (("ttft_s", "time to first token"), ("tpot_s", "time per output token")):
         for quantile, name in (("p50", "median"), ("p99", "99th percentile")):
             if only and (found := only[key]):
-                between = _between(found["interval"][quantile], ".3g")
+                between = _between(found["interval"][quantile], _three_digits)
                 rows.append((f"{words}, {name}", f"{found[quantile]:.3g}", "s", between))
     return rows
 
 
-def _span(fleet: Mapping[str, Any] | None, key: str) -> str:
-    return "" if fleet is None else _between(fleet["interval"][key], ",.4g")
+def _span(fleet: Mapping[str, Any] | None, key: str, form: Callable[[float], str]) -> str:
+    return "" if fleet is None else _between(fleet["interval"][key], form)
 
 
-def _between(estimate: Mapping[str, Any] | None, form: str) -> str:
+def _between(estimate: Mapping[str, Any] | None, form: Callable[[float], str]) -> str:
     """An interval as text; empty where one sample, or all, were simulated."""
     if not estimate or estimate["low"] is None or estimate["low"] == estimate["high"]:
         return ""
-    return f"{estimate['low']:{form}} to {estimate['high']:{form}}"
+    return f"{form(estimate['low'])} to {form(estimate['high'])}"
+
+
+def _whole(count: float) -> str:
+    return f"{count:,.0f}"
+
+
+def _short(count: float) -> str:
+    return si(count, "").strip()
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}"

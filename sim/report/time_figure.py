@@ -138,7 +138,7 @@ def draw_load_duration(series: Mapping[str, Series], horizon_s: float, path: Pat
         )
     axes.set_xlim(0, 100)
     axes.set_ylim(0.0, float(curves["facility"][0]) * 1.08 or 1.0)
-    axes.set_xlabel("share of the run in which the power is at least this high [%]")
+    axes.set_xlabel("share of the run at this power or more [%]")
     power_axis(axes.yaxis, "power", float(curves["facility"][0]))
     rows = [
         {"share_frac": float(s), **{f"{b}_mw": float(curves[b][k]) for b in BOUNDARIES}}
