@@ -99,7 +99,7 @@ def _draw_map(figure: Figure, axes: Axes, table: np.ndarray[Any, Any], label: st
     image = axes.imshow(table, aspect="auto", cmap="cividis", extent=(0, 24, 11.5, -0.5))
     axes.set_yticks(range(12), MONTHS)
     axes.set_xticks(range(0, 25, 6))
-    axes.set_xlabel("hour of the day, local standard time [h]")
+    axes.set_xlabel("hour of the day,\nlocal standard time [h]")
     figure.colorbar(image, ax=axes, label=label)
 
 
