@@ -25,6 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 KEEP = Path("build/fuzz")
+TOLD_EACH = 200
+"""Files after which the figures so far are told."""
 
 
 class Book:
@@ -42,17 +44,27 @@ class Book:
         """One file."""
         before_s = time.process_time()
         told, finding = ground.shoot(data)
-        self.longest_cpu_s = max(self.longest_cpu_s, time.process_time() - before_s)
+        took_s = time.process_time() - before_s
+        if took_s > self.longest_cpu_s:
+            self.longest_cpu_s = took_s
+            self._keep(f"{self.target}-longest", data)
         self.ended[told] += 1
+        if self.ended.total() % TOLD_EACH == 0:
+            print(
+                f"  {json.dumps(self.told('so far') | {'findings': len(self.found)})}", flush=True
+            )
         if finding is None or (finding.kind, finding.where) in self.found:
             return
         name = f"{self.target}-{len(self.found)}-{finding.kind}".replace(" ", "-")
-        self.keep.mkdir(parents=True, exist_ok=True)
-        (self.keep / name).write_bytes(data)
+        self._keep(name, data)
         self.found[finding.kind, finding.where] = {
             "kind": finding.kind, "where": finding.where, "what": finding.what, "file": name,
         }  # fmt: skip
         print(f"  {self.target}: {finding.kind} at {finding.where}: {finding.what}", flush=True)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        self.keep.mkdir(parents=True, exist_ok=True)
+        (self.keep / name).write_bytes(data)
 
     def told(self, engine: str) -> dict[str, Any]:
         """The figures."""

@@ -12,10 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from fuzz_cases import changed_case, tame
 from fuzz_folders import load_folder
 from fuzz_guard import LIMIT_S, Finding, judge
 from fuzz_mutate import mutated
-from fuzz_runs import POLICY, SAMPLE, load_run
+from fuzz_runs import POLICY, SAMPLE, load_little, load_run
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CASES: Final = ROOT / "tests" / "cases"
@@ -149,6 +150,13 @@ def _as_run(scenario: Any, policy: str) -> bytes:
     return (f"{POLICY}{policy}\n".encode() if asked else b"") + _as_yaml(scenario)
 
 
+def _as_little(scenario: Any, policy: str) -> bytes:
+    """The same, so small that it runs in a second."""
+    scenario = json.loads(json.dumps(scenario))
+    tame(scenario, random.Random(scenario["seeds"][0]))  # noqa: S311 - repeatable on purpose
+    return _as_run(scenario, policy)
+
+
 def _as_json(value: Any) -> bytes:
     return json.dumps(value).encode("utf-8")
 
@@ -251,6 +259,10 @@ TARGETS: Final = {
         Target("trace-table", (".parquet",), load_trace, _trace_tables),
         Target("run", (".yaml",), load_run, lambda: [b"\0" * 4000], "cases/valid",
                drawn(_as_run, "run_data", "policy_text"), limit_s=60.0, in_ci=1),
+        Target("run-little", (".yaml",), load_little, lambda: [b"\0" * 4000], "cases/valid",
+               drawn(_as_little, "run_data", "policy_text"), limit_s=60.0, in_ci=0),
+        Target("run-case", (".yaml",), load_little, lambda: [b"\0" * 8], "cases/valid",
+               changed_case, limit_s=60.0, in_ci=2),
         Target("folder", (".bin",), load_folder, lambda: [b"\0" * 8], limit_s=60.0, in_ci=0),
     )
 }  # fmt: skip
@@ -271,6 +283,8 @@ class Range:
 
     def _warm(self) -> None:
         """The first reading loads packages and tables: it is no measure of time."""
+        import matplotlib.font_manager  # noqa: F401 - keeps a list of fonts in its own folder
+
         self.shoot(self.seeds[0], self.target.suffixes[0], limit_s=120)
 
     def shoot(

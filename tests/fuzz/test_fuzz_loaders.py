@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import sys
 import time
 import warnings
+import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
-import fuzz_folders  # noqa: E402 - found through the path above
+import fuzz_cases  # noqa: E402 - found through the path above
+import fuzz_folders  # noqa: E402
 import fuzz_guard  # noqa: E402
 import fuzz_loaders  # noqa: E402
 import fuzz_mutate  # noqa: E402
+import fuzz_runs  # noqa: E402
 
 from sim.errors import InputError  # noqa: E402
 
@@ -137,3 +142,38 @@ def test_mutations_are_repeatable_and_bounded() -> None:
     assert many() == many()
     assert len(set(many())) > 100
     assert max(map(len, many())) <= fuzz_mutate.MAX_BYTES
+
+
+def test_changed_cases_are_repeatable_small_and_unlike_each_other() -> None:
+    shots = [bytes([number]) * 8 for number in range(40)]
+    made = [fuzz_cases.changed_case(shot) for shot in shots]
+    assert made == [fuzz_cases.changed_case(shot) for shot in shots]
+    assert len(set(made)) == len(made)
+    for text in made:
+        horizon_h = next(line for line in text.decode().split("\n") if "horizon_h" in line)
+        assert float(horizon_h.split(": ")[1]) <= fuzz_cases.HORIZON_H
+
+
+def test_a_run_that_differs_when_made_again_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is one of those that are run twice; what is written then is another figure."""
+    path = tmp_path / "shot.yaml"
+    texts = (f"{{seeds: [1]}} # {number}" for number in range(100))
+    sums = ((zlib.crc32(text.encode()), text) for text in texts)
+    text = next(t for n, t in sums if n % fuzz_runs.DRAWN and n % fuzz_runs.SAMPLE == 1)
+    path.write_text(text)
+    figures = iter(range(9))
+
+    def run(_scenario: object, _seed: int, out: Path, _command: object) -> tuple[Path, None]:
+        out.mkdir()
+        (out / "summary.json").write_text(str(next(figures)))
+        return out, None
+
+    scenario = SimpleNamespace(seeds=[1])
+    monkeypatch.setattr("sim.scenario.run.load_scenario", lambda _path: (None, scenario))
+    monkeypatch.setattr("sim.scenario.run.located", lambda _document: contextlib.nullcontext())
+    monkeypatch.setattr("sim.scenario.run.run_to_folder", run)
+    monkeypatch.setattr("sim.scenario.verify.verify_run", lambda _folder: [])
+    with pytest.raises(fuzz_runs.Wrong, match=r"differs in summary\.json"):
+        fuzz_runs.load_little(path)

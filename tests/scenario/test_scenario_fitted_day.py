@@ -66,8 +66,8 @@ def scenario(place: Path, fidelity: str, warmup_s: float = 0.0) -> tuple[Scenari
     """A scenario of the trace, and what is fitted to it."""
     file = place / f"{fidelity}.yaml"
     text = TEXT.replace("FIDELITY", fidelity).replace("WARMUP", f"{warmup_s:g}")
-    if fidelity == "fluid":
-        text = text.replace("        tick_s: 300\n", "")  # it has no ticks
+    if fidelity in ("fluid", "sampled"):
+        text = text.replace("        tick_s: 300\n", "")  # they have no ticks
     file.write_text(text, "utf-8")
     _, found = load_scenario(file)
     spec = found.sites[0].workloads[0]

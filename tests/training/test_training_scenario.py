@@ -69,7 +69,8 @@ def test_the_summary_adds_up() -> None:
 
 def test_the_energy_of_a_run_that_ends_is_what_was_simulated() -> None:
     """Not a mean over the horizon: what the GPUs drew after the end is left out."""
-    found = outcome(EVERYTHING, f"{JOB}.tokens=2e9", f"{JOB}.target_loss=null", "horizon_h=2")
+    tokens = (f"{JOB}.tokens=2e9", f"{JOB}.target_loss=null", f"{JOB}.scaling_law=besiroglu-2024")
+    found = outcome(EVERYTHING, *tokens, "horizon_h=2")
     (job,) = found.sites[0].run.jobs.values()
     run = job_of(training(found))["run"]
     assert job.done_at_ps
