@@ -12,7 +12,7 @@ from scipy.optimize import least_squares
 
 from sim.cost.steps import StepModel
 from sim.validation import load
-from sim.validation.predict import measured_state, row_model, row_requests
+from sim.validation.predict import measured_state, most_running, row_model, row_requests
 from sim.validation.rows import CannotPredictError, MeasuredRow
 
 Floats = NDArray[np.float64]
@@ -141,9 +141,15 @@ def host_counts(case: Case) -> dict[str, float]:
     }
 
 
+def _first_token_parts(case: Case) -> load.FirstToken:
+    requests, clients = row_requests(case.row), case.row.running or 1.0
+    at_once = min(clients, most_running(case.model, requests))
+    return load.first_token_parts(case.model, requests, at_once)
+
+
 def first_problem(chosen: list[Case]) -> Problem:
     """Time to the first token in closed loops that the cache holds."""
-    parts = [load.first_token_parts(c.model, row_requests(c.row), c.state.running) for c in chosen]
+    parts = [_first_token_parts(case) for case in chosen]
     alone_s = np.array([p.alone_s for p in parts])
     counts = np.array([[p.burst_s, 1.0] for p in parts])
     start = np.array([0.045, 0.01])

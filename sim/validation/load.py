@@ -21,6 +21,7 @@ from sim.flops.features import BATCH_FEATURES, batch_feature
 
 Floats = NDArray[np.float64]
 ITERATIONS: Final = 40
+CLOSED_ITERATIONS: Final = 3
 GENERATED_FRAC: Final = 0.5
 """Mean position of a running sequence in its output."""
 
@@ -183,6 +184,36 @@ def first_token_parts(model: StepModel, requests: Requests, running: float) -> F
         alone_s=float(steps.time_s[0]) / 2 * (running > 1) + pass_s,
         burst_s=pass_s * max(running - 1.0, 0.0),
     )
+
+
+def closed_loop(
+    model: StepModel,
+    requests: Requests,
+    clients: float,
+    places: float,
+    request_s: float | None = None,
+) -> tuple[SteadyState, float]:
+    """N clients that each wait for their answer: the state, and the mean time to a first token.
+
+    A client whose prompt waits is not running: of N clients as many run as of the time between
+    sending and the last token is not waiting (Little's law), and no more than there are places.
+
+    Args:
+        request_s: as `first_token_s`.
+    """
+    running = at_once = min(clients, places)
+    parts = first_token_parts(model, requests, at_once)
+    first_s = first_token_s(model, requests, at_once, request_s)
+    for _ in range(CLOSED_ITERATIONS):
+        state = steady_state(model, requests, running, of_others=True)
+        answer_s = requests.osl * state.step_s
+        waiting_s = max(first_s - parts.alone_s, 0.0)
+        running = min(places, clients * answer_s / (answer_s + waiting_s))
+    if clients <= places:
+        return state, first_s
+    # All places taken: the clients over what they answer is the time of a request.
+    request_whole_s = clients * requests.osl / state.tokens_per_s
+    return state, max(first_s, request_whole_s - answer_s + parts.alone_s)
 
 
 def open_first_token_s(model: StepModel, requests: Requests, state: SteadyState) -> float:

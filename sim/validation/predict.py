@@ -19,7 +19,7 @@ from sim.hardware.node import node_of
 from sim.validation.load import (
     Requests,
     SteadyState,
-    first_token_s,
+    closed_loop,
     static_batch_s,
     steady_state,
 )
@@ -81,7 +81,7 @@ def _static(model: StepModel, requests: Requests, batch: float) -> dict[str, flo
 def _benchmark(model: StepModel, requests: Requests, per_s: float) -> dict[str, float]:
     """A benchmark that sends some hundred requests at a rate: every one is followed."""
     figures, budget = data(WORKLOADS), int(model.engine.max_batched_tokens)
-    most = max(1, int(min(_most_running(model, requests), figures[MOST].value)))
+    most = max(1, int(min(most_running(model, requests), figures[MOST].value)))
     count = int(figures["trtllm.online_requests"].value)
     run = replay(
         model_tables(model, most, budget),
@@ -164,7 +164,7 @@ def _state(
     row: MeasuredRow, model: StepModel, requests: Requests
 ) -> tuple[SteadyState, float | None]:
     """The steady state of the row's load, and the mean time to the first token [s]."""
-    fit = _most_running(model, requests)
+    fit = most_running(model, requests)
     if row.running is not None:
         return _closed(row, model, requests, fit)
     if "max load" in row.load:
@@ -172,7 +172,7 @@ def _state(
     raise CannotPredictError(f"the load {row.load!r} is not understood")
 
 
-def _most_running(model: StepModel, requests: Requests) -> float:
+def most_running(model: StepModel, requests: Requests) -> float:
     """Sequences that the cache holds, as the engine admits them."""
     held = requests.isl + model.engine.held_output_frac * requests.osl
     try:
@@ -191,7 +191,5 @@ def _closed(
         per_sequence = fit * held / clients
         context = min(requests.isl + 0.5 * requests.osl, per_sequence)
         return steady_state(model, requests, clients, context), None
-    state = steady_state(model, requests, min(clients, fit), of_others=True)
-    waiting_s = max(clients - fit, 0.0) * requests.osl / state.tokens_per_s
-    request_s = data(WORKLOADS)["trtllm.request_s"].value if row.set == "trtllm" else None
-    return state, waiting_s + first_token_s(model, requests, state.running, request_s)
+    request_s = data(WORKLOADS)["trtllm.request_s"].value if row.set == NVIDIA else None
+    return closed_loop(model, requests, clients, fit, request_s)

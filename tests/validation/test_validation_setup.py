@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sim import arch
-from sim.validation.load import static_batch_s
+from sim.arch.blocks import Attention
+from sim.validation.load import Requests, closed_loop, first_token_parts, static_batch_s
 from sim.validation.predict import predict, row_model, row_requests
 from sim.validation.rows import MeasuredRow, parse_rows, without_windows
 
@@ -39,7 +40,9 @@ def test_nvidia_s_figures_are_without_windows(facts: Path) -> None:
 def test_only_windows_are_taken_away() -> None:
     """Chunks stay: TensorRT-LLM reads their size from the model."""
     gemma = without_windows(arch.load("gemma-3-12b"))
-    assert all(not getattr(b, "reach", None) or not b.reach.bounded for b, _, _ in gemma.blocks())
+    reaches = [b.reach for b, _, _ in gemma.blocks() if isinstance(b, Attention)]
+    assert reaches
+    assert not any(reach.bounded for reach in reaches)
     assert gemma.n_layers == arch.load("gemma-3-12b").n_layers
     scout = arch.load("llama-4-scout")
     assert without_windows(scout) == scout
@@ -56,3 +59,18 @@ def test_a_static_batch_starts_and_ends_together() -> None:
     assert found["ttft_ms"] == pytest.approx(prompts_s * 1e3)
     closed = predict(replace(measured, load="closed loop at 64"))
     assert found["tpot_mean_ms"] < closed["tpot_mean_ms"], "nobody else's prompts come between"
+
+
+@pytest.mark.parametrize(("clients", "places"), [(1, 9), (32, 900), (128, 900), (200, 64)])
+def test_clients_are_as_many_as_run_and_wait(clients: int, places: int) -> None:
+    """Little's law: clients = answers per second x time of a request, its prompt's pass aside."""
+    model = row_model(row("llama-3.1-8b", "1024/256", "closed loop"), None)
+    requests = Requests(1024, 256)
+    state, first_s = closed_loop(model, requests, clients, places)
+    alone_s = first_token_parts(model, requests, min(clients, places)).alone_s
+    whole_s = first_s - alone_s + requests.osl * state.step_s
+    assert state.running <= min(clients, places)
+    assert state.tokens_per_s / requests.osl * whole_s == pytest.approx(clients, rel=0.01)
+    if clients > places:
+        assert state.running == pytest.approx(places)
+        assert first_s > closed_loop(model, requests, places, places)[1]
