@@ -3,7 +3,7 @@
 The engines price whole steps, in which prompts and tokens share the weights that are read. So
 the split is the cost model's, at the run's own mean lengths and mean running batch: what a
 prompt's chunks add to a step of decoding sequences is prefill, the rest above the power of an
-idle GPU is decode.
+idle GPU is decode. Where prompts were read on replicas of their own, it is what each pool drew.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ def serving_splits(tree: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[
 
 
 def _split(spec: ServingSpec, cost: ReplicaCost, fleet: Fleet) -> Split:
+    if "energy_j" in fleet.get("disaggregated", {}).get("prefill", {}):
+        return _told_split(cost, fleet)
     replicas = max(1, (spec.gpus or 0) // cost.gpus)
     ready = _ready(fleet, replicas)
     inputs, outputs = (fleet[key] / fleet["completed"] for key in ("tokens_in", "tokens_out"))
@@ -78,6 +80,15 @@ def _split(spec: ServingSpec, cost: ReplicaCost, fleet: Fleet) -> Split:
     whole_j = max(prompt_j + outputs * token_j, LEAST_J)
     standing_w = ready * cost.idle_power_w + (replicas - ready) * cost.unloaded_power_w
     return Split(standing_w, prompt_j / whole_j)
+
+
+def _told_split(cost: ReplicaCost, fleet: Fleet) -> Split:
+    """The split of a fleet whose pools have been simulated apart: what each drew above idle."""
+    told, idle_w = fleet["disaggregated"], cost.idle_power_w / cost.gpus
+    pools = [told["prefill"], told["decode"]]
+    above_w = [(p["mean_power_w_per_gpu"] - idle_w) * p["gpus"] for p in pools]
+    standing_w = idle_w * sum(p["gpus"] for p in pools)
+    return Split(standing_w, max(0.0, above_w[0]) / max(sum(above_w), LEAST_J))
 
 
 def _ready(fleet: Fleet, replicas: int) -> float:

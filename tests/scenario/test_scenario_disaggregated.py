@@ -15,6 +15,7 @@ from sim.errors import CapacityError, LawViolation
 from sim.hardware.node import load_node
 from sim.policy import parse_policy
 from sim.policy.compare import twins
+from sim.report.serving_split import serving_splits
 from sim.report.verdict_text import _serving_words
 from sim.scenario.build import build
 from sim.scenario.cap_costs import CapCosts
@@ -66,7 +67,9 @@ def test_a_run_tells_both_pools_and_holds_its_laws(folder: Path) -> None:
     assert pools["transfer_s"]["mean"] > 0.01 + 1000 * 131_072 / 5e10
     assert 0 < pools["link"]["busy_frac"] < pools["prefill"]["busy_frac"] < 1
     assert main(["check", str(folder)]) == 0
-    assert "6 replicas read prompts, 10 decode, caches go over in 1" in _serving_words(summary["serving"])
+    assert "6 replicas read prompts, 10 decode, caches go over in 1" in _serving_words(
+        summary["serving"]
+    )
 
 
 def test_rows_are_of_whole_requests(folder: Path) -> None:
@@ -80,6 +83,16 @@ def test_rows_are_of_whole_requests(folder: Path) -> None:
         assert row["ttft_s"] + later_s == pytest.approx(row["e2e_s"], abs=1e-9)
         assert later_s > 0.01
         assert row["energy_chip_j"] > 0
+
+
+def test_the_report_divides_the_power_as_the_pools_drew_it(folder: Path) -> None:
+    summary = summary_of(folder)
+    tree = load_scenario(folder / "scenario.resolved.yaml")[1].model_dump(mode="json")
+    split = serving_splits(tree, summary)["campus.serving"]
+    pools = summary["serving"]["fleets"]["campus.serving"]["disaggregated"]
+    idle_w = split.standing_w / 16
+    above = [p["energy_j"] - idle_w * p["gpus"] * 30.0 for p in (pools["prefill"], pools["decode"])]
+    assert split.prefill_frac == pytest.approx(above[0] / sum(above))
 
 
 @pytest.mark.parametrize(
