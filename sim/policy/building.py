@@ -43,7 +43,8 @@ def _water_limit(scenario: Scenario, values: Values) -> Scenario:  # noqa: ARG00
             raise InputError(
                 "the site has no cooling plant that takes water", "give facility.cooling"
             )
-        return {"cooling": facility.cooling.model_dump() | {"kind": "direct-liquid"}}
+        plant = facility.cooling.model_dump() | {"kind": "direct-liquid", "air_supply_c": None}
+        return {"cooling": plant}
 
     return each_facility(scenario, change)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from policy_scenarios import at_one_site, campus, serving
 
@@ -10,6 +12,7 @@ from sim.grid.nodal.hosting_command import hosting
 from sim.policy import apply_all, parse_policies, parse_policy, policy_kinds, register
 from sim.policy.registry import Policy
 from sim.scenario.resolve import resolve
+from sim.scenario.run import load_scenario
 from sim.scenario.schema import Scenario
 
 KINDS = policy_kinds()
@@ -173,3 +176,13 @@ def test_a_policy_that_a_scenario_contradicts_is_refused_in_a_line():
         apply_all(at_one_site([fleet], 8, 0.5), parse_policies("prefix-caching"))
     assert str(caught.value).startswith("--policy prefix-caching: does not fit this scenario: ")
     assert "classes needs single requests" in str(caught.value)
+
+
+def test_cold_plates_do_not_keep_the_set_point_of_the_air() -> None:
+    """A plant of cold plates has none, so keeping it would be refused."""
+    cases = Path(__file__).resolve().parents[1] / "cases" / "valid"
+    _, scenario = load_scenario(cases / "cooling-set-point-air.yaml")
+    changed = KINDS["water-limit"].patch(scenario, {})
+    cooling = changed.sites[0].facility.cooling
+    assert cooling is not None
+    assert (cooling.kind, cooling.air_supply_c) == ("direct-liquid", None)
