@@ -75,6 +75,28 @@ def test_models_left_out_are_reported_beside_the_aims() -> None:
     assert known["left_out"] < 0.5 * rows["ml.energy", "power_w_per_gpu"]["left_out"]
 
 
+MISSED = {
+    ("ml.energy", "tpot_mean_ms"): "p90",
+    ("ml.energy", "power_w_per_gpu"): "p90",
+    ("ml.energy", "energy_j_per_output_token"): "median, p90",
+    ("silicon-trtllm", "tpot_mean_ms"): "median, p90",
+    ("silicon-trtllm", "ttft_ms"): "median, p90",
+    ("silicon-vllm", "tpot_mean_ms"): "median, bias",
+    ("silicon-vllm, no fit", "ttft_ms"): "bias",
+    ("trtllm 70B online, no fit", "ttft_ms"): "bias",
+}
+"""What of the aims (median, 90th percentile three times it, bias half of it) does not hold."""
+
+
+def test_what_must_hold_holds_but_for_what_is_named() -> None:
+    """Of models left out; `docs/accuracy.md` says the same, and why."""
+    missed = {(row["set"], row["measure"]): row["misses"] for row in left_out()}
+    assert {key: words for key, words in missed.items() if words != "none"} == MISSED
+    held = set(missed) - set(MISSED)
+    assert ("ml.energy", "out_tokens_per_s") in held
+    assert ("ml.energy, node known", "energy_j_per_output_token") in held
+
+
 @pytest.mark.parametrize("shift", [0.8, 1.25])
 def test_shifted_predictions_fail_the_gate(shift: float) -> None:
     points, _ = predicted_points(shipped_rows(), None)
