@@ -8,7 +8,7 @@ from sim.policy.patch import each_workload
 from sim.policy.registry import Parameter, PolicyKind, Values, number, register, word
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import Scenario, ServingSpec, TrainingSpec, Workload
-from sim.scenario.schema.serving import SpeculationSpec
+from sim.scenario.schema.serving_parts import SpeculationSpec
 
 BUSY_FRAC = 0.7
 

@@ -8,7 +8,8 @@ from sim.cost.speculation import Speculation, assumed_speculation
 from sim.flops.precision import precision
 from sim.hardware.node import Node
 from sim.scenario.prefix_store import kept_tokens
-from sim.scenario.schema.serving import ServingSpec, SpeculationSpec
+from sim.scenario.schema.serving import ServingSpec
+from sim.scenario.schema.serving_parts import SpeculationSpec
 
 
 def replica_cost(spec: ServingSpec, node: Node, cap_w: float | None = None) -> ReplicaCost:

@@ -15,7 +15,8 @@ from sim.scenario.schema import Checkpointing, Facility, FailuresSpec
 from sim.scenario.schema.base import standard
 from sim.scenario.schema.control import Fault, RidesThrough
 from sim.scenario.schema.regions import Event
-from sim.scenario.schema.serving import ClassSpec, SpeculationSpec
+from sim.scenario.schema.serving import ClassSpec
+from sim.scenario.schema.serving_parts import SpeculationSpec
 from sim.scenario.schema.training import (
     EvaluationSpec,
     MaintenanceSpec,

@@ -12,6 +12,7 @@ from sim.scenario.schema.serving_parts import (
     Disaggregated,
     PrefixCacheSpec,
     ReplicaFailuresSpec,
+    SpeculationSpec,
     check_two_pools,
 )
 
@@ -169,14 +170,6 @@ def _tells(requests: Requests) -> bool:
     return rows or requests.kind in ("sessions", "service")
 
 
-class SpeculationSpec(Strict):
-    """Speculative decoding; left out, a figure is that of `sim/data/hardware/speculation.yaml`."""
-
-    draft_tokens: Whole | None = Field(None, ge=1, le=16)
-    acceptance_frac: float | None = Field(None, ge=0, le=1)
-    draft_cost_frac: float | None = Field(None, ge=0, le=1)
-
-
 class ClassSpec(Strict):
     """A class of requests; the one named first comes first.
 
@@ -315,8 +308,7 @@ class ServingSpec(Strict):
     @model_validator(mode="after")
     def _two_pools_stand_as_they_are(self) -> Self:
         if self.disaggregated:
-            others = {"autoscaler": self.autoscaler, "failures": self.failures}
-            check_two_pools(self.fidelity, others | {"preemption: swap": self.swap_s_per_block})
+            check_two_pools(self.fidelity, self.autoscaler, self.failures, self.swap_s_per_block)
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,7 @@
-"""Parts of a serving fleet that a scenario may add: prefix stores, two pools, breaking replicas."""
+"""Parts of a serving fleet that a scenario may add: prefix stores, two pools, failures, drafts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -42,6 +41,14 @@ class ReplicaFailuresSpec(Strict):
     repair_h: float | None = Field(
         None, gt=0, le=1e5, description="until the replica is back, its model loaded"
     )
+
+
+class SpeculationSpec(Strict):
+    """Speculative decoding; left out, a figure is that of `sim/data/hardware/speculation.yaml`."""
+
+    draft_tokens: Whole | None = Field(None, ge=1, le=16)
+    acceptance_frac: float | None = Field(None, ge=0, le=1)
+    draft_cost_frac: float | None = Field(None, ge=0, le=1)
 
 
 class DisaggregationSpec(Strict):
@@ -84,11 +91,10 @@ Disaggregated = Annotated[
 """Yes or no, or how: told apart by their form, so that an error is about what was written."""
 
 
-def check_two_pools(fidelity: str, others: Mapping[str, object]) -> None:
-    """Refuse what two pools cannot do.
-
-    Args:
-        others: features by name, None where they are not asked for.
+def check_two_pools(
+    fidelity: str, autoscaler: object, failures: object, swap_s_per_block: float | None
+) -> None:
+    """Refuse what two pools cannot do; features that are not asked for are None.
 
     Raises:
         ValueError: says what to leave out.
@@ -98,6 +104,7 @@ def check_two_pools(fidelity: str, others: Mapping[str, object]) -> None:
             "disaggregated replicas hand over to each other, sampled ones stand alone; "
             "give fidelity: cells, request or fluid"
         )
-    for name, asked in others.items():
+    names = ("autoscaler", "failures", "preemption: swap")
+    for name, asked in zip(names, (autoscaler, failures, swap_s_per_block), strict=True):
         if asked is not None:
             raise ValueError(f"{name} does not know two pools; leave it or disaggregated out")
