@@ -50,7 +50,7 @@ def test_the_page_shows_verdicts_inputs_figures_and_manifest(
         assert word in page
     assert "<td>sites.campus.at.zone</td>" in page
     for name in ("changes", "power", "margins"):
-        assert f'<figure id="{name}">' in page
+        assert f'<figure id="{name}" class="' in page
     for folder in folders:
         assert json.loads((folder / "manifest.json").read_text())["hash"] in page
 

@@ -63,7 +63,7 @@ def test_the_report_shows_question_verdict_assumptions_and_hashes(run_folder: Pa
     assert f"Assumptions ({len(summary['assumptions'])})" in page
     assert "sha256 hardware/h100-sxm.yaml" in page
     for name in ("power", "power_time", "load_duration", "latency", "hosting"):
-        assert f'<figure id="{name}">' in page
+        assert f'<figure id="{name}" class="' in page
     manifest = json.loads((run_folder / "manifest.json").read_text())
     assert manifest["started_utc"] not in page
 
