@@ -55,10 +55,16 @@ class CacheLink:
         if not (0 <= self.latency_s < np.inf and all(0 <= s < np.inf for s in each)):
             raise InputError(f"link of {self.latency_s} s and {self.s_per_token} s per token")
 
+    def times_ps(self, tokens: IntArray) -> IntArray:
+        """Time of prompts' caches on the link, shape (n,)."""
+        times = to_ps(self.s_per_token) * tokens + to_ps(self.s_per_prompt)
+        for most, each_s in self.windows:
+            times = times + to_ps(each_s) * np.minimum(tokens, most)
+        return times
+
     def busy_ps(self, tokens: int) -> int:
         """Time of a prompt's cache on the link."""
-        held = sum(to_ps(each_s) * min(tokens, most) for most, each_s in self.windows)
-        return to_ps(self.s_per_token) * tokens + held + to_ps(self.s_per_prompt)
+        return int(self.times_ps(np.array([tokens]))[0])
 
     def arrives_ps(self, free_ps: int, ready_ps: int, tokens: int) -> tuple[int, int]:
         """(when the cache is there, when the link is free again)."""
@@ -81,12 +87,13 @@ class Links:
 
     def send(self, log: IntArray) -> IntArray:
         """When the cache of each prompt of a log is there, shape (n,); prompts in order."""
-        there = np.zeros(len(log), dtype=np.int64)
-        columns = (at.L_REPLICA, at.L_END, at.L_INPUT)
-        for place, (replica, end_ps, tokens) in enumerate(log[:, columns].tolist()):
-            sent = self.link.arrives_ps(self.free_ps[replica], end_ps, tokens)
-            there[place], self.free_ps[replica] = sent
-            self.busy_ps[replica] += self.link.busy_ps(tokens)
+        there, latency_ps = np.zeros(len(log), dtype=np.int64), to_ps(self.link.latency_s)
+        times = self.link.times_ps(log[:, at.L_INPUT]).tolist()
+        ready = log[:, (at.L_REPLICA, at.L_END)].tolist()
+        for place, ((replica, end_ps), time_ps) in enumerate(zip(ready, times, strict=True)):
+            self.free_ps[replica] = max(self.free_ps[replica], end_ps) + time_ps
+            self.busy_ps[replica] += time_ps
+            there[place] = self.free_ps[replica] + latency_ps
         return there
 
 
