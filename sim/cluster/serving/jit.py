@@ -47,8 +47,7 @@ def inlined(function: Function) -> Function:
 def _seldom(_context: Any) -> Any:
 
     def mark(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
-        for attribute in ("noinline", "cold"):
-            builder.function.attributes.add(attribute)
+        builder.function.attributes.add("noinline")
         return context.get_dummy_value()
 
     return types.void(), mark

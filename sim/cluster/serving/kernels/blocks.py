@@ -166,7 +166,7 @@ def _leave(c: Cell, r: int, place: int) -> tuple[int, int]:
     for index in range(place, rep[r, D] - 1):
         c.run[r, index] = c.run[r, index + 1]
     if c.paid.shape[0] > 0:
-        pay_decoding(c, r, row, 1)
+        pay_decoding(c.pool, c.extra, c.ledger, c.rest, c.paid, r, row, 1)
     generated = pool[row, OUTPUT] - (pool[row, GEN] - clock)
     cached = pool[row, INPUT] + generated - 1
     rep[r, D] -= 1

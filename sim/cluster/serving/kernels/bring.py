@@ -257,7 +257,7 @@ def submit(c: Cell, r: int, arrivals: IntArray, i: int) -> None:
         pool[row, FIRST_PS] = arrivals[i, A_FIRST]
     if c.log.shape[0] > 0:
         c.extra[row, X_START], c.extra[row, X_PREEMPTIONS], c.extra[row, X_RECOMPUTED] = -1, 0, 0
-        no_shares(c, row)
+        no_shares(c.extra, c.paid, row)
     if reason == SERVED:
         total[FREE_ROW] = pool[row, NEXT]
         pool[row, NEXT] = -1
@@ -342,7 +342,7 @@ def abort(c: Cell, r: int, time_ps: int) -> int:
     whole = steps_until(rep[r, T1], rep[r, CD], time_ps - rep[r, T0] + 1) - 1
     decodes = rep[r, DECODES]
     if whole > 0 and c.paid.shape[0] > 0:
-        charge(c, r, whole)
+        charge(c.rep, c.ledger, c.rest, r, whole)
     if whole > 0 and decodes > 0:
         end_decodes(c, r, time_ps, whole, decodes)
     if whole > 0 and rep[r, COUNT] > 0:

@@ -106,7 +106,7 @@ def write_log(c: Cell, r: int, row: int, end_ps: int, reason: int) -> None:
     log[at, L_START], log[at, L_END] = c.extra[row, X_START], end_ps
     log[at, L_PREEMPTIONS] = c.extra[row, X_PREEMPTIONS]
     log[at, L_RECOMPUTED] = c.extra[row, X_RECOMPUTED]
-    log_shares(c, row, at)
+    log_shares(c.extra, c.paid, c.log, row, at)
     c.total[LOGGED] += 1
 
 
@@ -164,7 +164,7 @@ def end_decodes(c: Cell, r: int, now: int, k: int, d: int) -> None:
         cached -= gone
         c.phase[r, (clock - gone) % c.limits[BLOCK]] -= 1
         if c.paid.shape[0] > 0:
-            pay_decoding(c, r, row, 1)
+            pay_decoding(c.pool, c.extra, c.ledger, c.rest, c.paid, r, row, 1)
         complete(c, r, row, now)
     rep[r, D], rep[r, S], rep[r, CLOCK] = d, cached, clock
 
@@ -185,7 +185,7 @@ def start_decoding(c: Cell, r: int, row: int, target: int, left: int) -> None:
     rep[r, S] += target
     c.phase[r, (clock - target) % c.limits[BLOCK]] += 1
     if c.paid.shape[0] > 0:
-        pay_decoding(c, r, row, -1)
+        pay_decoding(c.pool, c.extra, c.ledger, c.rest, c.paid, r, row, -1)
 
 
 @internal
@@ -193,7 +193,7 @@ def pay_prompt(c: Cell, r: int, row: int, have: int, k: int) -> None:
     """A prompt pays for the k chunks that brought it to so many cached tokens."""
     seldom()
     before = c.extra[row, X_CACHED]
-    pay_chunk(c, r, row, (have - before) // k, before)
+    pay_chunk(c.extra, c.ledger, c.rest, c.paid, r, row, (have - before) // k, before)
     c.extra[row, X_CACHED] = have
 
 
@@ -238,7 +238,7 @@ def end_turn(c: Cell, r: int, now: int) -> None:
     c.total[TURNS] += 1
     account(c, r, now, k * rep[r, E1] + rep[r, CE] * tri(k))
     if c.paid.shape[0] > 0:
-        charge(c, r, k)
+        charge(c.rep, c.ledger, c.rest, r, k)
     if decodes > 0:
         end_decodes(c, r, now, k, decodes)
     if rep[r, COUNT] > 0:

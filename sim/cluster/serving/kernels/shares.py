@@ -53,6 +53,8 @@ from sim.cluster.serving.kernels.layout import (
     X_OWN,
     Cell,
     D,
+    FloatArray,
+    IntArray,
     S,
 )
 from sim.cluster.serving.kernels.power import steps_until, tri
@@ -104,9 +106,8 @@ def begin_shares(c: Cell, r: int) -> None:
 
 
 @internal
-def owned(c: Cell, r: int, q: int, step: int) -> int:
+def owned(rep: IntArray, ledger: IntArray, r: int, q: int, step: int) -> int:
     """What the sequences of a turn own of one of its steps, were it charged."""
-    rep, ledger = c.rep, c.ledger
     value = ledger[r, q, Q_OWN] * (rep[r, S] + step * rep[r, DECODES])
     if rep[r, COUNT] > 0:
         each = rep[r, LAST_NEW]
@@ -116,14 +117,13 @@ def owned(c: Cell, r: int, q: int, step: int) -> int:
 
 
 @internal
-def charge(c: Cell, r: int, k: int) -> None:
+def charge(rep: IntArray, ledger: IntArray, rest: FloatArray, r: int, k: int) -> None:
     """Add the first k steps of a turn to the running sums, before its tokens are given out.
 
     In closed form where the own parts are below the total in all of them, as they are with
     the tables of real models; else step by step.
     """
     seldom()
-    rep, ledger = c.rep, c.ledger
     d, clock = rep[r, DECODES], rep[r, CLOCK]
     tokens = d
     if rep[r, COUNT] > 0:
@@ -137,48 +137,66 @@ def charge(c: Cell, r: int, k: int) -> None:
             for step in range(k):
                 one = first + more * step
                 if one < 0:
-                    left += np.float64(one + owned(c, r, q, step))
+                    left += np.float64(one + owned(rep, ledger, r, q, step))
                 else:
                     steps, moments, left = steps + 1, moments + step, left + np.float64(one)
         ledger[r, q, Q_STEPS], ledger[r, q, Q_TRI] = steps, moments
-        c.rest[r, SHARES + q] = left / tokens
+        rest[r, SHARES + q] = left / tokens
         if d > 0:
-            c.rest[r, q] += left / tokens
+            rest[r, q] += left / tokens
             ledger[r, q, Q_PRICE] += ledger[r, q, Q_OWN] * steps
             ledger[r, q, Q_MOMENT] += ledger[r, q, Q_OWN] * (steps * clock + moments)
 
 
 @internal
-def pay_chunk(c: Cell, r: int, row: int, new: int, cached: int) -> None:
+def pay_chunk(
+    extra: IntArray,
+    ledger: IntArray,
+    rest: FloatArray,
+    paid: FloatArray,
+    r: int,
+    row: int,
+    new: int,
+    cached: int,
+) -> None:
     """A prompt pays for its chunks in a turn that was charged: so many tokens in each step.
 
     Args:
         cached: tokens that it had before the first.
     """
     seldom()
-    ledger, pairs = c.ledger, new * cached + tri(new)
+    pairs = new * cached + tri(new)
     for q in range(SHARES):
         pair, read = ledger[r, q, Q_PAIR], ledger[r, q, Q_READ]
-        c.paid[row, q] += c.rest[r, SHARES + q] * new
-        c.extra[row, X_OWN + q] += ledger[r, q, Q_STEPS] * (pair * pairs + read * cached)
-        c.extra[row, X_OWN + q] += ledger[r, q, Q_TRI] * (pair * new + read) * new
+        paid[row, q] += rest[r, SHARES + q] * new
+        extra[row, X_OWN + q] += ledger[r, q, Q_STEPS] * (pair * pairs + read * cached)
+        extra[row, X_OWN + q] += ledger[r, q, Q_TRI] * (pair * new + read) * new
 
 
 @internal
-def pay_decoding(c: Cell, r: int, row: int, sign: int) -> None:
+def pay_decoding(
+    pool: IntArray,
+    extra: IntArray,
+    ledger: IntArray,
+    rest: FloatArray,
+    paid: FloatArray,
+    r: int,
+    row: int,
+    sign: int,
+) -> None:
     """A request begins (sign -1) or ends (1) to decode, by what `run` and GEN say of it."""
     seldom()
-    before = c.pool[row, INPUT] + c.pool[row, OUTPUT] - 1 - c.pool[row, GEN]
+    before = pool[row, INPUT] + pool[row, OUTPUT] - 1 - pool[row, GEN]
     for q in range(SHARES):
-        own = c.ledger[r, q, Q_MOMENT] + c.ledger[r, q, Q_PRICE] * before
-        c.extra[row, X_OWN + q] += sign * own
-        c.paid[row, q] += sign * c.rest[r, q]
+        own = ledger[r, q, Q_MOMENT] + ledger[r, q, Q_PRICE] * before
+        extra[row, X_OWN + q] += sign * own
+        paid[row, q] += sign * rest[r, q]
 
 
 @compiled
 def end_decoding(c: Cell, r: int, row: int) -> None:
     """A request does not decode any more (see `pay_decoding`)."""
-    pay_decoding(c, r, row, 1)
+    pay_decoding(c.pool, c.extra, c.ledger, c.rest, c.paid, r, row, 1)
 
 
 @compiled
@@ -191,26 +209,35 @@ def pay_so_far(c: Cell, r: int) -> None:
     if rep[r, PHASE] == STEP:
         whole = steps_until(rep[r, T1], rep[r, CD], rep[r, AT] - rep[r, T0] + 1) - 1
         if whole > 0:
-            charge(c, r, whole)
+            charge(c.rep, c.ledger, c.rest, r, whole)
             if rep[r, COUNT] > 0:  # one prompt, as there is another step
-                pay_chunk(c, r, rep[r, FIRST], rep[r, LAST_NEW], rep[r, LAST_CACHED])
+                pay_chunk(
+                    c.extra,
+                    c.ledger,
+                    c.rest,
+                    c.paid,
+                    r,
+                    rep[r, FIRST],
+                    rep[r, LAST_NEW],
+                    rep[r, LAST_CACHED],
+                )
     for place in range(rep[r, D]):
-        pay_decoding(c, r, c.run[r, place] & KEY_MASK, 1)
+        pay_decoding(c.pool, c.extra, c.ledger, c.rest, c.paid, r, c.run[r, place] & KEY_MASK, 1)
 
 
 @internal
-def log_shares(c: Cell, row: int, at: int) -> None:
+def log_shares(extra: IntArray, paid: FloatArray, log: IntArray, row: int, at: int) -> None:
     """Write what a request has paid into its row of the log, the bits of floats."""
     seldom()
     for q in range(SHARES):
-        share: Any = np.float64(c.extra[row, X_OWN + q]) + c.paid[row, q]
-        c.log[at, L_SHARES + q] = np.float64(share).view(np.int64)
+        share: Any = np.float64(extra[row, X_OWN + q]) + paid[row, q]
+        log[at, L_SHARES + q] = np.float64(share).view(np.int64)
 
 
 @internal
-def no_shares(c: Cell, row: int) -> None:
+def no_shares(extra: IntArray, paid: FloatArray, row: int) -> None:
     """A request has paid nothing yet."""
     seldom()
     for q in range(SHARES):
-        c.extra[row, X_OWN + q] = 0
-        c.paid[row, q] = 0.0
+        extra[row, X_OWN + q] = 0
+        paid[row, q] = 0.0
