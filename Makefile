@@ -17,7 +17,7 @@ help:
 	@echo "make bench  timings of the hot paths"
 	@echo "make coverage  branch coverage of all rooms, and of the pure layers"
 	@echo "make mutation  mutants of the pure layers that the tests do not kill"
-	@echo "make fuzz   10,000 files of each kind that nobody meant, against the loaders"
+	@echo "make fuzz   10,000 files of each kind that nobody meant, and half an hour of whole runs"
 	@echo "make kills  200 kills of run, sweep and serve at random moments"
 	@echo "make soak   30 minutes of the page, 10,000 runs of a sweep: flat memory and files"
 	@echo "make audit  bill of materials and known vulnerabilities (asks the network)"
@@ -52,8 +52,12 @@ mutation: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mutmut>=3.8,<4'
 	$(BIN)/python tools/mutation_score.py
 
+LOADERS := scenario sweep config case trace device scenario-form sweep-form config-form trace-form \
+	case-form weather series pandapower pypsa trace-table
+
 fuzz: $(VENV)/.dev
-	$(BIN)/python tools/fuzz.py --cases 10000
+	$(BIN)/python tools/fuzz.py --cases 10000 $(LOADERS)
+	$(BIN)/python tools/fuzz.py --cases 100000 --seconds 1800 --engine mutations run run-case folder
 
 kills: $(VENV)/.dev
 	$(BIN)/python tools/kills.py --kills 200
