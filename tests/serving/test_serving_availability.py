@@ -76,7 +76,8 @@ def test_both_engines_tell_the_same(
     plan.append((end_ps // 2, "join", 0))
     slow = world(stream_of, TableCoster(tables), how, REPLICAS, ROUTERS[route])
     slow.env.process(act_later(slow, plan))
-    fast = CompiledReplicas(tables, how, REPLICAS, route, Watch(log=True, bin_s=0.01, bins=40))
+    watch = Watch(bin_s=0.01, bins=40, log=True, shares=True)
+    fast = CompiledReplicas(tables, how, REPLICAS, route, watch)
     draws = stream(7, "router").random((len(stream_of), 2))
     table, done = table_of(stream_of), 0
     for time_ps, what, index in plan:

@@ -110,7 +110,8 @@ def test_both_engines_tell_the_same(
     tables, how = bent(cache, ticks=ticks), replace(how, classes=kinds)
     requests = dealt(requests, len(kinds), cache)
     slow = world(requests, TableCoster(tables), how, replicas, ROUTERS[route])
-    fast = CompiledReplicas(tables, how, replicas, route, Watch(log=True, bin_s=0.01, bins=40))
+    watch = Watch(bin_s=0.01, bins=40, log=True, shares=True)
+    fast = CompiledReplicas(tables, how, replicas, route, watch)
     draws = stream(7, "router").random((len(requests), 2))
     middle_ps = max(1, requests[len(requests) // 2].arrival_ps + (5 * MS // 2 if ticks else 0))
     end_ps = requests[-1].arrival_ps + 10_000 * MS
@@ -133,6 +134,28 @@ def test_both_engines_tell_the_same(
     assert done == len(requests)
     check_counts(slow, fast, end_ps)
     check_requests(slow, fast)
+
+
+def test_shares_change_nothing_else_and_are_told_only_where_asked() -> None:
+    """Long outputs in a small cache, so that requests are preempted; some are still there."""
+    each = np.arange(40)
+    table = RequestTable(each * MS, 20 + each, np.full(40, 60))
+    draws, how = stream(7, "router").random((40, 2)), rules(max_num_batched_tokens=512)
+    found = []
+    for kept in (False, True):
+        watch = Watch(log=True, shares=kept)
+        fast = CompiledReplicas(bent(400, ticks=False), how, 2, "round-robin", watch)
+        fast.bring(table, draws, 150 * MS)
+        fast.check_laws(150 * MS)
+        rows = np.concatenate([fast.log(), held_rows(fast)])
+        assert (np.isfinite(shares(rows)) == kept).all()
+        assert len(fast.cell.paid) > 0 if kept else not len(fast.cell.paid)
+        found.append((rows[:, : at.L_SHARES].tolist(), fast.totals(150 * MS)))
+    assert found[0] == found[1]
+    assert found[0][1].preempted > 0
+    assert 0 < found[0][1].completed < 40
+    with pytest.raises(InputError, match="shares of requests need a log"):
+        Watch(shares=True)
 
 
 def check_counts(slow: World, fast: CompiledReplicas, end_ps: int) -> None:

@@ -150,7 +150,8 @@ def test_piece_by_piece_is_the_reference(
     how = replace(how, preemption="recompute", classes=kinds)
     asked = dealt(asked, len(kinds), cache)
     slow = Slow(tables, how, route, link)
-    pair, draws = pair_of(tables, how, route, link, len(asked))
+    watch = Watch(log=True, shares=True)
+    pair, draws = pair_of(tables, how, route, link, len(asked), watch)
     end_ps = asked[-1].arrival_ps + 50_000 * MS
     edges = sorted({piece * MS for piece in pieces} | {end_ps})
     middle_ps = edges[len(edges) // 2] if capped and len(edges) > 1 else None

@@ -132,6 +132,15 @@ def test_turns_of_sessions_wait_for_answers_of_the_decode_pool() -> None:
     assert counts.turns > counts.started > counts.ended > 0
 
 
+def test_what_nobody_is_told_is_not_kept() -> None:
+    """Rows of whole requests go tick by tick, and no share is worked out for them."""
+    fleet = run(PAIR)[0]
+    for cell in pairs(fleet):
+        assert cell.cell.tally[:, at.COMPLETED].sum() > 100
+        assert len(cell.take_log()) == 0
+        assert not any(len(pool.cell.paid) for pool in cell.pools)
+
+
 def test_whole_requests_are_told() -> None:
     """Each once, its times in order over both pools; in cells of a fleet and in parts of one."""
     table = draw_requests(PAIR.arrivals, PAIR.lengths, 20.0, 3, "same")

@@ -30,7 +30,7 @@ def both(
     end_ps = max(stream_of[-1].arrival_ps, plan[-1][0]) + 10_000 * MS
     slow = world(stream_of, TableCoster(tables), how, replicas, ROUTERS[route])
     slow.env.process(act_later(slow, plan))
-    fast = CompiledReplicas(tables, how, replicas, route, Watch(log=True))
+    fast = CompiledReplicas(tables, how, replicas, route, Watch(log=True, shares=True))
     draws, done = stream(7, "router").random((len(stream_of), 2)), 0
     for time_ps, what, index in plan:
         done = fast.bring(table(stream_of), draws, time_ps, done)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.kernels.shares import pay_so_far
 from sim.cluster.serving.request_cost import SHARED_SCALES
+from sim.cluster.serving.state import NO_SHARE
 
 if TYPE_CHECKING:
     from sim.cluster.serving.compiled import CompiledReplicas
@@ -65,7 +66,8 @@ class CellLog:
 def held_rows(replicas: CompiledReplicas) -> IntArray:
     """The requests in the system of replicas that keep a log, replica by replica.
 
-    Their shares are of the steps that ended by when the energy was last read.
+    Their shares, where they are kept, are of the steps that ended by when the energy was last
+    read.
     """
     cell = replicas.cell
     busy = [int(r) for r in np.flatnonzero(cell.load)]
@@ -84,12 +86,17 @@ def held_rows(replicas: CompiledReplicas) -> IntArray:
     rows[:, at.L_PREEMPTIONS] = extra[:, at.X_PREEMPTIONS]
     rows[:, at.L_RECOMPUTED] = extra[:, at.X_RECOMPUTED]
     rows[:, at.L_REASON] = at.HELD
-    rows[:, at.L_SHARES :] = _shares_so_far(cell, busy, place).view(np.int64)
+    kept = replicas.watch.shares
+    rows[:, at.L_SHARES :] = _shares_so_far(cell, busy, place).view(np.int64) if kept else NO_SHARE
     return rows
 
 
 def shares(rows: IntArray) -> FloatArray:
-    """Time, FLOPs, HBM bytes and energy (`request_cost.Amounts`) of rows, shape (n, 4)."""
+    """Time, FLOPs, HBM bytes and energy (`request_cost.Amounts`) of rows.
+
+    Returns:
+        Shape (n, 4); NaN where the log was kept without them.
+    """
     paid = np.ascontiguousarray(rows[:, at.L_SHARES :]).view(np.float64)
     return np.asarray(paid / SHARED_SCALES)
 

@@ -198,7 +198,7 @@ class CompiledReplicas:
         kept = (self.cell.price, self.cell.alone, self.cell.token, self.cell.part)
         for array, new_prices in zip(kept, prices(tables), strict=True):
             array[:] = new_prices
-        if self.watch.log:
+        if self.watch.shares:
             self.cell = self.cell._replace(**worth(tables))
 
     def fail(self, r: int, time_ps: int) -> None:

@@ -75,7 +75,8 @@ class CompiledFleet:
         self._tables = kinds_of(spec.split, tables)
         self._marks_ps = (to_ps(spec.warmup_s), to_ps(spec.horizon_s))
         sizes = [spec.size(cell) for cell in range(spec.cells)]
-        watch = Watch(self._marks_ps, log=spec.tell_requests or spec.sessions is not None)
+        told = spec.tell_requests
+        watch = Watch(self._marks_ps, log=told or spec.sessions is not None, shares=told)
         self.cells = build_cells(spec, tables, watch, seed)
         self.pools = pools_of(self.cells)
         self.meters = tuple(PoolMeter(pool) for pool in self.pools)

@@ -38,6 +38,8 @@ FIRST_ROWS = 1024
 LOG_ROWS = 65_536
 """Of the log, after which it is emptied."""
 MOST_BIN_S = 3600.0
+NO_SHARE = int(np.float64(np.nan).view(np.int64))
+"""In the log's columns of shares, where they are not kept: the bits of NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,23 @@ class Watch:
         window_ps: completions in [start, end) are in the histograms and the window's tallies.
         bin_s: width of the power's bins, at most an hour.
         bins: how many; the last one takes what comes later.
-        log: whether to keep each request's times and its share of the work.
+        log: whether to keep each request's times.
+        shares: whether the log tells its share of the work too, which makes the engine slower;
+            else those columns are NaN.
+
+    Raises:
+        InputError: shares are asked for without a log.
     """
 
     window_ps: tuple[int, int] = (0, at.NEVER)
     bin_s: float = 3600.0
     bins: int = 1
     log: bool = False
+    shares: bool = False
+
+    def __post_init__(self) -> None:
+        if self.shares and not self.log:
+            raise InputError("shares of requests need a log")
 
 
 def arrival_rows(requests: RequestTable) -> IntArray:
@@ -154,7 +166,6 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         return np.zeros(shape, dtype=np.int64)
 
     replicas = int(limits[at.UP])
-    log_rows = LOG_ROWS + int(limits[at.MAX_SEQS]) + 1  # a turn may end all of a batch
     rep = zeros(replicas, at.REP_COLUMNS)
     rep[:, [at.PART, *range(at.HEAD, at.TAIL + at.CLASSES)]] = -1
     rep[:, at.BIN_END] = limits[at.BIN_PS] if watch.bins > 1 else at.NEVER
@@ -188,15 +199,23 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         bucket=zeros(replicas, 2 * rules.prefix_blocks + 1) - 1,
         ends=np.tile(np.array([-1, -1, 0], dtype=np.int64), (replicas, 1)),
         hashes=zeros(0),
-        log=zeros(log_rows if watch.log else 0, at.LOG_COLUMNS),
-        ledger=zeros(replicas if watch.log else 0, at.SHARES, at.LEDGER_COLUMNS),
-        rest=np.zeros((replicas if watch.log else 0, 2 * at.SHARES)),
-        paid=np.zeros((FIRST_ROWS if watch.log else 0, at.SHARES)),
+        log=_empty_log(watch, int(limits[at.MAX_SEQS])),
+        ledger=zeros(replicas if watch.shares else 0, at.SHARES, at.LEDGER_COLUMNS),
+        rest=np.zeros((replicas if watch.shares else 0, 2 * at.SHARES)),
+        paid=np.zeros((FIRST_ROWS if watch.shares else 0, at.SHARES)),
         **{
-            name: values if watch.log else values[:0].copy()
+            name: values if watch.shares else values[:0].copy()
             for name, values in worth(tables).items()
         },
     )
+
+
+def _empty_log(watch: Watch, max_seqs: int) -> IntArray:
+    """Room for the log; shares that nobody writes there are no numbers."""
+    rows = LOG_ROWS + max_seqs + 1 if watch.log else 0  # a turn may end all of a batch
+    log = np.zeros((rows, at.LOG_COLUMNS), dtype=np.int64)
+    log[:, at.L_SHARES :] = NO_SHARE
+    return log
 
 
 def _class_bounds(rules: BatchRules) -> IntArray:

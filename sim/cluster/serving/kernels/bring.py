@@ -257,7 +257,8 @@ def submit(c: Cell, r: int, arrivals: IntArray, i: int) -> None:
         pool[row, FIRST_PS] = arrivals[i, A_FIRST]
     if c.log.shape[0] > 0:
         c.extra[row, X_START], c.extra[row, X_PREEMPTIONS], c.extra[row, X_RECOMPUTED] = -1, 0, 0
-        no_shares(c.extra, c.paid, row)
+        if c.paid.shape[0] > 0:
+            no_shares(c.extra, c.paid, row)
     if reason == SERVED:
         total[FREE_ROW] = pool[row, NEXT]
         pool[row, NEXT] = -1

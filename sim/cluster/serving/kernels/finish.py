@@ -106,7 +106,8 @@ def write_log(c: Cell, r: int, row: int, end_ps: int, reason: int) -> None:
     log[at, L_START], log[at, L_END] = c.extra[row, X_START], end_ps
     log[at, L_PREEMPTIONS] = c.extra[row, X_PREEMPTIONS]
     log[at, L_RECOMPUTED] = c.extra[row, X_RECOMPUTED]
-    log_shares(c.extra, c.paid, c.log, row, at)
+    if c.paid.shape[0] > 0:
+        log_shares(c.extra, c.paid, c.log, row, at)
     c.total[LOGGED] += 1
 
 

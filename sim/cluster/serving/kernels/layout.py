@@ -77,7 +77,7 @@ TALLIES = 16
 L_ID, L_REPLICA, L_CLASS, L_ARRIVAL, L_INPUT, L_OUTPUT, L_START, L_FIRST, L_END = range(9)
 L_PREEMPTIONS, L_RECOMPUTED, L_REASON, L_SHARES = range(9, 13)
 LOG_COLUMNS = L_SHARES + SHARES
-"""From SHARES on stand the bits of float64: ps, FLOPs, bytes and nJ."""
+"""From SHARES on stand the bits of float64: ps, FLOPs, bytes and nJ; NaN where not kept."""
 SERVED, TOO_LONG, OVER_BUDGET, QUEUE_FULL, HELD = range(5)
 
 # Columns of `rules`, one row a class.
@@ -127,7 +127,7 @@ class Cell(NamedTuple):
             (T + 1, 2). worth_alone: like `alone`, shape (D + 1, 2). worth_part: of a sequence,
             a pair, a read by quantity, shape (4, 3). ledger: shape (R, 4, LEDGER_COLUMNS).
             rest: what tokens share, float64, shape (R, 8). paid: of it by each request,
-            float64, shape (M, 4). These are empty without a log.
+            float64, shape (M, 4). These are empty where shares are not kept.
         store: prefix blocks, shape (R, P, 4), P = 0 without. bucket: of its hash table,
             shape (R, H). ends: shape (R, 3). hashes: blocks of the prompts to come.
     """

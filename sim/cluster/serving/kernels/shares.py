@@ -1,4 +1,4 @@
-"""Each request's share of the turns it is in (see `request_cost`), kept with the log only.
+"""Each request's share of the turns it is in (see `request_cost`), kept where a log tells it.
 
 The own part of a decoding sequence is a price times its cached tokens, which grow by one a
 step. At the replica's step number x it has x + b of them, b fixed while it decodes. So with
