@@ -30,13 +30,13 @@ class HoursScore:
     Attributes:
         implied_mfu: of its steps, if its goodput was the model's.
         implied_goodput_frac: if its steps were the model's.
-        measured: steps of others on its GPU at about its size, (table, model, MFU).
+        measured: steps of others on its GPU at about its size, (table, model, MFU, GPUs).
     """
 
     run: str
     predicted: PredictedRun
     gpu_hours: float
-    measured: tuple[tuple[str, str, float], ...]
+    measured: tuple[tuple[str, str, float, int], ...]
 
     @property
     def tokens_per_gpu_s(self) -> float:
@@ -45,9 +45,14 @@ class HoursScore:
         return float(row["tokens"]) / self.gpu_hours / S_PER_H
 
     @property
+    def of_steps(self) -> bool:
+        """Whether the hours are a rate times the tokens: steps alone."""
+        return bool(read_yaml(RUNS)[self.run].get("rate"))
+
+    @property
     def goodput_frac(self) -> float:
         """The model's; 1 where the hours hold steps alone."""
-        return 1.0 if read_yaml(RUNS)[self.run].get("rate") else self._expected
+        return 1.0 if self.of_steps else self._expected
 
     @property
     def _expected(self) -> float:
@@ -69,12 +74,20 @@ class HoursScore:
 
     @property
     def verdict(self) -> str:
-        """What the measured steps of others say of the implied one."""
-        mfus = [mfu for _, _, mfu in self.measured]
+        """What the measured steps of others say of the implied one.
+
+        Hours of steps alone cannot hold more than steps; and where the model's steps take longer
+        than all the hours, they are too slow, whatever others measured.
+        """
+        mfus = [mfu for _, _, mfu, _ in self.measured]
+        if self.implied_goodput_frac > 1:
+            over = self.implied_goodput_frac - 1
+            return f"the model's steps alone take {over:.1%} more than the hours"
         if not mfus:
             return "no step of this size was measured"
         if self.implied_mfu < min(mfus):
-            return "below every measured step: the hours hold more, or a slower stack"
+            why = "a slower stack" if self.of_steps else "the hours hold more, or a slower stack"
+            return f"below every measured step: {why}"
         if self.predicted.step.mfu > max(mfus):
             return "the model's step is above every measured one"
         return "both are steps that others measured"
@@ -93,12 +106,12 @@ def score_hours(scores: Sequence[RunScore], steps: Sequence[StepScore]) -> list[
     ]  # fmt: skip
 
 
-def _like(run: PredictedRun, steps: Sequence[StepScore]) -> list[tuple[str, str, float]]:
+def _like(run: PredictedRun, steps: Sequence[StepScore]) -> list[tuple[str, str, float, int]]:
     """Measured steps on the run's GPU at about its size, dense beside dense."""
     mine = run.setup.arch
     size, mixture = parameters(mine).total, bool(most_experts(mine))
     return [
-        (s.table, s.setup.arch.name, s.published_mfu)
+        (s.table, s.setup.arch.name, s.published_mfu, s.setup.layout.gpus)
         for s in steps
         if s.node == run.node.name
         and s.published_mfu is not None
@@ -110,19 +123,28 @@ def _like(run: PredictedRun, steps: Sequence[StepScore]) -> list[tuple[str, str,
 def hours_lines(found: Sequence[HoursScore]) -> list[str]:
     """The table for the terminal."""
     head = (
-        f"{'run':14} {'tokens/s/GPU':>12} {'MFU implied':>12} {'predicted':>10} "
-        f"{'measured by others':>20} {'goodput implied':>16} {'predicted':>10}  verdict"
+        f"{'run':14} {'GPUs':>6} {'tokens/s/GPU':>12} {'MFU implied':>12} {'predicted':>10} "
+        f"{'measured by others':>29} {'goodput implied':>16} {'predicted':>10}  verdict"
     )
     lines = [head, "-" * len(head)]
     for one in found:
-        mfus = [mfu for _, _, mfu in one.measured]
-        span = f"{min(mfus):.0%} to {max(mfus):.0%} ({len(mfus)})" if mfus else "-"
+        span = _span(one)
         lines.append(
-            f"{one.run:14} {one.tokens_per_gpu_s:12,.0f} {one.implied_mfu:12.1%} "
-            f"{one.predicted.step.mfu:10.1%} {span:>20} {one.implied_goodput_frac:16.0%} "
-            f"{one.goodput_frac:10.0%}  {one.verdict}"
+            f"{one.run:14} {one.predicted.step.gpus:6,} {one.tokens_per_gpu_s:12,.0f} "
+            f"{one.implied_mfu:12.1%} {one.predicted.step.mfu:10.1%} {span:>29} "
+            f"{one.implied_goodput_frac:16.0%} {one.goodput_frac:10.0%}  {one.verdict}"
         )
     return lines
+
+
+def _span(one: HoursScore) -> str:
+    """MFU of the measured steps, and on how many GPUs they were."""
+    if not one.measured:
+        return "-"
+    mfus, counts = [m[2] for m in one.measured], [m[3] for m in one.measured]
+    few, most = min(counts), max(counts)
+    on = f"{few}" if few == most else f"{few} to {most}"
+    return f"{min(mfus):.0%} to {max(mfus):.0%} ({len(mfus)}; {on} GPUs)"
 
 
 def hours_json(found: Sequence[HoursScore]) -> list[dict[str, Any]]:
@@ -130,13 +152,15 @@ def hours_json(found: Sequence[HoursScore]) -> list[dict[str, Any]]:
     return [
         {
             "run": one.run,
+            "gpus": one.predicted.step.gpus,
             "tokens_per_gpu_s": one.tokens_per_gpu_s,
             "implied_mfu": one.implied_mfu,
             "predicted_mfu": one.predicted.step.mfu,
             "implied_goodput_frac": one.implied_goodput_frac,
             "predicted_goodput_frac": one.goodput_frac,
             "measured": [
-                {"table": table, "model": model, "mfu": mfu} for table, model, mfu in one.measured
+                {"table": table, "model": model, "mfu": mfu, "gpus": gpus}
+                for table, model, mfu, gpus in one.measured
             ],
             "verdict": one.verdict,
         }

@@ -2,8 +2,8 @@
 
 A run's GPU hours are step time over goodput. Held apart, an error of one cannot hide an error
 of the other. No constant was fitted to these runs, but what the model counts was chosen after
-seeing the errors of some: those rows say `seen`, the others were predicted for the first time
-with the model as it stands. Each error is printed, the misses too.
+seeing the errors of some: those rows say `seen`, as all do now; others would be predicted for
+the first time with the model as it stands. Each error is printed, the misses too.
 """
 
 from __future__ import annotations
@@ -266,6 +266,9 @@ def sample_lines(scores: list[RunScore]) -> list[str]:
     lines = []
     for name, seen in (("seen", True), ("unseen", False)):
         rows = [s for s in scores if s.seen is seen and not s.bound and not s.loose]
+        if not rows:
+            lines.append(f"{name}: no run")
+            continue
         runs = {s.run: [r for r in rows if r.run == s.run] for s in rows}
         worst = [max(abs(r.error_frac) for r in found) for found in runs.values()]
         signed = [median(r.error_frac * _slower(r) for r in found) for found in runs.values()]

@@ -148,17 +148,23 @@ def test_hours_without_a_step_stand_beside_measured_steps() -> None:
         assert one.implied_mfu * one.goodput_frac == pytest.approx(held)
     two = found["llama-2-13b"]
     assert two.tokens_per_gpu_s == pytest.approx(2e12 / 368_640 / 3600)
-    assert {model for _, model, _ in two.measured} == {"mpt-13b", "llama-2-13b"}
-    assert two.implied_mfu < min(mfu for _, _, mfu in two.measured)
+    assert {model for _, model, _, _ in two.measured} == {"mpt-13b", "llama-2-13b"}
+    assert two.implied_mfu < min(mfu for _, _, mfu, _ in two.measured)
     assert "hours hold more" in two.verdict
     assert found["llama-1-7b"].goodput_frac == 1.0  # hours of steps alone
     lines = hours_lines([two, replace(two, measured=())])
-    assert "54% to 58% (3)" in lines[2]
+    assert "54% to 58% (3; 8 to 64 GPUs)" in lines[2]
+    assert " 2,048 " in lines[2]
     assert lines[3].endswith("no step of this size was measured")
-    fast = replace(two, measured=(("x", "y", 0.3),))
+    fast = replace(two, measured=(("x", "y", 0.3, 8),))
     assert fast.verdict == "the model's step is above every measured one"
-    wide = replace(two, measured=(("x", "y", 0.3), ("x", "y", 0.6)))
+    wide = replace(two, measured=(("x", "y", 0.3, 8), ("x", "y", 0.6, 8)))
     assert wide.verdict == "both are steps that others measured"
+    assert " 8 GPUs)" in hours_lines([fast])[2]
+    assert found["llama-1-7b"].verdict == "below every measured step: a slower stack"
+    short = replace(two, gpu_hours=two.predicted.step_gpu_hours / 1.05)
+    assert short.verdict == "the model's steps alone take 5.0% more than the hours"
+    assert replace(short, measured=()).verdict == short.verdict
     assert hours_json([two])[0]["implied_mfu"] == two.implied_mfu
 
 
@@ -254,22 +260,20 @@ def test_shares_of_causes_are_no_count() -> None:
 
 
 def test_rows_say_whether_their_errors_were_seen() -> None:
-    """The step unseen holds, or nearly: nothing was chosen for it."""
-    unseen = [s for s in SCORES.values() if not s.seen]
-    assert {s.run.split("-")[0] for s in unseen} == {"bloom"}
-    assert len(unseen) == 2
-    steps = [abs(s.error_frac) for s in unseen if s.measure == "step_s"]
-    assert max(steps) < WITHIN_FRAC + MARGIN_FRAC
+    """No run is left that is unseen: BLOOM's errors were on record at the last mending."""
+    assert all(s.seen for s in SCORES.values())
+    told = "\n".join(miss_lines(list(SCORES.values())))
+    assert "when first predicted, unseen: step -8 %, hours" in told
+    assert abs(SCORES["bloom-176b", "step_s"].error_frac) < WITHIN_FRAC
     older = [abs(s.error_frac) for s in SCORES.values() if s.run.startswith("megatron")]
     assert len(older) == 8
     assert max(older) < WITHIN_FRAC + MARGIN_FRAC
     assert median(older) < 0.06
     assert SCORES["llama-2-70b", "gpu_hours"].seen
-    assert "unseen" in table_lines([unseen[0]])[-1]
-    assert [line.split(":")[0] for line in sample_lines(list(SCORES.values()))] == [
-        "seen",
-        "unseen",
-    ]
+    fresh = replace(SCORES["bloom-176b", "step_s"], seen=False)
+    assert "unseen" in table_lines([fresh])[-1]
+    assert sample_lines(list(SCORES.values()))[1] == "unseen: no run"
+    assert sample_lines([*SCORES.values(), fresh])[1].startswith("unseen: 1 runs, median")
 
 
 def test_a_shifted_figure_is_found() -> None:
