@@ -242,7 +242,8 @@ def begin_turn(c: Cell, r: int, now: int) -> None:
     stop = price(c, r, swapped)
     k = jump(c, r, swapped, stop)
     if c.paid.shape[0] > 0:
-        begin_shares(c, r)
+        worth = (c.worth, c.worth_token, c.worth_alone, c.worth_part)
+        begin_shares(c.rep, c.ledger, c.edge, worth, r)
     rep[r, PHASE], rep[r, T0], rep[r, K] = STEP, now, k
     rep[r, AT], rep[r, DONE], rep[r, MOVED] = now, 0, swapped
     c.due[r] = now + k * rep[r, T1] + rep[r, CD] * tri(k)

@@ -78,6 +78,7 @@ from sim.cluster.serving.kernels.layout import (
     X_START,
     Cell,
     D,
+    IntArray,
     K,
     S,
 )
@@ -97,18 +98,33 @@ def observe(c: Cell, kind: int, which: int, value_ps: float) -> None:
 @inlined
 def write_log(c: Cell, r: int, row: int, end_ps: int, reason: int) -> None:
     """Append a request that is done with, or was refused, to the log."""
-    pool, log, at = c.pool, c.log, c.total[LOGGED]
+    write_row(c.pool, c.extra, c.log, c.total[LOGGED], r, row, end_ps, reason)
+    if c.paid.shape[0] > 0:
+        log_shares(c.extra, c.paid, c.log, row, c.total[LOGGED])
+    c.total[LOGGED] += 1
+
+
+@internal
+def write_row(
+    pool: IntArray,
+    extra: IntArray,
+    log: IntArray,
+    at: int,
+    r: int,
+    row: int,
+    end_ps: int,
+    reason: int,
+) -> None:
+    """Write a request into its row of the log, without its shares."""
+    seldom()
     meta = pool[row, META]
     log[at, L_ID], log[at, L_CLASS] = meta >> META_BITS, meta & ((1 << META_BITS) - 1)
     log[at, L_REPLICA], log[at, L_REASON] = r, reason
     log[at, L_ARRIVAL], log[at, L_FIRST] = pool[row, ARRIVAL], pool[row, FIRST_PS]
     log[at, L_INPUT], log[at, L_OUTPUT] = pool[row, INPUT], pool[row, OUTPUT]
-    log[at, L_START], log[at, L_END] = c.extra[row, X_START], end_ps
-    log[at, L_PREEMPTIONS] = c.extra[row, X_PREEMPTIONS]
-    log[at, L_RECOMPUTED] = c.extra[row, X_RECOMPUTED]
-    if c.paid.shape[0] > 0:
-        log_shares(c.extra, c.paid, c.log, row, at)
-    c.total[LOGGED] += 1
+    log[at, L_START], log[at, L_END] = extra[row, X_START], end_ps
+    log[at, L_PREEMPTIONS] = extra[row, X_PREEMPTIONS]
+    log[at, L_RECOMPUTED] = extra[row, X_RECOMPUTED]
 
 
 @inlined
@@ -189,10 +205,9 @@ def start_decoding(c: Cell, r: int, row: int, target: int, left: int) -> None:
         pay_decoding(c.pool, c.extra, c.ledger, c.rest, c.paid, r, row, -1)
 
 
-@internal
+@inlined
 def pay_prompt(c: Cell, r: int, row: int, have: int, k: int) -> None:
     """A prompt pays for the k chunks that brought it to so many cached tokens."""
-    seldom()
     before = c.extra[row, X_CACHED]
     pay_chunk(c.extra, c.ledger, c.rest, c.paid, r, row, (have - before) // k, before)
     c.extra[row, X_CACHED] = have

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.cluster.serving.jit import compiled, internal, seldom
+from sim.cluster.serving.jit import compiled, inlined, internal, seldom
 from sim.cluster.serving.kernels.layout import (
     AT,
     CD,
@@ -59,47 +59,51 @@ from sim.cluster.serving.kernels.layout import (
 )
 from sim.cluster.serving.kernels.power import steps_until, tri
 
+Worth = tuple[IntArray, IntArray, IntArray, IntArray]
+"""`worth`, `worth_token`, `worth_alone`, `worth_part` of a cell."""
 TIME_SHARE, FLOPS_SHARE, HBM_SHARE, ENERGY_SHARE = range(SHARES)
 
 
-@internal
-def plain_work(c: Cell, r: int, q: int, pairs: int, reads: int) -> int:
+@inlined
+def plain_work(
+    rep: IntArray, edge: IntArray, worth: Worth, r: int, q: int, pairs: int, reads: int
+) -> int:
     """FLOPs or HBM bytes of the first step of a turn."""
-    rep, column = c.rep, 2 * (q - 1)
+    column, (each, token, alone, part) = 2 * (q - 1), worth
     d, count, value = rep[r, DECODES], rep[r, COUNT], 0
     if d > 0:
         segment = rep[r, SEG]
-        value = c.worth[d, segment, SHARES + column]
-        value += c.worth[d, segment, SHARES + column + 1] * (rep[r, S] - c.edge[d, segment])
+        value = each[d, segment, SHARES + column]
+        value += each[d, segment, SHARES + column + 1] * (rep[r, S] - edge[d, segment])
     if count > 0:
-        value += c.worth_token[d + rep[r, NEW], q - 1] - c.worth_alone[d, q - 1]
-        value += c.worth_part[q, 0] * (d + count)
-        value += c.worth_part[q, 1] * pairs + c.worth_part[q, 2] * reads
+        value += token[d + rep[r, NEW], q - 1] - alone[d, q - 1]
+        value += part[q, 0] * (d + count)
+        value += part[q, 1] * pairs + part[q, 2] * reads
     return value
 
 
 @internal
-def begin_shares(c: Cell, r: int) -> None:
+def begin_shares(rep: IntArray, ledger: IntArray, edge: IntArray, worth: Worth, r: int) -> None:
     """Prices of the turn that begins: what is owned, and what is left of its first step."""
     seldom()
-    rep, ledger = c.rep, c.ledger
+    price, part = worth[0], worth[3]
     d, count, segment = rep[r, DECODES], rep[r, COUNT], rep[r, SEG]
     pairs, reads, each = 0, 0, 0
     if count > 0:
         pairs, reads, each = rep[r, PAIRS], rep[r, READS], rep[r, LAST_NEW]
     for q in range(SHARES):
-        own, pair, read, more = 0, c.worth_part[q, 1], c.worth_part[q, 2], 0
+        own, pair, read, more = 0, part[q, 1], part[q, 2], 0
         if d > 0:
-            own = c.worth[d, segment, q]
+            own = price[d, segment, q]
         if q == TIME_SHARE:
             first, more = rep[r, T1], rep[r, CD]
         elif q == ENERGY_SHARE:
             first, more = rep[r, E1], rep[r, CE]
         else:
-            first = plain_work(c, r, q, pairs, reads)
+            first = plain_work(rep, edge, worth, r, q, pairs, reads)
             more = pair * each * each + read * each
             if d > 0:
-                more += d * c.worth[d, segment, SHARES + 2 * q - 1]
+                more += d * price[d, segment, SHARES + 2 * q - 1]
         ledger[r, q, Q_OWN], ledger[r, q, Q_PAIR], ledger[r, q, Q_READ] = own, pair, read
         ledger[r, q, Q_FIRST] = first - own * rep[r, S] - pair * pairs - read * reads
         ledger[r, q, Q_MORE] = more - own * d - pair * each * each - read * each
