@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,8 @@ def test_whole_cells_are_simulated_and_scaled() -> None:
     assert (fleet.simulated, fleet.scale, fleet.gpus) == (20, 3.0, 240)
     assert result.energy_j.value == pytest.approx(energy_j, rel=1e-9)
     assert result.basis.startswith("20 of 60 replicas simulated and scaled")
+    assert result.counted is not None
+    assert json.loads(json.dumps(asdict(result.counted)))["shed"] == 0
 
 
 def test_the_interval_holds_the_whole_fleet() -> None:

@@ -147,7 +147,7 @@ class CellFleet:
             classes=tuple(
                 self._class(number, results, sample) for number in range(len(results[0].classes))
             ),
-            counted=Counts(*np.sum([astuple(r.counted) for r in results if r.counted], axis=0)),
+            counted=_added(results),
         )
 
     def _each(
@@ -213,6 +213,11 @@ def build_cell_fleet(
     if spec.cells <= LEAST_CELLS or least_replicas >= spec.replicas:
         return CompiledFleet(env, spec, tables, seed, recorded)
     return CellFleet(env, spec, tables, seed, recorded, least_replicas)
+
+
+def _added(results: Sequence[FleetResult]) -> Counts:
+    """What the simulated cells counted, in whole Python numbers that a file can hold."""
+    return Counts(*np.sum([astuple(r.counted) for r in results if r.counted], axis=0).tolist())
 
 
 def _parts(
