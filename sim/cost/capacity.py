@@ -63,11 +63,11 @@ def cache_tokens(
             "give more GPUs (tp, pp), a smaller format, or fewer sequences (max_num_seqs)",
             path="layout.tp",
         )
+    ways = _token_ways(program, layout)
     windows = [
-        (max_sequences * min(window, longest_tokens), each / layout.gpus)
-        for window, each in held.windows
+        (max_sequences * min(window, longest_tokens), each / ways) for window, each in held.windows
     ]
-    return _tokens_in(free_bytes, held.kv_bytes_per_token / _token_ways(program, layout), windows)
+    return _tokens_in(free_bytes, held.kv_bytes_per_token / ways, windows)
 
 
 def _tokens_in(free_bytes: float, growing: float, windows: list[tuple[float, float]]) -> int:
@@ -96,19 +96,19 @@ def most_sequences(
     cache_tokens(program, layout, device, 1, tokens_each)
     held = memory(program.arch, program.precision)
     weights = weight_bytes_per_gpu(program.arch, layout, program.precision)
-    growing = tokens_each * held.kv_bytes_per_token / _token_ways(program, layout)
-    each = growing + _fixed_bytes(held, layout, tokens_each)
+    cached = tokens_each * held.kv_bytes_per_token + _window_bytes(held, tokens_each)
+    state = held.state_bytes_per_sequence / layout.gpus
+    each = cached / _token_ways(program, layout) + state
     return (device.usable_bytes - weights) / each if each else float(UNBOUNDED_TOKENS)
 
 
-def _fixed_bytes(held: Memory, layout: Layout, longest_tokens: float) -> float:
-    """Windows and recurrent state of one sequence, on one GPU."""
-    window_bytes = sum(min(window, longest_tokens) * each for window, each in held.windows)
-    return (held.state_bytes_per_sequence + window_bytes) / (layout.tp * layout.pp * layout.dp)
+def _window_bytes(held: Memory, longest_tokens: float) -> float:
+    """Windows of one sequence."""
+    return sum(min(window, longest_tokens) * each for window, each in held.windows)
 
 
 def _token_ways(program: StepProgram, layout: Layout) -> float:
-    """GPUs over which the growing cache of one token is spread."""
+    """GPUs over which the cache of one token is spread, windows like the rest."""
     return _cache_ways(program, layout) * layout.pp * layout.dp / _fullest(program.arch, layout)
 
 

@@ -120,3 +120,16 @@ def test_weights_that_do_not_fit_are_refused() -> None:
     large = StepModel(arch.load("llama-3.1-70b"), Layout(), NODE)
     with pytest.raises(CapacityError, match="lacks"):
         most_sequences(large.program, large.layout, NODE.device, 100.0)
+
+
+def test_windows_are_cut_into_no_more_parts_than_key_value_heads() -> None:
+    """gemma-3-4b has four of them: on eight GPUs two hold each head, windows and all."""
+    gemma = arch.load("gemma-3-4b")
+    four, eight = (StepModel(gemma, Layout(tp=tp), NODE) for tp in (4, 8))
+    held = memory(gemma, four.program.precision)
+    for tokens in (200.0, 5000.0):
+        each = held.cache_bytes(tokens) / 4
+        for found in (four, eight):
+            weights = weight_bytes_per_gpu(gemma, found.layout, found.program.precision)
+            most = most_sequences(found.program, found.layout, NODE.device, tokens)
+            assert most == pytest.approx((NODE.device.usable_bytes - weights) / each)
