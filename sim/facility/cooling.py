@@ -28,7 +28,9 @@ from sim.facility.weather import Weather
 KELVIN = 273.15
 FIGURES = "facility/cooling.yaml"
 
-CoolingKind = Literal["economiser", "chilled-water", "chilled-water-no-economiser", "direct-liquid"]
+CoolingKind = Literal[
+    "economiser", "chilled-water", "chilled-water-no-economiser", "direct-liquid", "dry-liquid"
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,23 +130,51 @@ def _towers(weather: Weather, f: Mapping[str, float], chilled: FloatArray) -> _H
 
 def _direct_liquid(weather: Weather, f: Mapping[str, float]) -> _Hourly:
     """Cold plates on dry coolers, wetted in hot hours; the rest of the heat as chilled water."""
-    share, supply, rise = f["liquid.share_frac"], f["liquid.supply_c"], f["liquid.rise_k"]
+    supply, approach = f["liquid.supply_c"], f["liquid.cooler_approach_k"]
     dry, wet = weather.dry_bulb_c, weather.wet_bulb_c
-    approach = f["liquid.cooler_approach_k"]
     wetted = dry - f["air.evaporative_effectiveness_frac"] * (dry - wet)
     entering = np.where(dry + approach <= supply, dry, np.maximum(wetted, supply - approach))
-    chilled = np.clip((entering + approach - supply) / rise, 0.0, 1.0)
+    return _plates_and_air(_plates(weather, f, entering), _chilled_water(weather, f), f)
+
+
+def _dry_liquid(weather: Weather, f: Mapping[str, float]) -> _Hourly:
+    """Cold plates on dry coolers that are never wetted; air-cooled chillers, also for the rest."""
+    return _plates_and_air(
+        _plates(weather, f, weather.dry_bulb_c), _dry_chilled_water(weather, f), f
+    )
+
+
+def _plates(weather: Weather, f: Mapping[str, float], entering: FloatArray) -> _Hourly:
+    """Cold plates whose dry coolers take in air at `entering`, and chillers above its reach."""
+    supply, rise = f["liquid.supply_c"], f["liquid.rise_k"]
+    chilled = np.clip((entering + f["liquid.cooler_approach_k"] - supply) / rise, 0.0, 1.0)
     lift_to = entering + f["air.condenser_approach_k"]
     chiller = chilled / _cop(supply - f["chiller.evaporator_approach_k"], lift_to, f)
     # A dry cooler passes about 1 W per `rise` K of air and W of heat; wetting costs as above.
-    evaporated = np.maximum(dry - entering, 0.0) / rise / EVAPORATION_J_PER_KG
+    evaporated = np.maximum(weather.dry_bulb_c - entering, 0.0) / rise / EVAPORATION_J_PER_KG
     moved = f["liquid.pump_frac"] + f["liquid.cooler_fan_frac"]
-    air = _chilled_water(weather, f)
+    return _Hourly(moved, chiller, _make_up(evaporated, f), chilled)
+
+
+def _dry_chilled_water(weather: Weather, f: Mapping[str, float]) -> _Hourly:
+    """Chilled water without towers: dry coolers in cool hours, air-cooled chillers."""
+    dry, supply = weather.dry_bulb_c, f["water.supply_c"]
+    free_c = dry + f["liquid.cooler_approach_k"] + f["water.exchanger_approach_k"]
+    chilled = np.clip((free_c - supply) / f["water.rise_k"], 0.0, 1.0)
+    evaporator = supply - f["chiller.evaporator_approach_k"]
+    chiller = chilled / _cop(evaporator, dry + f["air.condenser_approach_k"], f)
+    moved = f["air.fan_frac"] + f["water.pump_frac"] + f["liquid.cooler_fan_frac"]
+    return _Hourly(moved, chiller, np.zeros_like(dry), chilled)
+
+
+def _plates_and_air(plates: _Hourly, air: _Hourly, f: Mapping[str, float]) -> _Hourly:
+    """Both in the shares of the heat that they take."""
+    share, rest = f["liquid.share_frac"], 1 - f["liquid.share_frac"]
     return _Hourly(
-        share * moved + (1 - share) * air.moved_frac,
-        share * chiller + (1 - share) * air.chiller,
-        share * _make_up(evaporated, f) + (1 - share) * air.water_kg_per_j,
-        share * chilled + (1 - share) * air.chilled_frac,
+        share * plates.moved_frac + rest * air.moved_frac,
+        share * plates.chiller + rest * air.chiller,
+        share * plates.water_kg_per_j + rest * air.water_kg_per_j,
+        share * plates.chilled_frac + rest * air.chilled_frac,
     )
 
 
@@ -164,6 +194,7 @@ PLANTS: dict[str, Callable[[Weather, Mapping[str, float]], _Hourly]] = {
     "chilled-water": _chilled_water,
     "chilled-water-no-economiser": _chilled_water_only,
     "direct-liquid": _direct_liquid,
+    "dry-liquid": _dry_liquid,
 }
 """Cooling kind -> what it takes in each hour."""
 

@@ -43,7 +43,7 @@ def _water_limit(scenario: Scenario, values: Values) -> Scenario:  # noqa: ARG00
             raise InputError(
                 "the site has no cooling plant that takes water", "give facility.cooling"
             )
-        plant = facility.cooling.model_dump() | {"kind": "direct-liquid", "air_supply_c": None}
+        plant = facility.cooling.model_dump() | {"kind": "dry-liquid", "air_supply_c": None}
         return {"cooling": plant}
 
     return each_facility(scenario, change)
@@ -54,7 +54,7 @@ WATER_LIMIT = register(
         kind="water-limit",
         patch=_water_limit,
         parameters={},
-        says="no evaporation: liquid cooling to dry coolers in place of the plant",
+        says="no evaporation: liquid cooling, dry coolers and air-cooled chillers for the plant",
         metric="water_m3",
         assumes=("servers are built for liquid cooling",),
     )

@@ -156,7 +156,8 @@ def _facility(summary: Json) -> Json:
     """Bill of a year and water of the run, where the buildings tell them."""
     found: Json = {}
     for name, site in (summary.get("facility") or {}).items():
-        if water := site.get("cooling", {}).get("water_l_per_kwh_it"):
+        water = site.get("cooling", {}).get("water_l_per_kwh_it")
+        if water is not None:  # 0 is a figure too
             it_kwh = summary["sites"][name]["energy_j"]["it"] / J_PER_KWH
             found["water_m3"] = found.get("water_m3", 0.0) + water * it_kwh / 1000.0
         if bill := site.get("year", {}).get("cost", {}).get("bill_usd"):

@@ -111,7 +111,28 @@ def test_water_follows_the_plant() -> None:
             litres[kind, name] = float(year.wue_l_per_kwh[0])
     assert 1.5 < litres["chilled-water", "seattle"] < 2.2  # 1.8 L/kWh is the common figure
     assert litres["economiser", "phoenix"] > 10 * litres["economiser", "seattle"]
+    assert {kind for (kind, _), value in litres.items() if value == 0} == {"dry-liquid"}
     assert all(value >= 0 for value in litres.values())
+
+
+def test_coolers_without_water_are_the_same_in_the_cold_and_take_more_in_the_heat() -> None:
+    """No drop in any hour; above the reach of dry coolers, air-cooled chillers take over."""
+    for name in ("phoenix", "seattle"):
+        dry, wetted = (cooling_year(k, climate(name)) for k in ("dry-liquid", "direct-liquid"))
+        assert not dry.water_kg_per_j.any()
+        cold = climate(name).dry_bulb_c <= 5
+        assert not dry.chilled_frac[cold].any()
+        warm = climate(name).dry_bulb_c >= 25
+        assert np.all(dry.share[warm] > wetted.share[warm])
+    more = {n: pue("dry-liquid", n, 15) / pue("direct-liquid", n, 15) for n in (40, 25)}
+    assert more[40] > more[25] > 1
+    # 75 % of the heat leaves at 32 C by chillers that condense at 40 + 14 C, 25 % at 18 C.
+    hot = cooling_year("dry-liquid", weather(40, 15))
+    f = {name: datum.value for name, datum in cooling_figures().items()}
+    moved = 0.75 * (0.012 + 0.012) + 0.25 * (0.035 + 0.015 + 0.012)
+    chillers = 0.75 * (54 - 30) / 303.15 + 0.25 * (54 - 16) / 289.15
+    assert hot.share[0] == pytest.approx((1 - f["plant.fixed_frac"]) * moved + chillers / 0.6)
+    assert hot.chilled_frac[0] == 1
 
 
 def test_a_year_of_many_sites_is_each_site_alone() -> None:

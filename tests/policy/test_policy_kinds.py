@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from policy_scenarios import at_one_site, campus, serving
 
 from sim.errors import FlopgridError, InputError
+from sim.facility.cooling import PLANTS
 from sim.grid.nodal.hosting_command import hosting
 from sim.policy import apply_all, parse_policies, parse_policy, policy_kinds, register
+from sim.policy.compare import compare
 from sim.policy.registry import Policy
 from sim.scenario.resolve import resolve
 from sim.scenario.run import load_scenario
@@ -185,4 +188,23 @@ def test_cold_plates_do_not_keep_the_set_point_of_the_air() -> None:
     changed = KINDS["water-limit"].patch(scenario, {})
     cooling = changed.sites[0].facility.cooling
     assert cooling is not None
-    assert (cooling.kind, cooling.air_supply_c) == ("direct-liquid", None)
+    assert (cooling.kind, cooling.air_supply_c) == ("dry-liquid", None)
+
+
+@pytest.mark.parametrize("kind", sorted(PLANTS))
+def test_a_water_limit_leaves_no_water_and_takes_energy_in_the_heat(kind: str) -> None:
+    """A July noon in Phoenix, where each plant with water rejects its heat to something cooler."""
+    site = {
+        "name": "campus",
+        "at": {"zone": "AZ"},
+        "cluster": {"gpus": 64},
+        "facility": {"cooling": {"kind": kind, "weather": "phoenix"}},
+        "workloads": [serving(200)],
+    }
+    hot = campus(0.25).model_copy(update={"epoch": datetime(2026, 7, 1, 19, tzinfo=UTC)})
+    scenario = Scenario.model_validate(hot.model_dump() | {"sites": [site]})
+    found = compare(resolve(scenario), [parse_policy("water-limit")], 1)
+    row = found["policies"][0]
+    assert row["figures"]["water_m3"] == 0
+    assert (found["baseline"]["water_m3"] > 0) is (kind != "dry-liquid")
+    assert (row["delta"]["energy_mwh"] > 0) is (kind != "dry-liquid")

@@ -42,7 +42,7 @@ def split() -> Scenario:
 
 
 ALREADY_SO = {
-    "water-limit": (lambda: cooled("direct-liquid"), "water-limit"),
+    "water-limit": (lambda: cooled("dry-liquid"), "water-limit"),
     "architecture": (lambda: fleet(0.25), "architecture:arch=llama-3.1-8b"),
     "disaggregation": (split, "disaggregation"),
     "siting": (lambda: fleet(0.25), "siting:zone=VA"),

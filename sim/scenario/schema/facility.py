@@ -14,10 +14,13 @@ SET_POINTS = {
     "chilled-water": ("water_supply_c",),
     "chilled-water-no-economiser": ("water_supply_c",),
     "direct-liquid": ("water_supply_c", "liquid_supply_c"),
+    "dry-liquid": ("water_supply_c", "liquid_supply_c"),
     "all": ("air_supply_c", "water_supply_c", "liquid_supply_c"),
 }
 """Temperatures that each kind of cooling plant is run by, and all of them."""
-CoolingKind = Literal["economiser", "chilled-water", "chilled-water-no-economiser", "direct-liquid"]
+CoolingKind = Literal[
+    "economiser", "chilled-water", "chilled-water-no-economiser", "direct-liquid", "dry-liquid"
+]
 
 
 class CoolingSpec(Strict):
@@ -28,7 +31,9 @@ class CoolingSpec(Strict):
     Left out, a set point is that of `sim/data/facility/cooling.yaml`.
     """
 
-    kind: CoolingKind
+    kind: CoolingKind = Field(
+        description="`dry-liquid` takes no water: dry coolers never wetted, air-cooled chillers"
+    )
     weather: str = Field(description="a climate, or an EPW or TMY3 file")
     air_supply_c: float | None = Field(None, ge=10, le=40)
     water_supply_c: float | None = Field(None, ge=4, le=35)
