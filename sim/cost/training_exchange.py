@@ -31,23 +31,30 @@ def _figure(name: str) -> float:
 def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Transfer, float]:
     """Dispatch and combine of all layers of a micro-batch.
 
-    A token is sent once to each node that holds one of its experts, and inside once to each
-    such GPU over NVLink (DeepSeek-V3 report, section 3.2.2; on 8 H100s DeepEP moves these
-    bytes, not those of all k copies, at about 0.9 of the link rate here: tables of
-    ai-dynamo/aiconfigurator). Of N places k experts reach N (1 - (1 - 1/N)^k), or of those
-    that the router keeps to; all but one in N of them are others.
+    Where the router keeps tokens to few nodes or GPUs, and with DualPipe, a token is sent once to
+    each node that holds one of its experts, and inside once to each such GPU over NVLink: that is
+    what the limit is for, and the kernels made for DualPipe do it (DeepSeek-V2 report, arXiv
+    2405.04434, section 2.2.2, and V3, section 3.2.2; on 8 H100s DeepEP moves these bytes, at
+    about 0.9 of the link rate here: tables of ai-dynamo/aiconfigurator). Elsewhere an all-to-all
+    sends as many of the other copies too as `experts.spare_copies_frac` says. Of N places k
+    experts reach N (1 - (1 - 1/N)^k); all but one in N of them are others.
+
+    Tensor ranks send a part of the tokens each. Where experts are cut too (ep < tp), the sum
+    over tensor ranks that follows a mixture counts what its other cuts need.
     """
     layout = setup.layout
     top_k = most_chosen(setup.arch)
     sent = batch.dispatch_bytes / layout.tp / setup.context_parallel / top_k
     link = setup.fabric.exchange(layout.ep, node)
     nodes = max(1.0, layout.ep / node.gpus)
-    drawn = min(nodes, setup.routed_nodes or nodes)
-    held = min(layout.ep, drawn * node.gpus)
-    copies = sent * _reached(min(held, setup.routed_gpus or held), top_k)
+    gpus = min(layout.ep, setup.routed_gpus or layout.ep)
+    drawn = min(nodes, setup.routed_nodes or nodes, gpus)
+    once = drawn < nodes or gpus < layout.ep or setup.schedule == "dualpipe"
+    spare = 0.0 if once else _figure("experts.spare_copies_frac")
+    copies = sent * _sent_copies(min(drawn * node.gpus, gpus), top_k, spare)
     if nodes > 1:
         inside = all_to_all(copies, node.gpus, node.nvlink)
-        across_bytes = sent * _reached(drawn, top_k) * (1 - 1 / nodes)
+        across_bytes = sent * _sent_copies(drawn, top_k, spare) * (1 - 1 / nodes)
         across_s = link.latency_s + across_bytes / link.bytes_per_s
         one = Transfer(max(inside.time_s, across_s), across_bytes + inside.link_bytes)
     else:
@@ -59,17 +66,25 @@ def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tupl
     return one, 1 - _figure("overlap.expert_frac")
 
 
-def _reached(places: float, drawn: int) -> float:
-    """Places that so many experts of a token lie on, each drawn alone."""
-    return places * (1 - (1 - 1 / places) ** drawn)
+def _sent_copies(places: float, drawn: int, spare: float) -> float:
+    """Copies of a token that are sent: one for each place that holds any of its experts.
+
+    Args:
+        drawn: experts of a token, each drawn alone. spare: share of its other copies sent too.
+    """
+    reached = places * (1 - (1 - 1 / places) ** drawn)
+    return reached + spare * (drawn - reached)
 
 
 def sorting_bytes(setup: TrainingSetup, batch: MicroBatch) -> float:
     """Bytes that a GPU reads and writes in a pass to put tokens in the order of their experts.
 
-    `dispatch_bytes` are the k copies of all tokens, once to the experts and once back.
+    `dispatch_bytes` are the k copies of all tokens, once to the experts and once back. The
+    tensor ranks share them as far as whole experts are dealt out among them; where an expert is
+    cut instead (ep < tp), each of its cuts needs all of its tokens.
     """
-    copies = batch.dispatch_bytes / 2 / setup.layout.tp / setup.context_parallel
+    layout = setup.layout
+    copies = batch.dispatch_bytes / 2 / min(layout.tp, layout.ep) / setup.context_parallel
     return copies * _figure("experts.sorting_moves")
 
 

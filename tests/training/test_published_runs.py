@@ -9,7 +9,7 @@ import pytest
 
 from sim.cluster.training import expected_run
 from sim.cost.layout import most_experts
-from sim.datum import Datum, datum
+from sim.datum import Datum, datum, figures_set
 from sim.facility.building import load_building
 from sim.facility.meter import SitePlant
 from sim.scenario.jobs import failure_causes
@@ -104,8 +104,8 @@ def test_parts_of_the_step_of_deepseek_v3_add_up_to_it() -> None:
         )
 
 
-def test_measured_steps_of_dense_models_are_predicted() -> None:
-    """Whole tables; medians by table, and no row of a dense model worse than 38 %."""
+def test_measured_steps_are_predicted_as_well_as_is_told() -> None:
+    """Medians by table, mixtures too, and no row of a dense model worse than 38 %."""
     scores = score_steps()
     assert all(s.predicted for s in scores)
     by = {t: [s for s in scores if s.table == t] for t in {s.table for s in scores}}
@@ -116,15 +116,29 @@ def test_measured_steps_of_dense_models_are_predicted() -> None:
     assert medians["mpt-a100"] < 0.15
     assert medians["mpt-h100"] < 0.22
     assert medians["bridge-25.09-h100"] < 0.12
-    assert medians["moe-megatron-h800"] < 0.12
+    assert medians["moe-megatron-h800"] < 0.15
     assert medians["moe-automodel-h100"] < 0.12
-    assert medians["moe-automodel-rest-h100"] < 0.35
-    assert medians["moe-bridge-h100"] < 0.60  # recipes that their maker doubled in speed since
+    assert medians["moe-automodel-rest-h100"] < 0.36
+    assert medians["moe-bridge-rest-h100"] < 0.62
+    assert medians["moe-bridge-h100"] < 0.17
+    assert len(medians) == 11
     dense = [s for s in scores if not most_experts(s.setup.arch)]
     assert max(abs(s.error_frac or 0.0) for s in dense) < 0.38
     lines = step_lines(scores)
+    assert [line.split(":")[0] for line in lines if "(unseen)" in line] == ["fms-a100"]
     assert any(line.startswith("fms-a100: 2 of 2") and "(unseen)" in line for line in lines)
     assert len(steps_json(scores)) == len(scores)
+
+
+def test_mixtures_where_a_token_is_sent_once_to_each_gpu_are_off_by_what_is_told() -> None:
+    """Both of the dispatchers were looked at: docs/accuracy.md has the medians of both."""
+    with figures_set({"training/assumptions.yaml:experts.spare_copies_frac": 0.0}):
+        scores = score_steps()
+    by = {t: [s for s in scores if s.table == t] for t in {s.table for s in scores}}
+    told = {"moe-bridge-h100": 0.47, "moe-megatron-h800": 0.07, "moe-automodel-h100": 0.07}
+    for table, error in told.items():
+        found = median(abs(s.error_frac or 0.0) for s in by[table])
+        assert found == pytest.approx(error, abs=0.02)
 
 
 def test_a_step_without_a_layout_says_why_and_one_that_lacks_memory_how_much() -> None:
