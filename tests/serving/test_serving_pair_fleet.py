@@ -37,14 +37,8 @@ def test_both_pools_draw_the_power_of_the_signal() -> None:
     fleet, meter, _ = run(PAIR)
     result = fleet.result()
     assert fleet.gpus == 48
-    assert [len(pool.cell.due) for cell in pairs(fleet) for pool in cell.pools] == [
-        1,
-        2,
-        1,
-        3,
-        2,
-        3,
-    ]
+    sizes = [len(pool.cell.due) for cell in pairs(fleet) for pool in cell.pools]
+    assert sizes == [1, 2, 1, 2, 2, 4]
     assert meter.at(END_PS) == pytest.approx(result.energy_j.value, rel=1e-9)
     assert sum(own.window_j for own in fleet.meters) == pytest.approx(result.energy_j.value)
     assert all(own.window_j > own.idle_w * 15.5 for own in fleet.meters)
@@ -194,6 +188,37 @@ def test_every_cell_has_both_kinds() -> None:
     assert few.cells == 3
     assert [few.prefill_size(n) for n in range(3)] == [1, 1, 1]
     assert sum(few.size(n) for n in range(3)) == 60
+
+
+@pytest.mark.parametrize("prefill", [15, 16, 37, 127, 500, 900, 963, 999])
+def test_a_cell_has_as_much_of_both_kinds_as_of_the_load(prefill: int) -> None:
+    """What is dealt by all replicas is what either kind gets; few are not dealt at all."""
+    spec = replace(WHOLE, replicas=1000, cell_replicas=125, split=replace(SPLIT, prefill=prefill))
+    sizes = np.array([spec.size(n) for n in range(spec.cells)])
+    reads = np.array([spec.prefill_size(n) for n in range(spec.cells)])
+    assert (sizes.sum(), reads.sum()) == (1000, prefill)
+    assert spec.cells == min(8, max(1, min(prefill, 1000 - prefill) // 15))
+    np.testing.assert_allclose(reads / prefill, sizes / 1000, rtol=0.02)
+    np.testing.assert_allclose((sizes - reads) / (1000 - prefill), sizes / 1000, rtol=0.02)
+
+
+def test_one_prefill_replica_less_is_not_another_fleet() -> None:
+    """15 or 16 of 320 read prompts, almost all of the time: first tokens come about as fast."""
+    late = []
+    for prefill in (15, 16):
+        spec = replace(
+            WHOLE,
+            replicas=320,
+            cell_replicas=40,
+            horizon_s=12.0,
+            warmup_s=4.0,
+            arrivals=PoissonArrivals(300.0),
+            split=replace(SPLIT, prefill=prefill),
+        )
+        ttft = run(spec)[0].result().ttft_s
+        assert ttft is not None
+        late.append(ttft.p99.value)
+    assert late[0] < 2 * late[1]
 
 
 def test_each_law_can_fail() -> None:

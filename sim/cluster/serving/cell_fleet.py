@@ -86,8 +86,8 @@ class CellFleet:
 
     @property
     def scale(self) -> float:
-        """Replicas of the fleet per simulated one."""
-        return self.spec.replicas / self.simulated
+        """GPUs of the fleet per simulated one."""
+        return self.gpus / sum(part.gpus for part in self.parts)
 
     def _publish_power(self, time_ps: int, _: float) -> None:
         total_w = sum(part.power_w.value for part in self.parts)
@@ -153,9 +153,13 @@ class CellFleet:
     def _each(
         self, results: Sequence[FleetResult], value: Callable[[FleetResult], Estimate]
     ) -> FloatArray:
-        """A count of each simulated cell, as if it had the mean size of the fleet's."""
-        mean = self.spec.replicas / self.spec.cells
-        return np.array([value(r).value * mean / r.fleet for r in results])
+        """Of each simulated cell, as if it had the mean size of the fleet's.
+
+        The size is in GPUs, of which replicas of two kinds may have different numbers.
+        """
+        mean = self.gpus / self.spec.cells
+        pairs = zip(results, self.parts, strict=True)
+        return np.array([value(r).value * mean / part.gpus for r, part in pairs])
 
     def _class(self, number: int, results: Sequence[FleetResult], sample: Sample) -> ClassResult:
         """What became of one class, scaled."""

@@ -23,6 +23,11 @@ Tables = Callable[[float | None], StepTables]
 """What a step costs under a power cap (W per GPU, None for none); segments are the same."""
 
 
+LEAST_PART = 8
+"""A cell has at least this part of its most replicas of either kind. Of a few, one more or less
+would get a wholly different load, and they would pool much worse than the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolSplit:
     """A fleet of which some replicas read prompts, and the others decode.
@@ -96,20 +101,31 @@ class CompiledFleetSpec:
 
     @property
     def cells(self) -> int:
-        """How many cells; each has both kinds of replicas, where there are two."""
+        """How many cells; of two kinds of replicas, each has enough of the scarcer to pool."""
         cells = -(-self.replicas // self.cell_replicas)
         if self.split is None:
             return cells
-        return min(cells, self.split.prefill, self.replicas - self.split.prefill)
+        return min(cells, max(1, self._scarcer // max(1, self.cell_replicas // LEAST_PART)))
 
     def size(self, cell: int) -> int:
-        """Replicas of one cell; they differ by one at most, of each kind."""
-        prefill = self.split.prefill if self.split else 0
-        return self.prefill_size(cell) + _part(self.replicas - prefill, cell, self.cells)
+        """Replicas of one cell; they differ by one at most, of the scarcer kind, if of two."""
+        return self._part(self.replicas, cell)
 
     def prefill_size(self, cell: int) -> int:
         """Of them, those that only read prompts."""
-        return _part(self.split.prefill, cell, self.cells) if self.split else 0
+        return self._part(self.split.prefill, cell) if self.split else 0
+
+    def _part(self, kind: int, cell: int) -> int:
+        """A cell's part of a kind: the scarcer is dealt evenly, and all else as it is."""
+        edges = [number * self._scarcer // self.cells for number in (cell, cell + 1)]
+        low, high = (edge * kind // self._scarcer for edge in edges)
+        return high - low
+
+    @property
+    def _scarcer(self) -> int:
+        """Replicas of the kind of which there are fewer; of all, if they are of one kind."""
+        prefill = self.split.prefill if self.split else self.replicas
+        return min(prefill, self.replicas - prefill) or self.replicas
 
 
 def check_split(spec: CompiledFleetSpec) -> None:
@@ -141,8 +157,3 @@ def check_split(spec: CompiledFleetSpec) -> None:
                 f"leave out {name} or disaggregated",
                 path=name,
             )
-
-
-def _part(whole: int, cell: int, cells: int) -> int:
-    """A cell's part of replicas that are dealt as evenly as can be."""
-    return (cell + 1) * whole // cells - cell * whole // cells
