@@ -112,15 +112,16 @@ def fed_fleets(simulation: Simulation, results: Mapping[str, FleetResult]) -> li
             points = (fleet_points(fleet, 0), fleet_points(fleet, 1), fleet_points(fleet, 2))
             streams = tuple(_streams(parts, name, handed, result))
             weight = spec.requests.weight
-            taken = _taken(fleet, handed)
+            taken = taken_requests(fleet)
             found.append(Fed(name, parts[name], weight, result, taken, points, streams))
     return found
 
 
-def _taken(fleet: PowerFleet, handed: Mapping[str, Handed]) -> float:
+def taken_requests(fleet: PowerFleet) -> float:
     """Requests of the window that other fleets handed over."""
     if isinstance(fleet, FluidFleet):
         return fleet.received_in_window
+    handed = fleet.handed if isinstance(fleet, CompiledFleet) else {}
     return float(sum(one.count for one in handed.values()))
 
 

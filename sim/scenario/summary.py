@@ -14,7 +14,7 @@ from sim.record.integral import Measure
 from sim.scenario.faults_summary import faults_json
 from sim.scenario.fleets import Fleet
 from sim.scenario.loop_summary import grid_book_json, loop_json
-from sim.scenario.service_summary import services_json
+from sim.scenario.service_summary import services_json, taken_requests
 from sim.scenario.serving_parts_summary import parts_json
 from sim.scenario.serving_scale import scaler_json
 from sim.scenario.simulate import Outcome, SiteOutcome
@@ -103,7 +103,10 @@ def _pue(site: SiteOutcome) -> float:
 
 
 def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
-    """Serving over all fleets (counts add; latencies are of the one fleet), and each."""
+    """Serving over all fleets (counts add; latencies are of the one fleet), and each.
+
+    A request that one fleet hands to another came to both, and is one of all.
+    """
     results = {name: fleet.fleet.result() for name, fleet in fleets.items()}
     each = {
         name: fleet_json(result)
@@ -114,10 +117,12 @@ def serving_json(outcome: Outcome, fleets: dict[str, Fleet]) -> Json:
         | classes_json(fleets[name], result)
         | parts_json(fleets[name], result, outcome.simulation.horizon_ps)
         | autoscaler_json(outcome, fleets[name])
+        | ({"handed_to_it": taken} if (taken := taken_requests(fleets[name].fleet)) else {})
         for name, result in results.items()
     }
     counts = ("requests", "completed", "dropped", "shed", "tokens_in", "tokens_out")
     total: Json = {key: sum(f[key] for f in each.values()) for key in counts}
+    total["requests"] -= sum(f.get("handed_to_it", 0) for f in each.values())
     if len(each) == 1:
         only = next(iter(each.values()))
         total |= {key: only[key] for key in ("ttft_s", "tpot_s", "e2e_s")}

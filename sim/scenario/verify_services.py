@@ -54,6 +54,8 @@ def _check_counts(name: str, service: Json, fleets: Json) -> None:
     for one, target in targets.items():
         parts = (target["requests"], target["handed_to_it"])
         check_sum(f"requests at {one}", fleets[one]["requests"], parts, TOLERANCE)
+        taken = fleets[one].get("handed_to_it", 0)
+        check_sum(f"handed to {one}", taken, [target["handed_to_it"]], TOLERANCE)
     each = [target["requests"] for target in targets.values()]
     check_sum(f"requests of service {name}", service["requests"], each, TOLERANCE)
 

@@ -15,6 +15,7 @@ from sim.scenario.resolve import resolve
 from sim.scenario.run import run_scenario
 from sim.scenario.schema import Scenario
 from sim.scenario.simulate import Outcome, simulate
+from sim.scenario.verify_summary import check_counts
 
 RATE_PER_S = 40.0
 LENGTHS = {"kind": "constant", "input_tokens": 200, "output_tokens": 40}
@@ -100,7 +101,7 @@ def test_without_a_share_nothing_moves(still):
     assert all(not s["moved"] and not s["received"] for s in still.values())
 
 
-def test_the_summary_tells_what_moved_and_what_the_way_cost():
+def test_the_summary_tells_what_moved_and_what_the_way_cost(still):
     scenario = resolve(Scenario.model_validate(plain(most_frac=0.4, latency_s=0.5)))
     summary = run_scenario(scenario, 1).summary
     sites = summary["control"]["sites"].values()
@@ -108,8 +109,14 @@ def test_the_summary_tells_what_moved_and_what_the_way_cost():
     assert sum(s["requests_received"] for s in sites) == moved > 0
     assert sum(s["moved_usd"] for s in sites) == pytest.approx(moved / 1e6)
     assert sum(s["moved_wait_s"] for s in sites) == pytest.approx(0.5 * moved)
-    fleets = summary["serving"]["fleets"].values()
-    assert sum(f["completed"] for f in fleets) <= sum(f["requests"] for f in fleets)
+    serving = summary["serving"]
+    assert serving["completed"] <= serving["requests"]
+    assert serving["requests"] == sum(site["arrived"] for site in still.values())
+    assert sum(f["requests"] for f in serving["fleets"].values()) > 1.1 * serving["requests"]
+    check_counts(summary)
+    serving["requests"] = sum(f["requests"] for f in serving["fleets"].values())
+    with pytest.raises(LawViolation, match="serving requests"):
+        check_counts(summary)
 
 
 def test_sampled_replicas_cannot_hand_over_and_say_why():

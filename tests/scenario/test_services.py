@@ -332,6 +332,13 @@ def test_the_check_notices_a_changed_figure(summary, path, change, says):
         check_services(bad, scenario(plain(GAMMA)))
 
 
+def test_the_check_notices_requests_that_were_handed_to_another_count(summary):
+    bad = copy.deepcopy(summary)
+    bad["serving"]["fleets"]["east.chat"]["handed_to_it"] = 3
+    with pytest.raises(LawViolation, match=r"handed to east\.chat"):
+        check_services(bad, scenario(plain(GAMMA)))
+
+
 def test_the_check_notices_a_service_that_is_not_told(summary):
     bad = copy.deepcopy(summary)
     bad["serving"]["services"] = {}
