@@ -205,7 +205,7 @@ def test_a_cascade_study_follows_the_outages_named(tmp_path: Path) -> None:
     stages = pq.read_table(folder / "grid_cascade_stages.parquet").to_pylist()
     assert all(s["generation_mw"] == pytest.approx(s["load_mw"], abs=1e-6) for s in stages)
     assert sorted(p.stem for p in (folder / "figures").glob("*.svg")) == [
-        "wires_blackouts", "wires_cascade", "wires_contingency", "wires_prices",
+        "wires_blackouts", "wires_cascade", "wires_contingency", "wires_outages", "wires_prices",
     ]  # fmt: skip
     again = run(CASES / "nodal-cascade.yaml", tmp_path / "again")
     assert (again / "summary.json").read_bytes() == (folder / "summary.json").read_bytes()
