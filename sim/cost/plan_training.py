@@ -198,7 +198,7 @@ def _most_with_exchanges(setup: TrainingSetup, node: Node) -> float:
 def setups(base: TrainingSetup, node: Node, gpus: int) -> Iterator[TrainingSetup]:
     """What is searched: layouts, micro-batch sizes, and for long sequences context ways."""
     ways = CONTEXT_WAYS if base.sequence_tokens > LONG_TOKENS else (1,)
-    for layout, micro in candidates(base.trained, node, gpus):
+    for layout, micro in candidates(base.trained, node, gpus, base.schedule):
         for shared in ways:
             dp = layout.dp // shared * shared
             if not dp or base.sequence_tokens % shared:
@@ -222,7 +222,9 @@ def _can_run(schedule: Schedule, layout: Layout) -> bool:
     return layout.pp > 1 and layout.virtual_stages == 1 and even
 
 
-def candidates(arch: Architecture, node: Node, gpus: int) -> Iterator[tuple[Layout, int]]:
+def candidates(
+    arch: Architecture, node: Node, gpus: int, schedule: Schedule = "1f1b"
+) -> Iterator[tuple[Layout, int]]:
     """Layouts that can hold the model, with a micro-batch size each.
 
     Where stages do not divide the layers some hold one less (Llama-3.1-405B: 126 layers in 16
@@ -230,7 +232,7 @@ def candidates(arch: Architecture, node: Node, gpus: int) -> Iterator[tuple[Layo
     """
     layers = arch.n_layers
     for tp in _powers_of_two(node.gpus):
-        for pp in stage_counts(layers):
+        for pp in stage_counts(layers, even=schedule == "dualpipe"):
             if tp * pp > gpus:
                 continue
             dp = gpus // (tp * pp)
@@ -243,14 +245,19 @@ def candidates(arch: Architecture, node: Node, gpus: int) -> Iterator[tuple[Layo
                         yield from ((layout, micro) for micro in MICRO_BATCHES)
 
 
-def stage_counts(layers: int) -> list[int]:
+def stage_counts(layers: int, *, even: bool = False) -> list[int]:
     """Numbers of pipeline stages worth a look: the fewest for each size of the fullest stage.
 
     More stages of the same fullest size only wait longer; powers of two are kept, since
     clusters and batches are made of them.
+
+    Args:
+        even: only even numbers can run (DualPipe): the fewest of those.
     """
-    fewest = {math.ceil(layers / most) for most in range(1, layers + 1)}
-    return sorted(fewest | set(_powers_of_two(layers)))
+    fewest: dict[int, int] = {}
+    for stages in range(2 if even else 1, layers + 1, 2 if even else 1):
+        fewest.setdefault(math.ceil(layers / stages), stages)
+    return sorted(set(fewest.values()) | set(_powers_of_two(layers)))
 
 
 def why_slower(other: Candidate, best: Candidate) -> str:

@@ -43,16 +43,21 @@ def fullest_stage(layers: int, stages: int) -> float:
     return math.ceil(layers / stages) * stages / layers
 
 
-def gpu_parameters(arch: Architecture, layout: Layout) -> HeldParameters:
+def gpu_parameters(arch: Architecture, layout: Layout, *, of_mean: bool = False) -> HeldParameters:
     """Parameters that a GPU of the fullest stage works with before ZeRO shards them further.
 
     Dense parameters are divided by tp and pp, routed experts by pp and the larger of tp, ep.
+    The fullest stage has more layers than the mean, embedding and head are spread evenly.
+
+    Args:
+        of_mean: of a GPU of the mean stage instead.
     """
     count = parameters(arch)
-    dense = count.total - count.routed_experts
-    fullest = fullest_stage(arch.n_layers, layout.pp)
+    tables = count.total - count.matrices - count.vectors
+    blocks = count.total - count.routed_experts - tables
+    fullest = 1.0 if of_mean else fullest_stage(arch.n_layers, layout.pp)
     return HeldParameters(
-        dense=dense / (layout.tp * layout.pp) * fullest,
+        dense=(blocks * fullest + tables) / (layout.tp * layout.pp),
         expert=count.routed_experts / (max(layout.tp, layout.ep) * layout.pp) * fullest,
     )
 

@@ -284,6 +284,34 @@ def test_llama_3_405b_is_planned_in_16_stages_too() -> None:
     assert stage_counts(126)[-3:] == [63, 64, 126]
 
 
+def test_gpus_of_other_stages_wait_for_the_optimiser_of_the_fullest() -> None:
+    """13 layers in 4 stages: memory moves the bytes of all parameters, for as long as 4 take."""
+    model = replace(LLAMA_70B, layers=(replace(LLAMA_70B.layers[0], count=13),))
+    setup = replace(SETUP, arch=model, layout=Layout(8, 4, 64, zero=1))
+    part = next(p for p in training_step(setup, NODE).parts if p.name == "optimiser")
+    assert part.hbm_bytes == pytest.approx(parameters(model).total / 32 / 64 * 30)
+    device = NODE.device
+    rate = device.hbm_bytes_per_s * device.hbm_frac
+    held = gpu_parameters(model, setup.layout).total
+    assert part.time_s == pytest.approx(held / 64 * 30 / rate)
+    evenly = replace(setup, layout=Layout(8, 1, 256, zero=1))
+    alone = next(p for p in training_step(evenly, NODE).parts if p.name == "optimiser")
+    assert device.active_w < part.gpu_power_w < alone.gpu_power_w
+
+
+@pytest.mark.parametrize("layers", [11, 61, 94])
+def test_dualpipe_has_the_fewest_even_stages_of_each_size(layers: int) -> None:
+    """61 layers, three in the fullest stage: 21 stages, or 22 if they must be even."""
+    counts = stage_counts(layers, even=True)
+    sizes = {math.ceil(layers / n) for n in range(2, layers + 1, 2)}
+    assert {math.ceil(layers / n) for n in counts if n % 2 == 0} == sizes
+    for size in sizes:
+        fewest = min(n for n in range(2, layers + 1, 2) if math.ceil(layers / n) == size)
+        assert fewest in counts
+    assert 22 in stage_counts(61, even=True)
+    assert 22 not in stage_counts(61)
+
+
 def test_chunks_at_the_ends_may_hold_no_layer() -> None:
     """Llama-3.1-405B: 126 layers in 16 x 8 chunks, two of them the embedding and the head."""
     model = arch.load("llama-3.1-405b")
@@ -298,7 +326,11 @@ def test_a_gpu_of_the_fullest_stage_holds_what_a_layer_more_takes() -> None:
     """13 layers in 4 stages: 4 of them, 16/13 of the mean, in memory as in time."""
     model = replace(LLAMA_70B, layers=(replace(LLAMA_70B.layers[0], count=13),))
     held = gpu_parameters(model, Layout(8, 4, 1))
-    assert held.total == pytest.approx(parameters(model).total / 32 * 16 / 13)
+    count = parameters(model)
+    tables = 2 * count.lm_head  # embedding and head, spread over all stages
+    assert held.total == pytest.approx((tables + (count.total - tables) * 16 / 13) / 32)
+    mean = gpu_parameters(model, Layout(8, 4, 1), of_mean=True)
+    assert mean.total == pytest.approx(count.total / 32)
     setup = replace(SETUP, arch=model, layout=Layout(8, 4, 64, zero=1))
     deeper = replace(model, layers=(replace(model.layers[0], count=16),))
     kept = training_memory(setup)["activations"]
