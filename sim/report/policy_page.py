@@ -10,10 +10,10 @@ from sim.errors import InputError
 from sim.record.atomic import write_file
 from sim.report.figure_html import figure_html, finding, within
 from sim.report.pages import template
-from sim.report.policy_figures import draw_frontier, draw_tornado
+from sim.report.policy_figures import draw_frontier, draw_tornado, plain_number, scale_of, signed
 from sim.report.words import name_and_unit
 
-MINUS = "\u2212"
+FIGURES = ("tornado-*.svg", "tornado-*.csv", "frontier.svg", "frontier.csv")
 Json = dict[str, Any]
 
 
@@ -28,12 +28,14 @@ def write_policies(found: Mapping[str, Any], folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        names = [f"tornado-{key}" for key in dict.fromkeys(r["metric"] for r in found["policies"])]
-        for name in names:
-            draw_tornado(found, name.removeprefix("tornado-"), folder / f"{name}.svg")
-        draw_frontier(found, folder / "frontier.svg")
-        paths = [folder / f"{name}.svg" for name in (*names, "frontier")]
-        svgs = {path.stem: path.read_text("utf-8") for path in paths if path.is_file()}
+        for old in [path for name in FIGURES for path in folder.glob(name)]:
+            old.unlink()  # of another study, which this one need not draw over
+        keys = dict.fromkeys(row["metric"] for row in found["policies"])
+        paths = {key: folder / f"tornado-{key}.svg" for key in keys}
+        drawn = [path for key, path in paths.items() if draw_tornado(found, key, path)]
+        frontier = folder / "frontier.svg"
+        drawn += [frontier] if draw_frontier(found, frontier) else []
+        svgs = {path.stem: path.read_text("utf-8") for path in drawn}
         write_file(folder / "report.html", render_policies(found, svgs).encode())
     except OSError as error:
         what = f"{folder} cannot be written: {error.strerror}"
@@ -48,26 +50,27 @@ def render_policies(found: Mapping[str, Any], svgs: Mapping[str, str]) -> str:
     """
     return template("policies.html.j2").render(
         question=found.get("question") or "What do policies change?",
-        told=[_told(row, found["baseline"]) for row in found["policies"]],
+        told=[_told(row, found) for row in found["policies"]],
         misses=found.get("misses", []),
         seeds=found["seeds"],
+        run=found["scenario"],
         changes=_table(found),
         figures=within([figure_html(name, svg, finding(svg)) for name, svg in svgs.items()]),
         assumed=[(row["label"], row["assumes"]) for row in found["policies"] if row["assumes"]],
     )
 
 
-def _told(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
+def _told(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     """What a policy does to the figure that it is for, and to the load."""
     if row["why"]:
         return f"{row['label']}: no effect: {row['why']}"
     parts = []
     for key in dict.fromkeys((row["metric"], "peak_load_mw", "training_tokens", "output_tokens")):
-        change = row["delta"].get(key)
+        change, before = row["delta"].get(key), found["baseline"].get(key)
         if change:
-            name, unit = name_and_unit(key)
-            share = f" ({_signed(100 * change / abs(baseline[key]))} %)" if baseline[key] else ""
-            parts.append(f"{name} {_signed(change)} {unit}{share}".replace("  ", " "))
+            name, (by, unit) = name_and_unit(key)[0], scale_of(key, found)
+            share = f" ({signed(100 * change / abs(before))} %)" if before else ""
+            parts.append(f"{name} {signed(change / by)} {unit}{share}".replace("  ", " "))
     return f"{row['label']}: {', '.join(parts) or 'none of the main figures changes'}."
 
 
@@ -75,9 +78,9 @@ def _table(found: Mapping[str, Any]) -> Json:
     """Every figure without a policy, and its change under each."""
     rows = []
     for key, before in found["baseline"].items():
-        name, unit = name_and_unit(key)
-        changes = [_change(row, key) for row in found["policies"]]
-        rows.append([name, unit, "–" if before is None else _number(before), *changes])
+        name, (by, unit) = name_and_unit(key)[0], scale_of(key, found)
+        changes = [_change(row, key, by) for row in found["policies"]]
+        rows.append([name, unit, "–" if before is None else plain_number(before / by), *changes])
     many = len(found["seeds"]) > 1
     spread = "; in brackets its 95 % interval over the seeds" if many else ""
     return {
@@ -89,22 +92,11 @@ def _table(found: Mapping[str, Any]) -> Json:
     }
 
 
-def _change(row: Mapping[str, Any], key: str) -> str:
+def _change(row: Mapping[str, Any], key: str, by: float) -> str:
     change = row["delta"].get(key)
     if change is None:
         return "–"
     if not change:
         return "="
-    bounds = row["interval"].get(key)
-    spread = f" [{_signed(bounds[0])} to {_signed(bounds[1])}]" if bounds else ""
-    return f"{_signed(change)}{spread}"
-
-
-def _signed(value: float) -> str:
-    return f"{MINUS if value < 0 else '+'}{_number(abs(value))}"
-
-
-def _number(value: float) -> str:
-    """Four digits; large counts whole."""
-    large = 1000 <= abs(value) < 1e7
-    return f"{value:,.0f}" if large else f"{value:.4g}".replace("-", MINUS)
+    bounds = [signed(bound / by) for bound in row["interval"].get(key, ())]
+    return f"{signed(change / by)} [{' to '.join(bounds)}]" if bounds else signed(change / by)

@@ -192,9 +192,10 @@ def test_a_wrong_field_is_told_at_the_field(app):
     reply = ask(app, SMALL | {"pue": 9})
     assert reply.status_code == 422
     assert reply.json()["wrong"]["field"] == "pue"
-    found = answered(app, ask(app, SMALL | {"place": "Atlantis"}).json()["run"])
-    assert found["state"] == "wrong"
-    assert found["result"]["field"] == "place"
+    for field, value in (("place", "Atlantis"), ("pue", 1.0)):
+        found = answered(app, ask(app, SMALL | {field: value}).json()["run"])
+        assert found["state"] == "wrong"
+        assert found["result"]["field"] == field
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 10_000, b'"text"'])
@@ -267,6 +268,13 @@ def test_after_a_minute_a_client_may_ask_again():
     assert codes == [204, 429, 204]
 
 
+def test_a_client_that_asked_too_often_may_still_cancel(jobs):
+    limited = build_app(jobs, Rules(frozenset({HOST}), per_minute=1))
+    number = ask(limited, SMALL).json()["run"]
+    reply = call(limited, "POST", f"/api/runs/{number}/cancel", content=b"", headers=ORIGIN)
+    assert (reply.status_code, ask(limited, SMALL).status_code) == (200, 429)
+
+
 def test_a_token_is_asked_for_where_there_is_one(jobs):
     guarded = build_app(jobs, Rules(frozenset({HOST}), token="secret"))  # noqa: S106
     assert call(guarded, "GET", "/").status_code == 401
@@ -279,11 +287,12 @@ def test_a_token_is_asked_for_where_there_is_one(jobs):
     assert call(guarded, "GET", "/", headers={"cookie": "flopgrid_token=secret"}).status_code == 200
 
 
-def test_a_full_queue_says_so():
+def test_a_full_queue_says_so(jobs):
     busy = Jobs(limit_s=60, waiting=1)
     try:
         with pytest.raises(Full):
             _ask_many(busy)
+        assert busy.server != jobs.server  # or a page would take its numbers for another's
     finally:
         busy.close()
 
@@ -331,5 +340,8 @@ def test_an_uploaded_config_can_be_taken_away_under_the_name_that_the_scenario_g
     files = answered(app, number)["files"]
     (name,) = [name for name in files if name.startswith("config-")]
     get = f"/api/runs/{number}/files"
+    again = ask(app, SMALL | {"config": json.dumps(CONFIG), "gpus": 16, "beside": "mamba-2.8b"})
+    hashes = {answered(app, n)["answer"]["hash"] for n in (number, again.json()["run"])}
+    assert len(hashes) == 1, "a run is not named after the folder in which its config lay"
     assert call(app, "GET", f"{get}/{name}").json() == CONFIG
     assert f'arch: "{name}"' in call(app, "GET", f"{get}/scenario.yaml").text

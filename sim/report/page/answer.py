@@ -69,15 +69,17 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answered:
     tell("reading the question")
     scenario = to_scenario(question, folder)
     result = run_scenario(scenario, SEED, tell, folder)
-    summary, tree = result.summary, plain(scenario)
-    inputs = data_used(scenario)
+    summary = result.summary
+    # The same question has the same hash, wherever its config lay.
+    tree: dict[str, Any] = _without(plain(scenario), folder)
+    inputs: dict[str, str] = _without(data_used(scenario), folder)
     digest = hash8(tree, inputs, __version__)
     manifest = {
         "scenario": scenario.name,
         "hash": digest,
         "seed": SEED,
         "version": __version__,
-        "inputs": {name: value for name, value in inputs.items() if "/config-" not in name},
+        "inputs": inputs,
     }
     told = figures(summary, scenario)
     names = _side_by_side(question, scenario)
@@ -96,8 +98,7 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answered:
         "assumptions": summary["assumptions"],
         "files": {"scenario.yaml": to_yaml(tree), "figures.csv": _csv(told), **_uploaded(folder)},
     }
-    shown: Answer = json.loads(without_folder(json.dumps(found), folder))
-    return Answered(scenario, result, manifest, shown, names)
+    return Answered(scenario, result, manifest, _without(found, folder), names)
 
 
 def drawing(answered: Answered, folder: Path) -> Drawing:
@@ -133,6 +134,10 @@ def _uploaded(folder: Path) -> dict[str, str]:
 def without_folder(text: str, folder: Path) -> str:
     """An uploaded config lies in a folder of this machine: nobody needs to know which."""
     return text.replace(f"{folder}/", "")
+
+
+def _without(tree: Any, folder: Path) -> Any:
+    return json.loads(without_folder(json.dumps(tree), folder))
 
 
 def _csv(found: dict[str, Any]) -> str:

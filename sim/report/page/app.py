@@ -67,6 +67,7 @@ class _Page:
     async def index(self, _request: Request) -> Response:
         """The form, with all choices in it."""
         form = {
+            "server": self.jobs.server,
             "first": self.first.model_dump(mode="json"),
             "tiles": TILES,
             "policies": {

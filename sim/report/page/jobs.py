@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import secrets
 import tempfile
 import threading
 import time
@@ -108,10 +109,14 @@ class Jobs:
     Args:
         limit_s: longest time of a run. kept: answers that are remembered. waiting: questions
             that may wait.
+
+    Attributes:
+        server: names this start of the server; numbers of jobs hold only beside it.
     """
 
     def __init__(self, limit_s: float = 120.0, kept: int = 64, waiting: int = 64):
         self.limit_s = limit_s
+        self.server = secrets.token_hex(8)
         self._kept = kept
         self._numbers = itertools.count(1)
         self._jobs: OrderedDict[int, Job] = OrderedDict()

@@ -132,14 +132,15 @@ def to_scenario(question: Question, folder: Path) -> Scenario:
     except WrongField:
         raise
     except InputError as error:
-        raise WrongField(_field_of(error.path), error.what, error.todo) from None
+        raise WrongField(field_of(error.path), error.what, error.todo) from None
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(step) for step in first["loc"])
         raise WrongField("gpus", f"{path}: {first['msg']}") from None
 
 
-def _field_of(path: str) -> str:
+def field_of(path: str) -> str:
+    """The field of the page where an error at a path of the scenario belongs."""
     for start, field in FIELDS.items():
         if path.startswith(start):
             return field

@@ -65,7 +65,7 @@ def _next(pipe: Connection) -> Any:
 
 def _reply(pipe: Connection, tree: Any, folder: Path, answer: Any) -> tuple[Message, Any]:
     """What the page hears, and the run where there is one."""
-    from sim.report.page.question import WrongField, read_question
+    from sim.report.page.question import WrongField, field_of, read_question
 
     def tell(line: str) -> None:
         pipe.send(("progress", line))
@@ -75,7 +75,8 @@ def _reply(pipe: Connection, tree: Any, folder: Path, answer: Any) -> tuple[Mess
     except WrongField as error:
         return ("wrong", {"field": error.field, "what": error.what, "todo": error.todo}), None
     except InputError as error:
-        return ("wrong", {"field": "gpus", "what": error.what, "todo": error.todo}), None
+        field = field_of(error.path)
+        return ("wrong", {"field": field, "what": error.what, "todo": error.todo}), None
     except FlopgridError as error:
         return ("failed", str(error)), None
     return ("done", answered.shown), answered

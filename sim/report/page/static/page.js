@@ -12,8 +12,16 @@ const SHOWN = {
   held_back_mwh: "work held back [MWh]", energy_cost_usd: "energy [USD]", carbon_t: "CO2 [t]",
 };
 const OBJECTIVES = ["ttft_s", "tpot_s"];
+const SETTLE_MS = 250; // a slider that is still held asks nothing
+const SILENT = "the server does not answer";
+const PATIENCE_MS = 2000; // to stop a run costs the server more than to let a short one end
 let question = { ...FORM.first };
 let run = null;
+let state = null; // of that run, as last heard
+let asks = 0;
+let later = null;
+let policiesMade = 0;
+let kept = { asked: null, runs: [] };
 let source = null;
 let shown = null;
 let answers = [];
@@ -43,7 +51,8 @@ function decoded(text) {
 function show() {
   $("place").value = question.place;
   $("gpus").value = question.gpus;
-  $("gpus-slider").value = Math.log10(question.gpus);
+  // A step of the slider can be less than one of its figure: where they agree, it stays.
+  if (slid() !== question.gpus) $("gpus-slider").value = Math.log10(question.gpus);
   $("arch").value = question.arch;
   $("beside").value = question.beside;
   $("busy").value = question.busy;
@@ -52,10 +61,25 @@ function show() {
   $("busy-row").hidden = question.work !== "serving";
   for (const radio of document.querySelectorAll("input[name=work]")) radio.checked = radio.value === question.work;
   for (const tile of $("tiles").children) tile.setAttribute("aria-pressed", tile.dataset.zone === question.place);
-  const carried = small(question.config);
-  $("link").href = `#${encoded({ ...question, config: carried })}`;
-  $("link-told").textContent = question.config && !carried ? "without the uploaded config: it is too long for a link" : "";
+  $("link").href = `#${encoded(linkable(question))}`;
+  $("link-told").textContent = question.config && !linkable(question).config ? "without the uploaded config: it is too long for a link" : "";
   if (texas) drawTexas();
+}
+
+function slid() {
+  return Math.round(10 ** $("gpus-slider").value / 800) * 800;
+}
+
+function linkable(asked) {
+  return { ...asked, config: small(asked.config) };
+}
+
+// What a link says, as far as it is a question: it may be old, or made by hand.
+function linked() {
+  const told = decoded(location.hash.slice(1));
+  const parts = Object.entries(told ?? {}).filter(([key]) => Object.hasOwn(FORM.first, key));
+  const { policies = FORM.first.policies, ...rest } = Object.fromEntries(parts);
+  return parts.length ? { ...rest, policies: Array.isArray(policies) ? policies.map(String) : [] } : null;
 }
 
 // An uploaded config without its spaces, if a link can carry it.
@@ -73,6 +97,13 @@ function change(part) {
   const drop = ["gpus", "arch", "work", "config"].some((key) => key in part);
   question = { ...question, ...part, ...(drop ? { layout: null } : {}) };
   show();
+}
+
+function slide() {
+  if (slid() === question.gpus) return;
+  change({ gpus: slid() });
+  clearTimeout(later);
+  later = setTimeout(ask, SETTLE_MS);
 }
 
 function drawTiles() {
@@ -93,7 +124,8 @@ async function showMap(name) {
   if (name !== "buses") return;
   if (!texas) {
     $("bus-told").textContent = "reading the buses";
-    const found = await (await fetch("/api/buses")).json();
+    const found = await fetch("/api/buses").then((r) => r.json()).catch(() => null);
+    if (!found) { $("bus-told").textContent = SILENT; return; }
     const [lons, lats] = [1, 2].map((k) => found.buses.map((bus) => bus[k]));
     const [west, south, north] = [Math.min(...lons), Math.min(...lats), Math.max(...lats)];
     const stretch = Math.cos(((south + north) / 2) * Math.PI / 180);
@@ -115,7 +147,8 @@ function drawTexas() {
   pen.beginPath();
   for (const [from, to] of texas.lines) { pen.moveTo(...texas.at[from]); pen.lineTo(...texas.at[to]); }
   pen.stroke();
-  texas.buses.forEach((bus, k) => spot(pen, k, bus[3] >= 345 ? 4 : bus[3] >= 230 ? 3 : 2, bus[3] >= 345 ? "#D55E00" : bus[3] >= 230 ? "#0072B2" : "#56B4E9"));
+  const upward = [...texas.buses.entries()].sort(([, a], [, b]) => a[3] - b[3]); // the highest voltage on top
+  upward.forEach(([k, bus]) => spot(pen, k, bus[3] >= 345 ? 4 : bus[3] >= 230 ? 3 : 2, bus[3] >= 345 ? "#D55E00" : bus[3] >= 230 ? "#0072B2" : "#56B4E9"));
   const chosen = chosenBus();
   if (chosen >= 0) {
     pen.lineWidth = 3;
@@ -137,7 +170,24 @@ function spot(pen, k, radius, colour) {
 
 function tellBus(k) {
   const levels = "orange 345 kV and more, dark blue 230 kV, light blue below; a synthetic grid";
-  $("bus-told").textContent = k < 0 ? `${texas.buses.length} buses: ${levels}` : `bus ${texas.buses[k][0]}, ${texas.buses[k][3]} kV (${levels})`;
+  $("bus-told").textContent = k < 0 ? `${texas.buses.length} buses: ${levels}` : `bus ${texas.buses[k][0]}, ${texas.buses[k][3]} kV${among(k)} (${levels})`;
+}
+
+// The buses of a substation stand at one place of the map.
+function here(k) {
+  const [x, y] = texas.at[k];
+  return [...texas.at.keys()].filter((n) => texas.at[n][0] === x && texas.at[n][1] === y);
+}
+
+function among(k) {
+  const all = here(k);
+  return all.length > 1 ? `, ${all.indexOf(k) + 1} of ${all.length} at this place: click again or press Enter for the next` : "";
+}
+
+// The first bus of a place; the next one if one of them is chosen.
+function choose(k) {
+  const all = here(k);
+  change({ place: `bus ${texas.buses[all[(all.indexOf(chosenBus()) + 1) % all.length]][0]}` });
 }
 
 // The bus nearest to a point of the map; with `from`, the nearest one in a direction.
@@ -158,6 +208,7 @@ function under(event) {
 }
 
 function walk(event) {
+  if (event.key === "Enter" && texas && chosenBus() >= 0) return choose(chosenBus());
   const along = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   if (!along || !texas) return;
   event.preventDefault();
@@ -168,11 +219,12 @@ function walk(event) {
 
 function addPolicy(kind, given = {}) {
   const about = FORM.policies[kind];
+  const place = ++policiesMade; // a policy may be there twice
   const box = element("div", undefined, { class: "policy" });
   box.dataset.kind = kind;
   box.append(element("strong", kind), element("p", about.says));
   for (const [name, knob] of Object.entries(about.knobs)) {
-    const id = `${kind}-${name}`;
+    const id = `${kind}-${place}-${name}`;
     const value = given[name] ?? knob.default ?? "";
     const input = knob.choices.length ? element("select", undefined, { id }) : element("input", undefined, { id });
     for (const choice of knob.choices) input.append(element("option", choice));
@@ -183,7 +235,7 @@ function addPolicy(kind, given = {}) {
     input.addEventListener("change", readPolicies);
   }
   const remove = element("button", `Remove ${kind}`, { type: "button" });
-  remove.addEventListener("click", () => { box.remove(); readPolicies(); });
+  remove.addEventListener("click", () => { box.remove(); readPolicies(); $("policy").focus(); });
   box.append(remove);
   $("policies").append(box);
 }
@@ -200,7 +252,7 @@ function showPolicies() {
   $("policies").replaceChildren();
   for (const text of question.policies) {
     const [kind, rest = ""] = text.split(/:(.*)/s);
-    if (kind in FORM.policies) addPolicy(kind, Object.fromEntries(rest.split(",").filter(Boolean).map((p) => p.split(/=(.*)/s))));
+    if (Object.hasOwn(FORM.policies, kind)) addPolicy(kind, Object.fromEntries(rest.split(",").filter(Boolean).map((p) => p.split(/=(.*)/s))));
   }
 }
 
@@ -224,28 +276,63 @@ function objectives() {
   return Object.fromEntries(OBJECTIVES.map((name) => [name, $(name).value === "" ? null : Number($(name).value)]));
 }
 
+// What is not shown for training is not asked either: an error could not stand at its field.
+function posed() {
+  return question.work === "serving" ? question : { ...question, busy: FORM.first.busy, ttft_s: null, tpot_s: null };
+}
+
 async function ask(event) {
   event?.preventDefault();
   if (event) readFields();
+  clearTimeout(later);
+  const turn = ++asks;
+  if (state === "waiting" || state === "running") stopLater(run, state);
+  state = null;
   wrong("", "");
   busy(true, "asking");
-  const reply = await fetch("/api/runs", { method: "POST", body: JSON.stringify(question), headers: { "Content-Type": "application/json" } });
-  if (reply.status === 422) {
-    const { wrong: found } = await reply.json();
-    return refused(found);
-  }
-  if (!reply.ok) return busy(false, await reply.text());
-  run = (await reply.json()).run;
-  remember();
-  sessionStorage.setItem("asked", encoded(question));
+  const [status, text] = await send("/api/runs", JSON.stringify(posed()));
+  if (turn !== asks) return status === 202 ? cancel(JSON.parse(text).run) : undefined; // asked anew meanwhile
+  if (status === 422) return refused(JSON.parse(text).wrong);
+  if (status !== 202) return busy(false, text);
+  ({ run } = JSON.parse(text));
+  state = "waiting";
+  remember({ asked: question });
   // The address says what is asked, where a link can: a reload, or a bookmark, finds it again.
   history.replaceState(null, "", $("link-told").textContent ? location.pathname + location.search : $("link").getAttribute("href"));
   follow();
 }
 
-// What a reload finds again: this run and those beside it.
-function remember() {
-  sessionStorage.setItem("runs", JSON.stringify([run, ...answers.map((a) => a.run)].filter((n, k, all) => all.indexOf(n) === k).slice(0, KEPT)));
+// Status and text of the reply to a POST; status 0 if there is none.
+async function send(path, body) {
+  try {
+    const reply = await fetch(path, { method: "POST", body, headers: { "Content-Type": "application/json" } });
+    return [reply.status, await reply.text()];
+  } catch {
+    return [0, SILENT];
+  }
+}
+
+// Whose answer nobody waits for any more need not be worked out.
+function stopLater(number, was) {
+  setTimeout(() => cancel(number), was === "running" ? PATIENCE_MS : 0);
+}
+
+async function cancel(number) {
+  const [status, text] = await send(`/api/runs/${number}/cancel`, "");
+  if (number === run && status !== 200) $("progress").textContent = text;
+}
+
+// What a reload finds again: the last question, its run and those beside it.
+function remember(part = {}) {
+  const runs = [run, ...answers.map((a) => a.run)].filter((n, k, all) => all.indexOf(n) === k).slice(0, KEPT);
+  kept = { ...kept, ...part, server: FORM.server, runs };
+  sessionStorage.setItem("last", JSON.stringify(kept));
+}
+
+// Nothing if the server has started anew since: its numbers mean other runs now.
+function remembered() {
+  const last = JSON.parse(sessionStorage.getItem("last"));
+  return last?.server === FORM.server ? last : { asked: null, runs: [] };
 }
 
 async function recall(numbers) {
@@ -262,6 +349,7 @@ function follow() {
 }
 
 function hear(told) {
+  state = told.state;
   if (told.state === "waiting" || told.state === "running") return busy(true, told.progress[0] ?? told.state);
   if (told.state === "done") {
     // The answer comes first, its figures after it.
@@ -337,7 +425,7 @@ function showAnswer(told) {
   $("readings").replaceChildren(table(["limit", "where", "answer", "margin [MW]", "P(binds)", "basis"], readings));
   showRuns();
   $("tables").replaceChildren(...found.tables.flatMap((one) => {
-    const box = element("div", undefined, { class: "scroll" });
+    const box = element("div", undefined, { class: "scroll", tabindex: 0, role: "group", "aria-label": one.title });
     box.append(table(one.header, one.rows, one.caption));
     return [element("h2", one.title), box];
   }));
@@ -367,20 +455,23 @@ function showFigures(told) {
 function start() {
   drawTiles();
   for (const kind of Object.keys(FORM.policies)) $("policy").append(element("option", kind));
-  const linked = decoded(location.hash.slice(1));
-  if (linked) question = { ...question, ...linked };
+  const told = linked();
+  kept = remembered();
+  // A link need not carry a whole config; who asked it in this tab still has it.
+  const same = kept.asked && (!told || encoded(linkable(kept.asked)) === encoded({ ...question, ...told }));
+  question = { ...question, ...(same ? kept.asked : told) };
   showPolicies();
   show();
   $("question").addEventListener("submit", ask);
   $("place").addEventListener("change", () => change({ place: $("place").value.trim() }));
   $("gpus").addEventListener("change", () => change({ gpus: Number($("gpus").value) }));
-  $("gpus-slider").addEventListener("change", () => { change({ gpus: Math.round(10 ** $("gpus-slider").value / 800) * 800 }); ask(); });
-  $("gpus-slider").addEventListener("input", () => { $("gpus").value = Math.round(10 ** $("gpus-slider").value / 800) * 800; });
+  $("gpus-slider").addEventListener("change", slide);
+  $("gpus-slider").addEventListener("input", () => { $("gpus").value = slid(); });
   $("arch").addEventListener("change", () => { $("config").value = ""; change({ arch: $("arch").value, config: null }); });
   $("beside").addEventListener("change", () => change({ beside: $("beside").value }));
   for (const name of OBJECTIVES) $(name).addEventListener("change", () => change(objectives()));
   for (const name of ["states", "buses"]) $(`map-${name}`).addEventListener("click", () => showMap(name));
-  $("buses").addEventListener("click", (event) => { if (texas) change({ place: `bus ${texas.buses[under(event)][0]}` }); });
+  $("buses").addEventListener("click", (event) => { if (texas) choose(under(event)); });
   $("buses").addEventListener("mousemove", (event) => { if (texas) tellBus(under(event)); });
   $("buses").addEventListener("mouseleave", () => { if (texas) tellBus(chosenBus()); });
   $("buses").addEventListener("keydown", walk);
@@ -389,11 +480,9 @@ function start() {
   for (const radio of document.querySelectorAll("input[name=work]")) radio.addEventListener("change", () => change({ work: radio.value }));
   $("config").addEventListener("change", async () => { const [file] = $("config").files; change({ config: file ? await file.text() : null }); });
   $("policy").addEventListener("change", () => { if ($("policy").value) addPolicy($("policy").value); $("policy").value = ""; readPolicies(); });
-  $("cancel").addEventListener("click", () => fetch(`/api/runs/${run}/cancel`, { method: "POST", body: "" }));
-  const before = JSON.parse(sessionStorage.getItem("runs") ?? "[]");
-  recall(before).then(() => {
-    const same = !linked || encoded(question) === sessionStorage.getItem("asked");
-    if (before.length && same) { [run] = before; follow(); } else ask();
+  $("cancel").addEventListener("click", () => cancel(run));
+  recall(kept.runs).then(() => {
+    if (kept.runs.length && same) { [run] = kept.runs; follow(); } else ask();
   });
 }
 
