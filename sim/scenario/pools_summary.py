@@ -69,7 +69,7 @@ def _busy_frac(pools: Sequence[Any], end_ps: int) -> float:
 
 def _handed_json(pairs: Sequence[PairedReplicas], link: Json, end_ps: int) -> Json:
     """What went over the links."""
-    busy_ps = [sent for pair in pairs for sent in pair.links.busy_ps]
+    busy_ps = [sent for pair in pairs for sent in pair.links.sent_ps(end_ps)]
     took = pooled_distribution(
         np.sum([pair.transfers for pair in pairs], axis=0), sum(pair.transfer_ps for pair in pairs)
     )

@@ -164,9 +164,9 @@ def _check_pools(name: str, fleet: Json) -> None:
     """Energies of two pools are the fleet's, where all replicas are simulated; none is overbusy."""
     found = fleet.get("disaggregated", {})
     pools = [found[kind] for kind in ("prefill", "decode") if "energy_j" in found.get(kind, {})]
-    for pool in pools:
+    for pool in [*pools, *([found["link"]] if pools else [])]:
         if not 0 <= pool["busy_frac"] <= 1 + TOLERANCE:
-            raise LawViolation(f"pool of {name}: busy {pool['busy_frac']!r} of the time")
+            raise LawViolation(f"pools of {name}: busy {pool['busy_frac']!r} of the time")
     if pools and all(pool["replicas"] == pool["simulated_replicas"] for pool in pools):
         whole_j = fleet["mean_power_w"]["value"] * fleet["window_s"]
         check_sum(f"pools of {name}", whole_j, [pool["energy_j"] for pool in pools], TOLERANCE)

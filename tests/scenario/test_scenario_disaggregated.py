@@ -100,6 +100,7 @@ def test_the_report_divides_the_power_as_the_pools_drew_it(folder: Path) -> None
     [
         ({("decode", "energy_j"): 1.0}, "pools of campus.serving"),
         ({("prefill", "busy_frac"): 1.5}, "busy 1.5"),
+        ({("link", "busy_frac"): 1.25}, "busy 1.25"),
         ({("under_way",): 10**9}, "more than were sent"),
     ],
 )

@@ -15,7 +15,7 @@ from test_serving_properties import batch_rules, workloads
 
 from sim.cluster.serving.cell_log import shares
 from sim.cluster.serving.clock import At, Phase
-from sim.cluster.serving.disaggregated import CacheLink, ReferenceHandover
+from sim.cluster.serving.disaggregated import CacheLink, Links, ReferenceHandover
 from sim.cluster.serving.histograms import histogram_quantile_s
 from sim.cluster.serving.kernels import layout as at
 from sim.cluster.serving.observe import Integral, RequestLog
@@ -27,7 +27,7 @@ from sim.cluster.serving.routing import RoutedReplicas, bring_requests
 from sim.cluster.serving.state import Watch, arrival_rows
 from sim.control.serving import ROUTERS, BatchRules, ClassRule
 from sim.cost.tables import StepTables, TableCoster
-from sim.errors import LawViolation
+from sim.errors import InputError, LawViolation
 from sim.randomness import stream
 from sim.workload.requests import Request
 
@@ -256,6 +256,28 @@ def test_counts_and_latencies_are_of_whole_requests() -> None:
     assert tally[[at.W_ARRIVED, at.W_COMPLETED, at.W_OUT, at.W_MET]].tolist() == [2, 1, 1, 0]
     assert pair.cell.sums[0].tolist() == [MS, 0, MS]
     assert histogram_quantile_s(pair.transfers, 0.5) == pytest.approx(0.003, rel=0.004)
+
+
+def test_a_link_that_is_too_slow_keeps_what_it_was_given() -> None:
+    """Hours for each prompt: none arrives, the link was busy all the time, laws hold."""
+    link = CacheLink(0.0, 8.0)
+    pair, draws = pair_of(bent(4000, ticks=True), rules(max_num_batched_tokens=512), link=link)
+    rows = arrival_rows(table_of(requests(*((i * MS, 1100, 5) for i in range(40)))))
+    pair.bring(rows, draws, 10_000 * MS)
+    pair.check_laws(10_000 * MS)
+    assert pair.under_way == pair.handed == 40
+    assert pair.transfers.sum() == pair.transfer_ps == 0
+    sent = pair.links.sent_ps(10_000 * MS)
+    assert all(0.9 * 10_000 * MS < ps <= 10_000 * MS for ps in sent)
+
+
+def test_what_comes_after_any_run_comes_never() -> None:
+    links = Links(CacheLink(0.0, 8.0), 1)
+    log = np.zeros((3, at.LOG_COLUMNS), dtype=np.int64)
+    log[:, at.L_INPUT] = 10**6
+    assert links.send(log).tolist() == [at.NEVER] * 3
+    with pytest.raises(InputError, match="give a faster link"):
+        CacheLink(0.0, 9.0)
 
 
 def test_rows_are_kept_until_they_are_asked_for() -> None:

@@ -34,6 +34,10 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
+MOST_S = 8.0
+"""On the link for a token: with a million tokens, the picoseconds are a 64-bit number."""
+
+
 @dataclass(frozen=True, slots=True)
 class CacheLink:
     """The link of a prefill replica.
@@ -54,6 +58,12 @@ class CacheLink:
         each = (self.s_per_token, self.s_per_prompt, *(each_s for _, each_s in self.windows))
         if not (0 <= self.latency_s < np.inf and all(0 <= s < np.inf for s in each)):
             raise InputError(f"link of {self.latency_s} s and {self.s_per_token} s per token")
+        if sum(each) > MOST_S:
+            raise InputError(
+                f"a cache of one token takes the link {sum(each):.4g} s, at most {MOST_S:g} s",
+                "give a faster link",
+                path="disaggregated",
+            )
 
     def times_ps(self, tokens: IntArray) -> IntArray:
         """Time of prompts' caches on the link, shape (n,)."""
@@ -86,15 +96,25 @@ class Links:
         self.busy_ps = [0] * replicas
 
     def send(self, log: IntArray) -> IntArray:
-        """When the cache of each prompt of a log is there, shape (n,); prompts in order."""
+        """When the cache of each prompt of a log is there, shape (n,); prompts in order.
+
+        What comes so late that no run lasts till then is there at `kernels.layout.NEVER`.
+        """
         there, latency_ps = np.zeros(len(log), dtype=np.int64), to_ps(self.link.latency_s)
         times = self.link.times_ps(log[:, at.L_INPUT]).tolist()
         ready = log[:, (at.L_REPLICA, at.L_END)].tolist()
         for place, ((replica, end_ps), time_ps) in enumerate(zip(ready, times, strict=True)):
             self.free_ps[replica] = max(self.free_ps[replica], end_ps) + time_ps
             self.busy_ps[replica] += time_ps
-            there[place] = self.free_ps[replica] + latency_ps
+            there[place] = min(self.free_ps[replica] + latency_ps, at.NEVER)
         return there
+
+    def sent_ps(self, time_ps: int) -> list[int]:
+        """Time that each has sent until an instant by which nothing more was given to it."""
+        queued = (
+            (sent, free - time_ps) for sent, free in zip(self.busy_ps, self.free_ps, strict=True)
+        )
+        return [sent - max(0, rest) for sent, rest in queued]
 
 
 class ReferenceHandover:

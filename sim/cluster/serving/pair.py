@@ -82,8 +82,8 @@ class PairedReplicas:
     Attributes:
         prefill, decode: the pools. links: of the prefill replicas.
         handed: requests handed over so far, those on their way included.
-        handed_tokens: their prompts. transfers: histogram of the times from the first token to
-            the cache's arrival. transfer_ps: their sum.
+        handed_tokens: their prompts. transfers: of the caches that arrived, histogram of the
+            times from the first token. transfer_ps: their sum.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class PairedReplicas:
         self._book = WholeBook(watch.window_ps, self.prefill.cell.rules, len(rules.classes))
         self.transfers = np.zeros(at.HISTOGRAM_BUCKETS, dtype=np.int64)
         self._ended: list[IntArray] = []
-        self._reached_ps = self._refused_tokens = 0
+        self._reached_ps = self._refused_tokens = self._booked_ps = 0
 
     @property
     def pools(self) -> tuple[CompiledReplicas, CompiledReplicas]:
@@ -171,6 +171,9 @@ class PairedReplicas:
                     f"{to_s(self._reached_ps)} s"
                 )
             first = self.handed - len(self._way) - len(come)
+            took_ps = come[:, THERE] - come[:, FIRST_ROW + at.L_END]
+            self.transfer_ps += sum(took_ps.tolist())
+            np.add.at(self.transfers, buckets(took_ps.astype(np.float64)), 1)
             self._sent.add(come[:, FIRST_ROW:])
             self.decode.submit(_handed_rows(come), self._draws(first, len(come)))
         self.decode.settle(time_ps)
@@ -223,9 +226,7 @@ class PairedReplicas:
 
     def _send(self, rows: IntArray, keys: IntArray) -> None:
         there_ps = self.links.send(rows)
-        took_ps = there_ps - rows[:, at.L_END]
-        self.transfer_ps += sum(took_ps.tolist())
-        np.add.at(self.transfers, buckets(took_ps.astype(np.float64)), 1)
+        self._booked_ps += sum((there_ps - rows[:, at.L_END]).tolist())
         self.handed += len(rows)
         self.handed_tokens += int(rows[:, at.L_INPUT].sum())
         way = np.concatenate([self._way, np.column_stack([there_ps, keys, rows])])
@@ -303,7 +304,7 @@ class PairedReplicas:
 
     def _check_stays(self, time_ps: int) -> None:
         """Little's law of whole requests: what pools and links held is what requests stayed."""
-        number = self.transfer_ps - sum((self._way[:, THERE] - time_ps).tolist())
+        number = self._booked_ps - sum((self._way[:, THERE] - time_ps).tolist())
         for pool in self.pools:
             rep, load = pool.cell.rep, pool.cell.load
             area = rep[:, at.AREA] + load * (time_ps - rep[:, at.CHANGED])

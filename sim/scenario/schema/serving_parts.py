@@ -69,7 +69,7 @@ class DisaggregationSpec(Strict):
         None, description="of the replicas that read prompts; default: that of the workload"
     )
     link_bytes_per_s: float | None = Field(
-        None, gt=0, le=1e15, description="of each replica that reads prompts"
+        None, ge=1e6, le=1e15, description="of each replica that reads prompts"
     )
     link_latency_s: float | None = Field(None, ge=0, le=60)
 
