@@ -107,12 +107,29 @@ def pool_sizes(costs: CapCosts, gpus: int) -> tuple[int, int]:
 
 
 def sized_pools(costs: CapCosts, wanted_per_s: float) -> int:
-    """GPUs of two pools that saturate at a rate."""
+    """GPUs of two pools that saturate at a rate.
+
+    Raises:
+        CapacityError: the scenario's prefill replicas, or their links, carry less than that.
+    """
     split = steady_split(costs, None, asked_frac(costs))
     reads, decodes = costs.prefill.at(None).gpus, costs.at(None).gpus
     replicas = max(2, math.ceil(wanted_per_s / split.curve.saturation_per_s))
     prefill = min(max(1, round(split.prefill_frac * replicas)), replicas - 1)
     if given := knobs(costs.spec).prefill_replicas:
+        _check_prefill(given, split.curve.saturation_per_s / split.prefill_frac, wanted_per_s)
         each_per_s = split.curve.saturation_per_s / (1 - split.prefill_frac)
         return given * reads + math.ceil(wanted_per_s / each_per_s) * decodes
     return prefill * reads + (replicas - prefill) * decodes
+
+
+def _check_prefill(given: int, each_per_s: float, wanted_per_s: float) -> None:
+    """Refuse fewer prefill replicas than carry a rate: no decode replica makes up for them."""
+    if given * each_per_s < wanted_per_s:
+        raise CapacityError(
+            f"{given} prefill replicas carry {given * each_per_s:.4g} requests/s with their links, "
+            f"and {wanted_per_s:.4g} are wanted",
+            f"give prefill_replicas: {math.ceil(wanted_per_s / each_per_s)} or more, a faster "
+            "link, or leave it out",
+            path="disaggregated",
+        )

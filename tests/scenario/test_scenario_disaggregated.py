@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sim.report.serving_split import serving_splits
 from sim.report.verdict_text import _serving_words
 from sim.scenario.build import build
 from sim.scenario.cap_costs import CapCosts
+from sim.scenario.disaggregation import sized_pools
 from sim.scenario.run import load_scenario
 from sim.scenario.schema import ServingSpec
 from sim.scenario.verify_summary import check_counts
@@ -167,6 +169,28 @@ def test_left_alone_both_pools_saturate_together(tmp_path: Path) -> None:
         assert most_per_s({"prefill_replicas": pools[0] + more}) < 0.97 * best
     slow = most_per_s({"prefill_replicas": pools[0], "link_bytes_per_s": 1e8})
     assert slow < 0.2 * best
+
+
+def test_prefill_replicas_that_carry_less_than_the_traffic_are_not_made_up_for(
+    tmp_path: Path,
+) -> None:
+    """The number that the message names is the least that is taken."""
+    node = load_node("dgx-h100")
+    wanted_per_s = 300.0
+
+    def gpus(**given: Any) -> int:
+        spec, _ = spec_with(tmp_path, disaggregated=given)
+        return sized_pools(CapCosts(spec, node, None), wanted_per_s)
+
+    with pytest.raises(CapacityError, match=r"prefill_replicas: \d+ or more") as told:
+        gpus(prefill_replicas=2)
+    (least,) = re.findall(r"prefill_replicas: (\d+)", str(told.value))
+    enough = gpus(prefill_replicas=int(least))
+    assert enough == pytest.approx(gpus(), abs=1)
+    with pytest.raises(CapacityError, match=f"{least} or more"):
+        gpus(prefill_replicas=int(least) - 1)
+    with pytest.raises(CapacityError, match="with their links"):
+        gpus(prefill_replicas=int(least), link_bytes_per_s=1e8)
 
 
 def test_the_policy_keeps_the_fidelity(tmp_path: Path) -> None:
