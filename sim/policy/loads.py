@@ -1,9 +1,10 @@
-"""Scaling the traffic of a serving workload."""
+"""Scaling a serving workload: its traffic, and the pools that it names."""
 
 from __future__ import annotations
 
 from sim.errors import InputError
-from sim.scenario.schema import Requests, ServiceRequests
+from sim.scenario.schema import Requests, ServiceRequests, ServingSpec
+from sim.scenario.schema.serving_parts import Disaggregated, DisaggregationSpec
 
 
 def scaled_requests(requests: Requests, factor: float) -> Requests:
@@ -25,3 +26,21 @@ def scaled_requests(requests: Requests, factor: float) -> Requests:
             "a recorded trace without rate_per_s has no rate to scale", "give rate_per_s"
         )
     return requests.model_copy(update=scaled)
+
+
+def scaled_serving(spec: ServingSpec, factor: float) -> dict[str, object]:
+    """What changes with the GPUs of a fleet: its traffic, and the prefill replicas it names.
+
+    Raises:
+        InputError: see `scaled_requests`.
+    """
+    requests = scaled_requests(spec.requests, factor)
+    return {"requests": requests, "disaggregated": _scaled_pools(spec.disaggregated, factor)}
+
+
+def _scaled_pools(given: Disaggregated, factor: float) -> Disaggregated:
+    """So many prefill replicas, in whole ones; a share of the GPUs stays one."""
+    if not isinstance(given, DisaggregationSpec) or given.prefill_replicas is None:
+        return given
+    count = max(1, round(given.prefill_replicas * factor))
+    return given.model_copy(update={"prefill_replicas": count})

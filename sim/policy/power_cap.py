@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.errors import InputError
-from sim.policy.loads import scaled_requests
+from sim.policy.loads import scaled_serving
 from sim.policy.patch import each_site, with_rule
 from sim.policy.registry import Parameter, PolicyKind, Values, number, register
 from sim.scenario.resolve import resolve
@@ -59,7 +59,7 @@ def _grown(workload: Workload, factor: float) -> Workload:
     layout = workload.layout.model_copy(update={"dp": None})
     changes: dict[str, object] = {"gpus": int((workload.gpus or 0) * factor), "layout": layout}
     if isinstance(workload, ServingSpec):
-        changes["requests"] = scaled_requests(workload.requests, factor)
+        changes |= scaled_serving(workload, factor)
     return workload.model_copy(update=changes)
 
 

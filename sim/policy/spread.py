@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sim.errors import InputError
 from sim.grid.us_states import resolve_zone, us_states
-from sim.policy.loads import scaled_requests
+from sim.policy.loads import scaled_serving
 from sim.policy.registry import Parameter, PolicyKind, Values, number, register, word
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import (
@@ -89,7 +89,7 @@ def _smaller(workload: Workload, share: float, count: int) -> Workload:
     layout = workload.layout.model_copy(update={"dp": None})
     changes: dict[str, object] = {"gpus": max(gpus, whole), "layout": layout}
     if isinstance(workload, ServingSpec):
-        changes["requests"] = scaled_requests(workload.requests, share)
+        changes |= scaled_serving(workload, share)
     else:
         changes |= _smaller_training(workload, count)
     return workload.model_copy(update=changes)

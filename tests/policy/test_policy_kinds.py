@@ -149,6 +149,23 @@ def test_oversubscription_keeps_the_power_of_before_as_the_limit():
     assert fleet.requests.rate_per_s == 3750
 
 
+@pytest.mark.parametrize(
+    ("text", "prefill"),
+    [
+        ("spread:zones=VA+OH", [8, 8]),
+        ("oversubscription:extra_frac=0.25", [20]),
+    ],
+)
+def test_prefill_replicas_are_scaled_with_the_gpus(text, prefill):
+    """Not the same number beside a part of the GPUs, or beside more of them."""
+    pools = {"prefill_replicas": 16}
+    before = at_one_site([serving(200, disaggregated=pools, gpus=64)], 64, 0.25)
+    after = resolve(parse_policy(text).apply(before))
+    fleets = [site.workloads[0] for site in after.sites]
+    assert [w.disaggregated.prefill_replicas for w in fleets] == prefill
+    assert sum(w.gpus for w in fleets) == 4 * sum(prefill)
+
+
 def test_less_data_needs_a_training_job():
     only_serving = campus()
     site = only_serving.sites[0]
