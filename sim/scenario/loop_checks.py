@@ -86,13 +86,15 @@ def _check_books(scenario: Scenario, path: str) -> None:
     Raises:
         InputError: else requests of a service would be answered where nobody counts them.
     """
-    found: dict[str, str] = {}
+    found: dict[tuple[str, str], str] = {}
+    parts = divide(scenario.services, enumerate(scenario.sites))
     for number, site in enumerate(scenario.sites):
+        moving = _movable(site, parts)
         for place, spec in enumerate(site.workloads):
-            if not isinstance(spec, ServingSpec):
+            if not isinstance(spec, ServingSpec) or (spec.name, spec.fidelity) not in moving:
                 continue
             service = spec.requests.service if isinstance(spec.requests, ServiceRequests) else ""
-            if found.setdefault(spec.name, service) != service:
+            if found.setdefault((spec.name, spec.fidelity), service) != service:
                 raise InputError(
                     f"requests of workload {spec.name!r} move between sites, but not all of its "
                     "sites take them from the same service",

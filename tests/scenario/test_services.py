@@ -16,6 +16,7 @@ from sim.errors import InputError, LawViolation
 from sim.policy.loads import scaled_requests
 from sim.scenario.build import build
 from sim.scenario.laws import check_dealt_out
+from sim.scenario.loop_checks import check_rules
 from sim.scenario.resolve import resolve
 from sim.scenario.run import run_scenario
 from sim.scenario.schema import Scenario, ServiceRequests
@@ -272,6 +273,16 @@ def test_requests_do_not_move_out_of_their_service():
     data["sites"][1]["workloads"][0]["requests"] = POISSON
     with pytest.raises(InputError, match="not all of its sites take them from the same service"):
         simulated(data)
+
+
+def test_a_fleet_that_moves_nothing_may_have_the_name_of_one_that_does():
+    """Of three sites, the third answers its own at another fidelity: nothing goes there."""
+    data = moving()
+    third = copy.deepcopy(data["sites"][1]) | {"name": "north"}
+    third["workloads"] = [fleet() | {"requests": POISSON, "fidelity": "cells"}]
+    data["sites"].append(third)
+    data["services"][0]["regions"] = []
+    check_rules(scenario(data))
 
 
 # -- what is refused, and checks that must fail
