@@ -37,6 +37,8 @@ WAITING_W, SORTING_W = 130.0, 450.0
 NODE, INSIDE = 0.08, 0.02
 PRIOR = {"static_w": 0.05, "hbm_byte_j": 0.3, "sampling_w": 0.3}
 PRIOR_ELSE = 0.2
+"""Of the classes and, since 2026-11-24, of J per FLOP (0.5 before): chosen with an H200 node's
+throughput known, which that makes 5.9 % too low and not 7.3 (docs/accuracy.md)."""
 CLASSES = ("gemm", "block_gemm", "mixture", "block_mixture", "attention")
 NAMES = ("static_w", *(f"{name}_w" for name in CLASSES), "sampling_w", "flop_j", "hbm_byte_j")
 

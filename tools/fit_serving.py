@@ -1,6 +1,6 @@
 """Fits the constants of the serving engines on measured rows, and scores them and the power.
 
-    python tools/fit_serving.py FACTS steps --write   then fit_power.py, `first`, and `scores`
+    python tools/fit_serving.py FACTS steps --write   then fit_power.py, and `scores`
 
 FACTS/measured/serving_h100.csv and FACTS/arch/configs. Step times are linear in an
 engine's constants once the kernels are known, so a fit is a robust least squares on the
@@ -14,22 +14,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from serving_problems import (
-    TRTLLM_NAMES,
-    VLLM_NAMES,
-    VLLM_START,
-    Problem,
-    cases,
-    engine_problem,
-    first_problem,
-    is_first,
-)
+import numpy as np
+from serving_problems import VLLM_NAMES, Floats, Problem, engine_chain
 
-from sim.datum import data
+from sim.datum import data, read_yaml
 from sim.validation.rows import MeasuredRow, read_rows
 
 TODAY = "2026-11-24"
@@ -50,47 +40,44 @@ def write(file: Path, values: dict[str, float], source: str) -> None:
     file.write_text(text, "utf-8")
 
 
-@dataclass(frozen=True)
-class Fit:
-    """One fit of the script: its problem, its data file, and where its rows are from."""
-
-    title: str
-    file: str
-    rows: str
-    problem: Problem
-
-    def run(self, *, keep: bool) -> None:
-        """Solve, print, and write if asked to."""
-        x, inside, outside = self.problem.report(self.title)
-        source = (
-            f"fitted on {len(self.problem.measured)} {self.rows}, tools/fit_serving.py; "
-            f"median of model medians {inside:.1%}, leaving one model out {outside:.1%}"
-        )
-        if keep:
-            write(DATA / self.file, dict(zip(self.problem.names, x, strict=True)), source)
-
-
 MLE = "ml.energy H100 rows (ml-energy/leaderboard@0cd52dab)"
 SILICON = "closed loops of ai-dynamo/aiconfigurator@095f58a5 silicon_sample.csv"
+ROWS = {"vllm": f"{MLE} and {SILICON}", "trtllm": SILICON}
 
 
-def fits(part: str, rows: list[MeasuredRow], configs: Path) -> list[Fit]:
-    """The fits of one part; later parts use what earlier ones wrote."""
-    vllm = lambda: cases(rows, configs, lambda r: r.set == "ml.energy")  # noqa: E731
-    if part == "steps":
-        closed = cases(rows, configs, lambda r: r.set == "silicon" and r.engine == "vllm")
-        trt = cases(rows, configs, lambda r: r.set == "silicon" and r.engine == "trtllm")
-        return [
-            Fit("vLLM, time per output token", "engines/vllm.yaml", f"{MLE} and {SILICON}",
-                engine_problem(vllm() + closed, VLLM_NAMES, VLLM_START)),
-            Fit("TensorRT-LLM, time per output token", "engines/trtllm.yaml", SILICON,
-                engine_problem(trt, TRTLLM_NAMES, [5e-4, 5e-6, 1e-4])),
-        ]  # fmt: skip
-    return [
-        Fit(f"{engine}, time to the first token", f"engines/{engine}.yaml", SILICON,
-            first_problem(cases(rows, configs, partial(is_first, engine=engine))))
-        for engine in ("vllm", "trtllm")
-    ]  # fmt: skip
+def fit(engine: str, rows: list[MeasuredRow], configs: Path, *, keep: bool) -> None:
+    """Both fits of an engine: print, and write if asked to."""
+    chain = engine_chain(engine, rows, configs)
+    inside = chain.solve()
+    outside = chain.left_out(inside)
+    for title, problem, found, left, of in (
+        ("time per output token", inside.steps, inside.step_s, outside.step_s, ROWS[engine]),
+        ("time to the first token", inside.first, inside.first_s, outside.first_s, SILICON),
+    ):
+        scores = report(f"{engine}, {title}", problem, inside.values, found, left)
+        source = (
+            f"fitted on {len(problem.measured)} {of}, tools/fit_serving.py; "
+            f"median of model medians {scores[0]:.1%}, leaving one model out {scores[1]:.1%}"
+        )
+        if keep:
+            values = {name: inside.values[name] for name in problem.names}
+            write(DATA / f"engines/{engine}.yaml", values, source)
+
+
+def report(
+    title: str, problem: Problem, values: dict[str, float], inside: Floats, outside: Floats
+) -> tuple[float, float]:
+    """Errors in-sample and with each model left out; printed with the coefficients."""
+    errors = [np.abs(found / problem.measured - 1) for found in (inside, outside)]
+    scores = problem.score(errors[0]), problem.score(errors[1])
+    print(f"{title}: {len(problem.measured)} rows of {len(np.unique(problem.groups))} models")
+    for name in problem.names:
+        print(f"    {name} = {values[name]:.4g}")
+    print(f"    median of model medians: in-sample {scores[0]:.3f}, left out {scores[1]:.3f}")
+    for group in np.unique(problem.groups):
+        mine = problem.groups == group
+        print(f"        {group}: {np.median(errors[0][mine]):.3f} {np.median(errors[1][mine]):.3f}")
+    return scores
 
 
 def copy_to_sglang() -> None:
@@ -101,7 +88,7 @@ def copy_to_sglang() -> None:
     write(DATA / "engines/sglang.yaml", {name: figures[name] for name in names}, source)
 
 
-PARTS = ("steps", "first", "scores")
+PARTS = ("steps", "scores")
 
 
 def main() -> None:
@@ -117,10 +104,11 @@ def main() -> None:
 
         scores(rows, options.facts / "arch" / "configs", keep=options.write)
         return
-    for found in fits(options.part, rows, options.facts / "arch" / "configs"):
-        found.run(keep=options.write)
+    for engine in ("vllm", "trtllm"):
+        fit(engine, rows, options.facts / "arch" / "configs", keep=options.write)
     if options.write:
-        data.cache_clear()
+        for memory in (read_yaml, data):
+            memory.cache_clear()
         copy_to_sglang()
 
 

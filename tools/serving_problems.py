@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,31 +53,6 @@ class Problem:
             f_scale=0.1,
         )
         return np.asarray(found.x * self.start)
-
-    def report(self, title: str) -> tuple[Floats, float, float]:
-        """Coefficients, error in-sample and with each model left out; printed."""
-        everything = np.ones(len(self.measured), dtype=bool)
-        x = self.solve(everything)
-        inside = np.abs(self.model(x) / self.measured - 1)
-        alone = len(np.unique(self.models)) == 1
-        outside = inside if alone else np.abs(self.left_out() / self.measured - 1)
-        scores = self.score(inside), self.score(outside)
-        print(f"{title}: {len(self.measured)} rows of {len(np.unique(self.groups))} models")
-        for name, value in zip(self.names, x, strict=True):
-            print(f"    {name} = {value:.4g}")
-        print(f"    median of model medians: in-sample {scores[0]:.3f}, left out {scores[1]:.3f}")
-        for group in np.unique(self.groups):
-            mine = self.groups == group
-            print(f"        {group}: {np.median(inside[mine]):.3f} {np.median(outside[mine]):.3f}")
-        return x, *scores
-
-    def left_out(self) -> Floats:
-        """Predictions of each row by the fit without its model."""
-        found = np.zeros_like(self.measured)
-        for model in np.unique(self.models):
-            mine = self.models == model
-            found[mine] = self.model(self.solve(~mine))[mine]
-        return found
 
     def score(self, error: Floats) -> float:
         """Median over models of their medians."""
@@ -163,12 +140,83 @@ def first_problem(chosen: list[Case]) -> Problem:
     )  # fmt: skip
 
 
+WAVES = 10
+"""Requests of one client: `--request-count` of genai-perf in the publisher's harness
+(ai-dynamo/aiconfigurator@5e161875, src/aiconfigurator/eval/benchmarks/genai_perf_runner.py)."""
+UNFITTED_FIRST = np.array([1 / (2 * WAVES), 0.0])
+"""First tokens of clients that start together and send WAVES requests each, so that 1 / (2 WAVES)
+of all prompts of a burst is waited for; nothing outside the steps."""
+ROUNDS = 3
+
+
+def restated(case: Case, values: dict[str, float]) -> Case:
+    """The case with other constants of its engine; given batches keep their state.
+
+    Closed loops sample greedily, so that no constant enters but through the engine.
+    """
+    if case.row.set != "silicon":
+        return case
+    model = copy(case.model)
+    known: dict[str, Any] = dict(values)
+    model.engine = replace(model.engine, **known)
+    return Case(case.row, model, measured_state(case.row, model, row_requests(case.row)))
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Constants of an engine from some models, and both problems at the states that they give."""
+
+    values: dict[str, float]
+    steps: Problem
+    step_s: Floats
+    first: Problem
+    first_s: Floats
+
+
+@dataclass(frozen=True)
+class EngineChain:
+    """Step times and first tokens of one engine's loops.
+
+    How many clients run depends on how long first tokens wait, and those on the steps: both are
+    fitted in turn, ROUNDS times, and a model that is left out is left out of both.
+    """
+
+    chosen: list[Case]
+    waiting: list[Case]
+    names: tuple[str, ...]
+    start: list[float] = field(default_factory=list)
+
+    def solve(self, without: str | None = None) -> Solved:
+        """Constants from all models but one."""
+        values: dict[str, float] = {}
+        for _ in range(ROUNDS):
+            first = first_problem([restated(case, values) for case in self.waiting])
+            kept = first.models != without
+            y = first.solve(kept) if kept.any() else UNFITTED_FIRST
+            values |= dict(zip(first.names, y.tolist(), strict=True))
+            chosen = [restated(case, values) for case in self.chosen]
+            steps = engine_problem(chosen, self.names, self.start)
+            x = steps.solve(steps.models != without)
+            values |= dict(zip(self.names, x.tolist(), strict=True))
+        return Solved(values, steps, steps.model(x), first, first.model(y))
+
+    def left_out(self, whole: Solved) -> Solved:
+        """Predictions of each row by the fits without its model; `whole` has them with all."""
+        step_s, first_s = whole.step_s.copy(), whole.first_s.copy()
+        for model in np.unique(whole.steps.models):
+            found = self.solve(model)
+            mine, waiting = whole.steps.models == model, whole.first.models == model
+            step_s[mine], first_s[waiting] = found.step_s[mine], found.first_s[waiting]
+        return replace(whole, step_s=step_s, first_s=first_s)
+
+
 VLLM_NAMES = (
     "step_s", "layer_s", "logit_s", "plain_logit_s", "eager_layer_s", "scan_layer_s",
     "chunk_layer_s",
 )  # fmt: skip
 VLLM_START = [6e-4, 2e-5, 3.4e-10, 3.4e-10, 1e-4, 3e-4, 2.5e-4]
 TRTLLM_NAMES = ("step_s", "layer_s", "eager_layer_s")
+TRTLLM_START = [5e-4, 5e-6, 1e-4]
 FIRST_LIMIT_MS = 2000.0
 """Beyond it a first token waits for a place, not for its pass."""
 
@@ -178,3 +226,12 @@ def is_first(row: MeasuredRow, engine: str) -> bool:
     return (
         row.set == "silicon" and row.engine == engine and row.measured["ttft_ms"] < FIRST_LIMIT_MS
     )
+
+
+def engine_chain(engine: str, rows: list[MeasuredRow], configs: Path) -> EngineChain:
+    """The loops of an engine: TensorRT-LLM's closed ones, vLLM's with the batches of ml.energy."""
+    sets = ("silicon", "ml.energy") if engine == "vllm" else ("silicon",)
+    chosen = cases(rows, configs, lambda r: r.set in sets and r.engine == engine)
+    waiting = [c for c in chosen if is_first(c.row, engine)]
+    names, start = (VLLM_NAMES, VLLM_START) if engine == "vllm" else (TRTLLM_NAMES, TRTLLM_START)
+    return EngineChain(chosen, waiting, names, start)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,15 @@ from fit_power import PowerProblem, StepTimes, kernel_prior
 from numpy.typing import NDArray
 from serving_floor import levels, repeats
 from serving_problems import (
-    TRTLLM_NAMES,
     VLLM_NAMES,
     VLLM_START,
     Case,
     Floats,
     Problem,
     cases,
+    engine_chain,
     engine_problem,
-    first_problem,
     host_counts,
-    is_first,
 )
 
 from sim.validation.rows import MeasuredRow, shipped_rows
@@ -46,9 +43,6 @@ COMMITTED_HEADER = """\
 # fitted figures as committed: of the rows that flopgrid ships, and of all reference rows.
 # Reproduce: python tools/fit_serving.py FACTS scores --write
 """
-WAVES = 10
-"""Requests of one client: `--request-count` of genai-perf in the publisher's harness
-(ai-dynamo/aiconfigurator@5e161875, src/aiconfigurator/eval/benchmarks/genai_perf_runner.py)."""
 AIMS = {
     "tpot_mean_ms": 0.05, "out_tokens_per_s": 0.07, "power_w_per_gpu": 0.05,
     "energy_j_per_output_token": 0.06, "ttft_ms": 0.12,
@@ -80,7 +74,7 @@ class Held:
             self.score(self.inside), self.score(self.outside),
             np.quantile(np.abs(error), 0.9), np.median(error),
         )  # fmt: skip
-        shown = ",".join(f"{number:.3f}" for number in numbers)
+        shown = ",".join(f"{number:.4f}" for number in numbers)
         floor = ",".join(f"{number:.3f}" for number in self.floor) or ","
         models = len(np.unique(self.groups))
         head = f'"{self.set}",{self.measure},{len(error)},{models}'
@@ -162,48 +156,34 @@ def energy_chain(rows: list[MeasuredRow], configs: Path) -> list[Held]:
 
 
 def closed_loops(rows: list[MeasuredRow], configs: Path) -> list[Held]:
-    """Times of the closed loops of TensorRT-LLM and vLLM with models left out."""
-    trt = cases(rows, configs, lambda r: r.set == "silicon" and r.engine == "trtllm")
-    first = cases(rows, configs, partial(is_first, engine="trtllm"))
-    vllm = cases(
-        rows, configs,
-        lambda r: r.set == "ml.energy" or (r.set == "silicon" and r.engine == "vllm"),
-    )  # fmt: skip
+    """Times of the closed loops of TensorRT-LLM and vLLM with models left out of all fits."""
     found = []
-    for name, measure, problem in (
-        ("silicon-trtllm", "tpot_mean_ms", engine_problem(trt, TRTLLM_NAMES, [5e-4, 5e-6, 1e-4])),
-        ("silicon-trtllm", "ttft_ms", first_problem(first)),
-        ("silicon-vllm", "tpot_mean_ms", engine_problem(vllm, VLLM_NAMES, VLLM_START)),
-    ):
-        everything = np.ones(len(problem.measured), dtype=bool)
-        inside, outside = problem.model(problem.solve(everything)), problem.left_out()
-        keep = everything
-        if name == "silicon-vllm":
-            keep = np.array([group.endswith(" silicon") for group in problem.groups])
-        parts = (problem.measured, inside, outside, problem.groups)
-        found.append(Held(name, measure, *(part[keep] for part in parts)))
+    for engine in ("trtllm", "vllm"):
+        chain = engine_chain(engine, rows, configs)
+        inside = chain.solve()
+        outside = chain.left_out(inside)
+        keep = np.array([group.endswith(" silicon") for group in inside.steps.groups])
+        steps, first = inside.steps, inside.first
+        parts = (steps.measured, inside.step_s, outside.step_s, steps.groups)
+        found.append(Held(f"silicon-{engine}", "tpot_mean_ms", *(part[keep] for part in parts)))
+        firsts = (first.measured, inside.first_s, outside.first_s, first.groups)
+        if engine == "trtllm":
+            found.append(Held("silicon-trtllm", "ttft_ms", *firsts))
+        else:  # One model: left out, no first token of this engine is in any fit.
+            firsts = (first.measured, outside.first_s, outside.first_s, first.groups)
+            found.append(Held("silicon-vllm, no fit", "ttft_ms", *firsts))
     return found
 
 
-def first_tokens_without_fit(rows: list[MeasuredRow], configs: Path) -> list[Held]:
-    """First tokens for which no constant was fitted.
-
-    Of vLLM's closed loops: clients that start together and send WAVES requests each, so that
-    1 / (2 WAVES) of all prompts of a burst is waited for; nothing outside the steps. Of NVIDIA's
-    online serving of the larger model: every request followed.
-    """
-    first = first_problem(cases(rows, configs, partial(is_first, engine="vllm")))
-    loops = first.model(np.array([1 / (2 * WAVES), 0.0]))
+def first_tokens_online(rows: list[MeasuredRow], configs: Path) -> Held:
+    """First tokens of NVIDIA's online serving of the larger model: every request followed."""
     online = [r for r in rows if r.load.startswith("QPS") and "70B" in r.config]
     points = [p for p in predicted_points(online, configs)[0] if p.measure == "ttft_ms"]
     predicted, measured = (
         np.array([getattr(p, name) for p in points]) for name in ("predicted", "measured")
     )
     models = np.array([p.model for p in points])
-    return [
-        Held("silicon-vllm, no fit", "ttft_ms", first.measured, loops, loops, first.groups),
-        Held("trtllm 70B online, no fit", "ttft_ms", measured, predicted, predicted, models),
-    ]
+    return Held("trtllm 70B online, no fit", "ttft_ms", measured, predicted, predicted, models)
 
 
 HEAD = (
@@ -215,7 +195,7 @@ HEAD = (
 def scores(rows: list[MeasuredRow], configs: Path, *, keep: bool) -> None:
     """Errors with models left out, and the scores that the gate holds."""
     held = energy_chain(rows, configs) + closed_loops(rows, configs)
-    held += first_tokens_without_fit(rows, configs)
+    held.append(first_tokens_online(rows, configs))
     lines = "\n".join([HEAD, *(one.line() for one in held)]) + "\n"
     print(lines)
     made = committed_lines(rows, configs)

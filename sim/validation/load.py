@@ -10,7 +10,7 @@ Poisson number of prompts in it (0, or the mean of the rest).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -128,7 +128,8 @@ def steady_state(
         host_s=mean(steps.host_s),
         energy=steps.energy.mean(share),
         tokens_per_s=running / time_s,
-        power_w=mean(steps.energy_j) / time_s,
+        # Where more prompts come than a step may pass, the means are extrapolated.
+        power_w=min(mean(steps.energy_j) / time_s, model.cap_w),
     )
 
 
@@ -195,25 +196,36 @@ def closed_loop(
 ) -> tuple[SteadyState, float]:
     """N clients that each wait for their answer: the state, and the mean time to a first token.
 
-    A client whose prompt waits is not running: of N clients as many run as of the time between
-    sending and the last token is not waiting (Little's law), and no more than there are places.
+    A client's cycle is its first token and the `osl - 1` steps after it, so that N clients answer
+    at N / cycle (Little's law). It holds a place for all of it but the waiting, and there are only
+    so many places: where all are taken, clients wait for one. The state's times and `running`
+    are what one request sees between its first and last token, itself included; throughput and
+    power are those of the whole cycle, in which prompts are passed too.
 
     Args:
         request_s: as `first_token_s`.
     """
-    running = at_once = min(clients, places)
-    parts = first_token_parts(model, requests, at_once)
-    first_s = first_token_s(model, requests, at_once, request_s)
+    at_once = min(clients, places)
+    alone_s = first_token_parts(model, requests, at_once).alone_s
+    first_s = max(first_token_s(model, requests, at_once, request_s), alone_s)
+    others = at_once - 1
     for _ in range(CLOSED_ITERATIONS):
-        state = steady_state(model, requests, running, of_others=True)
-        answer_s = requests.osl * state.step_s
-        waiting_s = max(first_s - parts.alone_s, 0.0)
-        running = min(places, clients * answer_s / (answer_s + waiting_s))
-    if clients <= places:
-        return state, first_s
-    # All places taken: the clients over what they answer is the time of a request.
-    request_whole_s = clients * requests.osl / state.tokens_per_s
-    return state, max(first_s, request_whole_s - answer_s + parts.alone_s)
+        state = steady_state(model, requests, 1 + max(others, 0.0), of_others=True)
+        answer_s = (requests.osl - 1) * state.step_s
+        held_s = alone_s + answer_s
+        cycle_s = max(first_s + answer_s, clients / places * held_s)
+        # Prompts per step are those of the other clients: running others / osl.
+        others = min(at_once - 1, (clients - 1) * requests.osl * state.step_s / cycle_s)
+    tokens_per_s = clients * requests.osl / cycle_s
+    power_w = _closed_power_w(model, requests, clients * held_s / cycle_s)
+    return replace(state, tokens_per_s=tokens_per_s, power_w=power_w), cycle_s - answer_s
+
+
+def _closed_power_w(model: StepModel, requests: Requests, held: float) -> float:
+    """Of one GPU, where `held` places are taken in the mean; below one it waits at times."""
+    busy_w = steady_state(model, requests, max(held, 1.0)).power_w
+    busy_frac = min(held, 1.0)
+    return busy_frac * busy_w + (1 - busy_frac) * model.node.device.static_w
 
 
 def open_first_token_s(model: StepModel, requests: Requests, state: SteadyState) -> float:

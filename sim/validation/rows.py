@@ -172,12 +172,18 @@ def architecture(config: str, folder: Path | None) -> arch.Architecture:
 
 
 def without_windows(model: arch.Architecture) -> arch.Architecture:
-    """The same model where every token sees all others; chunks stay.
+    """The same model where every token sees all others, if all of its layers have one window.
 
-    TensorRT-LLM keeps a sliding window only if told (`max_attention_window`, by default none); the
-    commands of NVIDIA's performance pages do not tell it. (Mistral 7B with prompts of 20,000 tokens
-    has Llama-3.1-8B's throughput there, not the 2.4 times that its window would give.)
+    TensorRT engines keep such a window only if told (`max_attention_window`, by default none), and
+    the commands of NVIDIA's page of v0.17 do not tell it. (Mistral 7B with prompts of 20,000
+    tokens has Llama-3.1-8B's throughput there, not the 2.4 times that its window would give.)
+    Windows beside full layers stay, as chunks do: the PyTorch backend takes them from the model
+    (`attention_window_size` in tensorrt_llm/_torch/models/modeling_gemma3.py; today also
+    Mistral's, in modeling_mistral.py, but that page is of engines).
     """
+    reaches = {block.reach for block, _, _ in model.blocks() if isinstance(block, Attention)}
+    if len(reaches) != 1 or next(iter(reaches)).kind != "window":
+        return model
     groups = (
         arch.LayerGroup(arch.Layer(tuple(map(_seeing_all, group.layer.blocks))), group.count)
         for group in model.layers
@@ -186,9 +192,7 @@ def without_windows(model: arch.Architecture) -> arch.Architecture:
 
 
 def _seeing_all(block: arch.Block) -> arch.Block:
-    if isinstance(block, Attention) and block.reach.kind == "window":
-        return replace(block, reach=FULL)
-    return block
+    return replace(block, reach=FULL) if isinstance(block, Attention) else block
 
 
 def row_precision(row: MeasuredRow) -> Precision:

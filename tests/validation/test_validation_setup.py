@@ -37,15 +37,17 @@ def test_nvidia_s_figures_are_without_windows(facts: Path) -> None:
     assert predict(with_window, configs)["out_tokens_per_s"] > 1.5 * 1373.0
 
 
-def test_only_windows_are_taken_away() -> None:
-    """Chunks stay: TensorRT-LLM reads their size from the model."""
-    gemma = without_windows(arch.load("gemma-3-12b"))
-    reaches = [b.reach for b, _, _ in gemma.blocks() if isinstance(b, Attention)]
+def test_only_windows_of_all_layers_are_taken_away(facts: Path) -> None:
+    """Windows beside full layers and chunks stay: TensorRT-LLM reads them from the model."""
+    mistral = arch.load(str(facts / "arch/configs/mistralai--Mistral-7B-v0.1.json"))
+    seeing = without_windows(mistral)
+    reaches = [b.reach for b, _, _ in seeing.blocks() if isinstance(b, Attention)]
     assert reaches
     assert not any(reach.bounded for reach in reaches)
-    assert gemma.n_layers == arch.load("gemma-3-12b").n_layers
-    scout = arch.load("llama-4-scout")
-    assert without_windows(scout) == scout
+    assert any(b.reach.bounded for b, _, _ in mistral.blocks() if isinstance(b, Attention))
+    assert seeing.n_layers == mistral.n_layers
+    for name in ("gemma-3-12b", "gpt-oss-20b", "llama-4-scout", "llama-3.1-8b"):
+        assert without_windows(arch.load(name)) == arch.load(name)
 
 
 def test_a_static_batch_starts_and_ends_together() -> None:
@@ -61,16 +63,34 @@ def test_a_static_batch_starts_and_ends_together() -> None:
     assert found["tpot_mean_ms"] < closed["tpot_mean_ms"], "nobody else's prompts come between"
 
 
-@pytest.mark.parametrize(("clients", "places"), [(1, 9), (32, 900), (128, 900), (200, 64)])
-def test_clients_are_as_many_as_run_and_wait(clients: int, places: int) -> None:
-    """Little's law: clients = answers per second x time of a request, its prompt's pass aside."""
+LOOPS = [(1, 9), (32, 900), (128, 900), (200, 64), (65, 64)]
+
+
+@pytest.mark.parametrize("lengths", [(1024, 256), (8192, 64), (100, 1)])
+@pytest.mark.parametrize(("clients", "places"), LOOPS)
+def test_clients_answer_as_often_as_their_cycle_comes_round(
+    clients: int, places: int, lengths: tuple[int, int]
+) -> None:
+    """Little's law: clients = answers per second x the whole time of a request, prompt and all."""
     model = row_model(row("llama-3.1-8b", "1024/256", "closed loop"), None)
-    requests = Requests(1024, 256)
+    requests = Requests(*lengths)
     state, first_s = closed_loop(model, requests, clients, places)
-    alone_s = first_token_parts(model, requests, min(clients, places)).alone_s
-    whole_s = first_s - alone_s + requests.osl * state.step_s
-    assert state.running <= min(clients, places)
-    assert state.tokens_per_s / requests.osl * whole_s == pytest.approx(clients, rel=0.01)
+    whole_s = first_s + (requests.osl - 1) * state.step_s
+    assert state.tokens_per_s / requests.osl * whole_s == pytest.approx(clients, rel=1e-9)
+    assert 1 <= state.running <= min(clients, places)
+    parts = first_token_parts(model, requests, min(clients, places))
+    assert first_s >= parts.alone_s
+    assert model.node.device.static_w < state.power_w <= model.node.device.limit_w * (1 + 1e-9)
     if clients > places:
-        assert state.running == pytest.approx(places)
-        assert first_s > closed_loop(model, requests, places, places)[1]
+        held_s = parts.alone_s + whole_s - first_s
+        assert clients / whole_s * held_s <= places * (1 + 1e-9)
+        assert first_s >= closed_loop(model, requests, places, places)[1]
+
+
+def test_one_client_leaves_the_gpu_waiting_between_its_requests() -> None:
+    """Power of a lone client falls with the time that a request spends outside the steps."""
+    model = row_model(row("llama-3.1-8b", "1024/256", "closed loop"), None)
+    requests = Requests(1024, 16)
+    powers = [closed_loop(model, requests, 1, 9, outside_s)[0].power_w for outside_s in (0, 1, 1e4)]
+    assert powers[0] > powers[1] > powers[2]
+    assert powers[2] == pytest.approx(model.node.device.static_w, rel=0.01)
