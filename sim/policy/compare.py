@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sim import __version__
 from sim.errors import InputError
 from sim.policy.building import billed, has_bill
 from sim.policy.figures import figures
@@ -18,7 +19,7 @@ from sim.policy.registry import Policy, apply_all
 from sim.policy.why import why_nothing
 from sim.scenario.loop_checks import check_rules
 from sim.scenario.resolve import resolve
-from sim.scenario.run import run_scenario
+from sim.scenario.run import run_id, run_scenario
 from sim.scenario.schema import Scenario
 from sim.scenario.simulate import Tell
 from sim.scenario.summary import Json
@@ -39,15 +40,17 @@ def compare(
     one (a flat one where nothing is said): the baseline is a twin.
 
     Returns:
-        `{baseline: figures, seeds, policies: [{kind, parameters, figures, delta, interval,
-        assumes, metric, why}]}`; `interval` has the bounds of the difference for more than one
-        seed; `why` says why a policy changed nothing, None where it did.
+        `{scenario: {name, hash, horizon_h, version}, baseline: figures, seeds,
+        policies: [{kind, parameters, figures, delta, interval, assumes, metric, why}]}`;
+        `interval` has the bounds of the difference for more than one seed; `why` says why a policy
+        changed nothing, None where it did.
 
     Raises:
         InputError: a policy does not fit the scenario (its name is the path).
     """
     wanted = [c if isinstance(c, tuple) else (c,) for c in combinations]
     every_seed = [seeds] if isinstance(seeds, int) else list(seeds)
+    given = resolve(scenario)
     scenario, patched = twins(scenario, wanted)
     before = [_run(scenario, seed, tell, "baseline") for seed in every_seed]
     rows = []
@@ -55,7 +58,23 @@ def compare(
         label = " ; ".join(p.label for p in chosen)
         after = [_run(changed, seed, tell, label) for seed in every_seed]
         rows.append(_row(chosen, changed, before, after))
-    return {"baseline": mean_figures([f for f, _ in before]), "seeds": every_seed, "policies": rows}
+    return {
+        "scenario": _named(given),
+        "baseline": mean_figures([f for f, _ in before]),
+        "seeds": every_seed,
+        "policies": rows,
+    }
+
+
+def _named(scenario: Scenario) -> Json:
+    """What finds the scenario again: name and hash are those of its run folder."""
+    found = run_id(scenario, 0)
+    return {
+        "name": found.scenario,
+        "hash": found.hash8,
+        "horizon_h": scenario.horizon_h,
+        "version": __version__,
+    }
 
 
 def twins(

@@ -1,8 +1,8 @@
 """Figure of a nodal run: which branches the sites load more after single outages.
 
 Flows of the case's dispatch, the new load picked up by the generators in service in proportion
-to their headroom: what happens before anybody redispatches. Limits that are over without the new
-load are counted apart and not drawn: they are not its doing.
+to their headroom: what happens before anybody redispatches. Pairs of a branch and an outage that
+are over without the new load are counted apart and not drawn: they are not its doing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.study import Study
 from sim.report.nodal_price_figure import MOST_BUSES, loads_by_bus
 from sim.report.style import SMALL, new_figure, save
+from sim.units import mw_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ class Screened:
         pairs: branch and outage. with_frac, without_frac: loading of the branch after its outage
             over its emergency limit, with the new load and without.
         new_outages: single outages after which a limit is over with the load and not without.
-        before: branches with a limit that is over without the load, left out.
+        before: pairs of a branch and an outage that are over without the load, left out.
     """
 
     pairs: Pairs
@@ -81,7 +82,7 @@ def screened(study: Study, sites_mw: Mapping[int, float]) -> Screened:
         with_frac=after[worst],
         without_frac=before[worst],
         new_outages=len(np.unique(pairs.outage[fresh])),
-        before=len(np.unique(pairs.branch[was_over])),
+        before=int(was_over.sum()),
     )
 
 
@@ -170,17 +171,18 @@ def _name(network: Network, row: int) -> str:
 
 
 def _finding(found: Screened, rows: list[dict[str, Any]], sites: Mapping[int, float]) -> str:
-    worst = rows[0]
+    worst, outages = rows[0], found.new_outages
+    load = mw_text(sum(sites.values()))
     text = (
-        f"With {sum(sites.values()):,.0f} MW more at a fixed dispatch, {found.new_outages} single "
-        f"outage{'s' * (found.new_outages != 1)} overload{'s' * (found.new_outages == 1)} a branch "
-        f"that was within its limit without it; first: {worst['branch']} after the outage of "
-        f"{worst['outage']}, {worst['with_load_frac']:.1%} of its limit, without the load "
-        f"{worst['without_load_frac']:.1%}"
+        f"With {load} MW more at a fixed dispatch, {outages or 'no'} single "
+        f"outage{'s' * (outages > 1)} overload{'s' * (outages < 2)} a branch that was within its "
+        f"limit without it; {'of these ' * (outages > 1)}moved most: {worst['branch']} after the "
+        f"outage of {worst['outage']}, to {worst['with_load_frac']:.1%} of its limit, without the "
+        f"load {worst['without_load_frac']:.1%}"
     )
     if found.before:
         text += (
-            f". Left out: {found.before} branch{'es' * (found.before != 1)} that some outage "
-            "overloads without the load"
+            f". Left out: {found.before} pair{'s' * (found.before != 1)} of a branch and an outage "
+            "that overloads it without the load"
         )
     return f"{text}."

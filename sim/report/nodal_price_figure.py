@@ -21,6 +21,7 @@ from sim.grid.nodal.settings import Settings
 from sim.grid.nodal.study import Study
 from sim.report.nodal_figures import draw_lines, map_lines
 from sim.report.style import new_figure, save
+from sim.units import mw_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,7 +177,7 @@ def _map(axes: Axes, network: Network, found: Priced, sites: Mapping[int, float]
         at = network.bus_index(bus)
         axes.plot(longitude[at], latitude[at], "o", markersize=9, markerfacecolor="none",
                   markeredgecolor=SITE, markeredgewidth=1.6, zorder=5,
-                  label=f"bus {bus}: {mw:,.0f} MW")  # fmt: skip
+                  label=f"bus {bus}: {mw_text(mw)} MW")  # fmt: skip
     axes.set_aspect(1 / np.cos(np.radians(float(latitude.mean()))))
     axes.set_axis_off()
     axes.figure.legend(loc="outside lower left", ncols=2)
@@ -257,10 +258,11 @@ def _finding(
     mean = after.mean_usd_per_mwh
     if not sites:
         return f"{text}; mean over the load {mean:,.2f} USD/MWh."
+    load = mw_text(sum(sites.values()))
     text += (
-        f"; with {sum(sites.values()):,.0f} MW at {len(sites)} bus{'es' * (len(sites) > 1)} the "
+        f"; with {load} MW at {len(sites)} bus{'es' * (len(sites) > 1)} the "
         f"mean over the load is {mean:,.2f}, without it {before.mean_usd_per_mwh:,.2f} USD/MWh"
     )
     if after.unserved_mw > 0.05:
-        text += f"; {after.unserved_mw:,.0f} MW cannot be served"
+        text += f"; {mw_text(after.unserved_mw)} MW cannot be served"
     return f"{text}."

@@ -9,10 +9,38 @@ from sim.report.style import SMALL, TITLE, new_figure, save
 from sim.report.words import label_of, name_and_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from matplotlib.axes import Axes
+
 LESS, MORE, FRONT = "#0072B2", "#D55E00", "#009E73"
+MINUS = "\u2212"
+PREFIXES = ((1e12, "T "), (1e9, "G "), (1e6, "M "))
+
+
+def scale_of(key: str, found: Mapping[str, Any]) -> tuple[float, str]:
+    """What a figure is divided by to be told, and its unit then: 1e9 and "G tokens".
+
+    Only tokens are told so: their counts have no unit that grows with them.
+    """
+    unit = name_and_unit(key)[1]
+    values = [found["baseline"].get(key), *(row["delta"].get(key) for row in found["policies"])]
+    most = max((abs(value) for value in values if value is not None), default=0.0)
+    if unit != "tokens":
+        return 1.0, unit
+    return next(((by, prefix + unit) for by, prefix in PREFIXES if most >= by), (1.0, unit))
+
+
+def signed(value: float) -> str:
+    """A change with its sign; large ones whole."""
+    return f"{MINUS if value < 0 else '+'}{plain_number(abs(value))}"
+
+
+def plain_number(value: float) -> str:
+    """Four digits; large counts whole."""
+    large = 1000 <= abs(value) < 1e7
+    return f"{value:,.0f}" if large else f"{value:.4g}".replace("-", MINUS)
 
 
 def lost_work_frac(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> float | None:
@@ -34,6 +62,26 @@ def _wrapped(label: str) -> str:
     return "\n".join(textwrap.wrap(label.replace(",", ", "), 36))
 
 
+def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], by: float) -> None:
+    """Bars with intervals and words, over `by`."""
+    for place, row in enumerate(rows):
+        change = row["delta"] / by
+        axes.barh(place, change, color=LESS if change < 0 else MORE, height=0.62)
+        if row["high"] > row["low"]:
+            bounds = [row["low"] / by, row["high"] / by]
+            axes.plot(bounds, [place, place], color="black", linewidth=1)
+        axes.annotate(
+            signed(change),
+            (change, place),
+            xytext=(4 if change >= 0 else -4, 0),
+            textcoords="offset points",
+            ha="left" if change >= 0 else "right",
+            va="center",
+            fontsize=SMALL,
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+
+
 def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
     """Bars of a figure's change under each policy, the largest on top, with intervals.
 
@@ -53,37 +101,35 @@ def draw_tornado(found: Mapping[str, Any], key: str, path: Path) -> bool:
     if not rows:
         return False
     rows.sort(key=lambda r: (abs(r["delta"]), r["policy"]))
+    by, unit = scale_of(key, found)
     labels = [_wrapped(r["policy"]) for r in rows]
     lines = sum(1 + label.count("\n") for label in labels)
     figure = new_figure("column", 18 + 3.1 * max(lines, 1.5 * len(rows)))
     axes = figure.add_subplot()
-    for place, row in enumerate(rows):
-        axes.barh(place, row["delta"], color=LESS if row["delta"] < 0 else MORE, height=0.62)
-        if row["high"] > row["low"]:
-            axes.plot([row["low"], row["high"]], [place, place], color="black", linewidth=1)
-        axes.annotate(
-            f"{row['delta']:+,.4g}".replace("-", "−"),
-            (row["delta"], place),
-            xytext=(4 if row["delta"] >= 0 else -4, 0),
-            textcoords="offset points",
-            ha="left" if row["delta"] >= 0 else "right",
-            va="center",
-            fontsize=SMALL,
-        )
-    axes.axvline(0, color="black", linewidth=0.8)
+    _bars(axes, rows, by)
     axes.set_yticks(range(len(rows)), labels, fontsize=SMALL)
     axes.margins(x=0.7)
-    axes.set_xlabel(f"change of {label_of(key)}")
+    name = name_and_unit(key)[0]
+    axes.set_xlabel(f"change of {name} [{unit}]" if unit else f"change of {name}")
     base = found["baseline"].get(key)
     if base is not None:
-        unit = name_and_unit(key)[1]
-        figure.suptitle(f"{base:,.4g} {unit} without a policy", x=0.01, ha="left", fontsize=TITLE)
-    most = rows[-1]
-    told = f"{label_of(key)}: {most['policy']} changes it most, by {most['delta']:+,.4g}"
-    if base is not None:
-        told += f" from {base:,.4g}"
-    save(figure, path, rows, f"{told}.")
+        words = f"{plain_number(base / by)} {unit} without a policy".replace("  ", " ")
+        figure.suptitle(words, x=0.01, ha="left", fontsize=TITLE)
+    save(figure, path, rows, _told(rows, name, unit, by, base))
     return True
+
+
+def _told(
+    rows: Sequence[Mapping[str, Any]], name: str, unit: str, by: float, base: float | None
+) -> str:
+    """Which policy changes a figure most, and by how much."""
+    most = rows[-1]
+    if not most["delta"]:
+        return f"{name}: no policy changes it."
+    how = "changes it most, by" if len(rows) > 1 else "changes it by"
+    text = f"{name}: {most['policy']} {how} {signed(most['delta'] / by)}"
+    text += "" if base is None else f" from {plain_number(base / by)}"
+    return f"{text} {unit}".rstrip() + "."
 
 
 def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
@@ -120,9 +166,10 @@ def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
     axes.set_xlabel(label_of("hosted_mw"))
     axes.set_ylabel("work lost [% of the work without a policy]")
     most = front[-1]
+    lost = f"{round(most['lost'], 4) + 0.0:.2%}"  # no -0.00 %
     told = (
         f"{len(front)} of {len(points)} points are beaten by no other on both; most is hosted with "
-        f"{most['policy']}, {most['hosted_mw']:,.0f} MW, for {most['lost']:.2%} of the work."
+        f"{most['policy']}, {most['hosted_mw']:,.0f} MW, for {lost} of the work."
     )
     save(figure, path, points, told)
     return True

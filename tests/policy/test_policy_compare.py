@@ -15,7 +15,7 @@ from sim.policy.compare import compare, difference, mean_figures
 from sim.policy.figures import figures
 from sim.policy.study import Study, is_study
 from sim.report.policy_figures import draw_frontier, draw_tornado, lost_work_frac
-from sim.scenario.run import run_scenario
+from sim.scenario.run import load_scenario, run_id, run_scenario
 
 STUDIES = sorted((Path(__file__).parents[2] / "scenarios" / "studies").glob("*/study.yaml"))
 
@@ -114,6 +114,9 @@ def test_an_expectation_that_is_met_ends_well(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["misses"] == []
     assert found["question"] == "What does a cap do?"
+    _, baseline = load_scenario(path.parent / "baseline.yaml")
+    run = run_id(baseline, 1)
+    assert (found["scenario"]["name"], found["scenario"]["hash"]) == (run.scenario, run.hash8)
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert {"whatif.json", "tornado-mean_load_mw.svg", "tornado-mean_load_mw.csv"} <= written
 

@@ -45,7 +45,7 @@ def test_prices_repeat_to_the_byte_and_say_what_they_find(drawn: Path) -> None:
         one, two = ((drawn / f"{name}.{suffix}").read_bytes() for name in ("one", "two"))
         assert one == two
     told = finding((drawn / "one.svg").read_text("utf-8"))
-    assert "with 100 MW at 1 bus the mean over the load is" in told
+    assert "with 100.0 MW at 1 bus the mean over the load is" in told
 
 
 def test_the_numbers_beside_are_those_of_the_dispatch(drawn: Path) -> None:
@@ -103,16 +103,33 @@ def test_loadings_after_outages_are_those_of_the_grid_without_the_branch() -> No
         assert found.without_frac[row] == pytest.approx(loading)
 
 
+def test_pairs_over_before_are_counted_one_by_one() -> None:
+    """With tighter limits, against the whole matrix; a branch may be over after many outages."""
+    study = Study(load_case(CASE), Settings(security="n1", emergency_factor=0.9))
+    found = screened(study, {5049: 1.0})
+    outages, base = study.grid.outages, study.base.flow_mw
+    flows = base[:, None] + study.grid.lodf_columns(outages) * base[outages]
+    over = np.abs(flows) > study.emergency_limit_mw[:, None]
+    assert found.before == over.sum() > over.any(axis=1).sum() > 0
+
+
 def test_an_outage_figure_tells_those_over_their_limit_first(tmp_path: Path) -> None:
     told = {"emergency_factor": 1.0, "emergency_rating": "a", "susceptance": SUSCEPTANCE}
     sites = [{"bus": 5049, "peak_load_mw": 1000.0}]
     draw_outages({"case": CASE, "conventions": told, "sites": sites}, tmp_path / "a.svg")
-    assert "8 single outages overload" in finding((tmp_path / "a.svg").read_text("utf-8"))
+    text = finding((tmp_path / "a.svg").read_text("utf-8"))
+    assert "With 1,000.0 MW more at a fixed dispatch, 8 single outages overload a branch" in text
+    assert "of these moved most: " in text
     with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     over = [float(row["with_load_frac"]) > 1 for row in rows]
     assert over == sorted(over, reverse=True)
     assert over[0]
     assert not any(float(row["without_load_frac"]) > 1 for row in rows)
+    sites = [{"bus": 5049, "peak_load_mw": 0.1}]
+    draw_outages({"case": CASE, "conventions": told, "sites": sites}, tmp_path / "c.svg")
+    text = finding((tmp_path / "c.svg").read_text("utf-8"))
+    assert "With 0.1 MW more at a fixed dispatch, no single outage overloads a branch" in text
+    assert "; moved most: " in text
     draw_outages({"case": CASE, "conventions": told, "sites": []}, tmp_path / "b.svg")
     assert not (tmp_path / "b.svg").exists()
