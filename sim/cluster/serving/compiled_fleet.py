@@ -88,7 +88,7 @@ class CompiledFleet:
         for replicas, one in zip(self.cells, comers, strict=True):
             replicas.know_blocks(one.blocks)
         self._admit_frac = 1.0
-        self._inbox = Inbox(sizes, counter_key(seed, spec.name, "received"))
+        self._inbox = Inbox(sizes, counter_key(seed, spec.name, "received"), self._marks_ps)
         self._moves: tuple[Move, ...] = ()
         self._reached_ps = 0
         every = self.pools[0]
@@ -176,8 +176,7 @@ class CompiledFleet:
     @property
     def handed(self) -> dict[str, Handed]:
         """Of these, what arrived in the window so far, by the fleet that it comes from."""
-        start_ps, end_ps = self._marks_ps
-        return self._inbox.handed(start_ps, min(end_ps, self._reached_ps))
+        return self._inbox.handed
 
     @property
     def under_way(self) -> int:

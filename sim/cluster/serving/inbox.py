@@ -16,6 +16,9 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Piece = tuple[IntArray, FloatArray]
 
+CELL, SOURCE, WAY = 0, 1, 2
+"""Columns beside a waiting row: the cell it goes to, whose it was, and its way (ps)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handed:
@@ -30,19 +33,21 @@ class Inbox:
 
     Args:
         sizes: replicas of each cell. key: of the coins that choose among them.
+        window_ps: in which arrivals are counted.
 
     Attributes:
         received: requests handed over so far, those on their way included.
     """
 
-    def __init__(self, sizes: Sequence[int], key: int):
+    def __init__(self, sizes: Sequence[int], key: int, window_ps: tuple[int, int]):
         self.received = 0
+        self._window_ps = window_ps
         self._edges = np.cumsum(sizes) / sum(sizes)
         self._key = key
         self._rows = np.zeros((0, at.ARRIVAL_COLUMNS), dtype=np.int64)
         self._draws = np.zeros((0, 2))
-        self._cells = np.zeros(0, dtype=np.int64)
-        self._ways: dict[str, list[tuple[IntArray, IntArray]]] = {}
+        self._tags = np.zeros((0, 3), dtype=np.int64)
+        self._sums: dict[str, list[int]] = {}
 
     @property
     def under_way(self) -> int:
@@ -59,34 +64,42 @@ class Inbox:
         """
         late = rows.copy()
         late[:, at.A_TIME] = np.maximum(late[:, at.A_TIME] + delay_ps, least_ps)
-        if len(rows):
-            times_ps = late[:, at.A_TIME].copy()
-            self._ways.setdefault(source, []).append((times_ps, times_ps - rows[:, at.A_TIME]))
+        ways_ps = late[:, at.A_TIME] - rows[:, at.A_TIME]
+        if source not in self._sums:
+            self._sums[source] = [0, 0]
+        sources = np.full(len(rows), list(self._sums).index(source))
         numbers = np.arange(self.received, self.received + len(rows), dtype=np.uint64)
         cells = np.searchsorted(self._edges, uniforms(self._key, numbers), side="right")
         self.received += len(rows)
         self._rows = np.concatenate([self._rows, late])
         self._draws = np.concatenate([self._draws, draws])
-        self._cells = np.concatenate([self._cells, cells])
+        self._tags = np.concatenate([self._tags, np.column_stack([cells, sources, ways_ps])])
 
-    def handed(self, start_ps: int, end_ps: int) -> dict[str, Handed]:
-        """What arrives between two instants, by the fleet that it comes from."""
-        found = {}
-        for source, pieces in self._ways.items():
-            times_ps, ways_ps = (np.concatenate(column) for column in zip(*pieces, strict=True))
-            inside = ways_ps[(times_ps >= start_ps) & (times_ps < end_ps)]
-            if len(inside):
-                found[source] = Handed(len(inside), float(inside.mean()) / PS_PER_S)
-        return found
+    @property
+    def handed(self) -> dict[str, Handed]:
+        """What arrived in the window so far, by the fleet that it came from."""
+        return {
+            source: Handed(count, sum_ps / count / PS_PER_S)
+            for source, (count, sum_ps) in self._sums.items()
+            if count
+        }
+
+    def _count(self, times_ps: IntArray, tags: IntArray) -> None:
+        """Book what arrives in the window."""
+        inside = (times_ps >= self._window_ps[0]) & (times_ps < self._window_ps[1])
+        for number, sums in enumerate(self._sums.values()):
+            ways_ps = tags[inside & (tags[:, SOURCE] == number), WAY]
+            sums[0] += len(ways_ps)
+            sums[1] += int(ways_ps.sum())
 
     def take(self, until_ps: int) -> list[Piece]:
         """What arrives before an instant, for each cell, in the order of its time."""
         due = self._rows[:, at.A_TIME] < until_ps
-        rows, draws, cells = self._rows[due], self._draws[due], self._cells[due]
-        self._rows, self._draws = self._rows[~due], self._draws[~due]
-        self._cells = self._cells[~due]
+        rows, draws, tags = self._rows[due], self._draws[due], self._tags[due]
+        self._rows, self._draws, self._tags = self._rows[~due], self._draws[~due], self._tags[~due]
+        self._count(rows[:, at.A_TIME], tags)
         order = np.argsort(rows[:, at.A_TIME], kind="stable")
-        rows, draws, cells = rows[order], draws[order], cells[order]
+        rows, draws, cells = rows[order], draws[order], tags[order, CELL]
         return [(rows[cells == c], draws[cells == c]) for c in range(len(self._edges))]
 
 
