@@ -27,6 +27,7 @@ from sim.scenario.schema import (
     TrainingSpec,
     Workload,
 )
+from sim.scenario.schema.serving_parts import Disaggregated, DisaggregationSpec
 from sim.scenario.services import Part, Target, divide, own_stream
 from sim.scenario.sizing import sized_gpus
 from sim.scenario.zone_weather import with_zone_weather
@@ -180,7 +181,9 @@ def _resolve_workload(workload: Workload, gpus: int) -> Workload:
                 "give more GPUs or fewer representative_replicas",
                 path="representative_replicas",
             )
-        return workload.model_copy(update={"gpus": gpus, "layout": _filled(layout, 1)})
+        pools = _filled_pools(workload.disaggregated)
+        filled = {"gpus": gpus, "layout": _filled(layout, 1), "disaggregated": pools}
+        return workload.model_copy(update=filled)
     dp = layout.dp if layout.dp is not None else gpus // (layout.tp * layout.pp)
     if dp < 1 or layout.tp * layout.pp * dp > gpus:
         raise InputError(
@@ -206,3 +209,10 @@ def _simulated(workload: ServingSpec) -> int:
 
 def _filled(layout: LayoutSpec, dp: int) -> LayoutSpec:
     return layout.model_copy(update={"dp": dp if layout.dp is None else layout.dp})
+
+
+def _filled_pools(given: Disaggregated) -> Disaggregated:
+    """The layout of the prefill replicas in full, where there is one."""
+    if not isinstance(given, DisaggregationSpec) or given.prefill_layout is None:
+        return given
+    return given.model_copy(update={"prefill_layout": _filled(given.prefill_layout, 1)})

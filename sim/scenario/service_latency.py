@@ -4,6 +4,9 @@ What a fleet measured stands on points: the buckets of its histogram, within 0.4
 requests themselves where it keeps them. A way shifts them by its length, and the users of several
 regions and fleets together are the shifted points together, weighted by how many they are. That
 is exact but for the buckets, because a request's region does not depend on what a fleet does.
+Of requests that a rule hands to another fleet it is not: they come when the rule chooses, and what
+the fleet measured of them is not told apart from its own. Their ways are exact, and so is the mean
+way of all; that they came at a busier or calmer time than the others is left out.
 """
 
 from __future__ import annotations

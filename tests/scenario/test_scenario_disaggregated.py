@@ -21,6 +21,7 @@ from sim.report.verdict_text import _serving_words
 from sim.scenario.build import build
 from sim.scenario.cap_costs import CapCosts
 from sim.scenario.disaggregation import sized_pools
+from sim.scenario.resolve import resolve
 from sim.scenario.run import load_scenario
 from sim.scenario.schema import ServingSpec
 from sim.scenario.verify_summary import check_counts
@@ -145,6 +146,14 @@ def test_the_gpus_are_divided(
     costs = CapCosts(spec, load_node("dgx-h100"), None)
     assert costs.pools == pools
     assert costs.gpus <= gpus
+
+
+def test_the_layout_of_prefill_replicas_is_resolved_in_full(tmp_path: Path) -> None:
+    given = {"prefill_replicas": 2, "prefill_layout": {"tp": 2}}
+    spec, scenario = spec_with(tmp_path, disaggregated=given)
+    site = scenario.sites[0].model_copy(update={"workloads": [spec]})
+    (found,) = resolve(scenario.model_copy(update={"sites": [site]})).sites[0].workloads
+    assert found.disaggregated.prefill_layout.dp == 1
 
 
 def test_no_pool_is_empty(tmp_path: Path) -> None:

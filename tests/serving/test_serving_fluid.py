@@ -72,9 +72,12 @@ def test_prompts_found_in_a_cache_serve_more_and_draw_less():
 
 
 def test_a_split_fleet_saturates_in_both_kinds_together():
-    """By hand: the share of prefill is that at which both kinds reach their most."""
+    """By hand: the share of prefill is that at which both kinds reach their most.
+
+    The first token is the prefill replica's, and the others are left to decode.
+    """
     found = split_curve(COST, MEAN, 64, 8192)
-    decode = steady_curve(COST, MEAN, 64, 8192, 0.0)
+    decode = steady_curve(COST, (MEAN[0] + 1, MEAN[1] - 1), 64, 8192, 0.0)
     together = 8192 // 400
     prompt_s = COST.cost([(400, 0)] * together, []).time_s / together
     share = found.prefill_frac

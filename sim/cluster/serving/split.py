@@ -74,8 +74,11 @@ def split_curve(
         )
     reading = reading or Reading()
     reader = reading.coster or coster
-    decode = steady_curve(coster, mean_tokens, max_num_seqs, max_num_batched_tokens, 0.0)
-    prompt_s, prompt_j = _prompt(reader, mean_tokens[0], max_num_batched_tokens, read_frac)
+    inputs, outputs = mean_tokens
+    # The first token comes from the prefill replica; those of one token are never handed over.
+    handed = (inputs + 1, max(1.0, outputs - 1))
+    decode = steady_curve(coster, handed, max_num_seqs, max_num_batched_tokens, 0.0)
+    prompt_s, prompt_j = _prompt(reader, inputs, max_num_batched_tokens, read_frac)
     each_s = max(prompt_s, reading.transfer_s)
     wanted = decode.saturation_per_s * each_s
     share = reading.prefill_frac if reading.prefill_frac is not None else wanted / (1 + wanted)
