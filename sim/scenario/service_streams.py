@@ -7,6 +7,7 @@ for each row, or session, says whose it is: all parts together are the stream.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from sim.errors import InputError
 from sim.scenario.schema import Scenario, ServiceSpec, ServingSpec
 from sim.scenario.services import Part, divide, own_stream
 from sim.scenario.traffic import Traffic, traffic
-from sim.units import S_PER_H
+from sim.units import S_PER_H, to_s
 from sim.workload.arrivals import PoissonArrivals
 from sim.workload.counter import counter_key, uniforms
 from sim.workload.requests import RequestTable, coins_by_session, draw_requests
@@ -25,6 +26,9 @@ FloatArray = NDArray[np.float64]
 
 MOST_ROWS = 30_000_000
 """Requests of a stream that are held at once: some 2 GiB while they are drawn."""
+
+MOST_DEVIATIONS = 6.0
+"""Of a Poisson number from its mean: one of some hundred million is farther."""
 
 
 class ServiceStreams:
@@ -75,10 +79,22 @@ class ServiceStreams:
         table, coins = self._divided(part.service)
         return replace(own, recorded=table.rows((coins >= part.low) & (coins < part.high)))
 
-    def rows(self, service: ServiceSpec) -> RequestTable | None:
-        """The whole stream, where it is divided row by row."""
-        found = self._rows.get(service.name)
-        return found[0] if found else None
+    def due(self, part: Part, start_ps: int, end_ps: int) -> tuple[float, float] | None:
+        """Requests of one workload between two instants, and how far from that they may be.
+
+        None for turns of sessions. Of a stream that is divided row by row the number is exact.
+        """
+        if part.service.requests.kind == "sessions":
+            return None
+        whole = self._whole(part.service)
+        if isinstance(whole.arrivals, PoissonArrivals):
+            mean = whole.rate_per_s * part.share_frac * to_s(end_ps - start_ps)
+            return mean, MOST_DEVIATIONS * (math.sqrt(mean) + 1)
+        table, coins = self._divided(part.service)
+        own = (coins >= part.low) & (coins < part.high)
+        return float(
+            (own & (table.arrival_ps >= start_ps) & (table.arrival_ps < end_ps)).sum()
+        ), 0.0
 
     def _whole(self, service: ServiceSpec) -> Traffic:
         if service.name not in self._traffic:

@@ -105,7 +105,7 @@ def test_each_request_goes_to_exactly_one_workload(weights, seed):
     checked = Scenario.model_validate(data)
     streams = ServiceStreams(checked, seed)
     each = [streams.traffic(part).recorded for part in streams.parts.values()]
-    whole = streams.rows(checked.services[0])
+    whole = streams._divided(checked.services[0])[0]
     dealt = np.sort(np.concatenate([table.arrival_ps for table in each]))
     assert (dealt == whole.arrival_ps).all()
     shares = [part.share_frac for part in streams.parts.values()]
@@ -122,7 +122,7 @@ def test_the_stream_does_not_depend_on_who_answers():
         for part in streams.parts.values():
             streams.traffic(part)
     service = next(iter(one.parts.values())).service
-    assert (one.rows(service).arrival_ps == other.rows(service).arrival_ps).all()
+    assert (one._divided(service)[0].arrival_ps == other._divided(service)[0].arrival_ps).all()
 
 
 def test_poisson_and_sessions_are_split_by_their_rates():
@@ -302,14 +302,23 @@ def test_a_policy_does_not_scale_a_part_of_a_service():
 
 def test_a_request_that_is_lost_on_the_way_is_noticed():
     simulation = copy.copy(two_sites().simulation)
-    service = simulation.scenario.services[0]
     table, coins = simulation.streams._rows["chat"]
     keep = np.arange(len(table)) != len(table) - 1
     streams = copy.copy(simulation.streams)
     streams._rows = {"chat": (table.rows(keep), coins[keep])}
     object.__setattr__(simulation, "streams", streams)
-    assert streams.rows(service) is not None
     with pytest.raises(LawViolation, match="requests of service chat"):
+        check_dealt_out(simulation)
+
+
+def test_a_fleet_that_gets_the_part_of_another_is_noticed():
+    """Poisson streams too: half the rate at each is not a quarter at one."""
+    outcome = simulated(plain(weights=(1.0, 3.0)) | {"horizon_h": 0.02})
+    simulation = outcome.simulation
+    check_dealt_out(simulation)
+    wrong = ServiceStreams(scenario(plain(weights=(1.0, 1.0))), 1)
+    object.__setattr__(simulation, "streams", wrong)
+    with pytest.raises(LawViolation, match=r"came to east\.chat, of"):
         check_dealt_out(simulation)
 
 
