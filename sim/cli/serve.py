@@ -6,6 +6,8 @@ import argparse
 from typing import Any
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANY = ("0.0.0.0", "::")  # noqa: S104  # every address of this machine, whatever it is called
+HTTP_PORT = 80
 
 
 def add_command(commands: Any) -> None:
@@ -27,6 +29,20 @@ def add_command(commands: Any) -> None:
     parser.set_defaults(handler=handle)
 
 
+def hosts(host: str, port: int) -> frozenset[str]:
+    """What a browser may call this server; nothing if others name the machine as they like."""
+    if host in ANY:
+        return frozenset()
+    names = {_with_port(name, port) for name in (*LOOPBACK, host)}
+    # Browsers leave out the port that everybody has.
+    bare = {name.removesuffix(f":{port}") for name in names} if port == HTTP_PORT else set()
+    return frozenset(names | bare)
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def handle(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     import secrets
@@ -45,10 +61,9 @@ def handle(args: argparse.Namespace) -> int:
         first = first_question(args.scenario)
         jobs.ask(first, ahead=True)  # the page asks this as soon as it is open
         token = "" if args.host in LOOPBACK else secrets.token_urlsafe(24)
-        hosts = frozenset(f"{name}:{args.port}" for name in (*LOOPBACK[:2], "[::1]", args.host))
-        app = build_app(jobs, Rules(hosts, token), first)
+        app = build_app(jobs, Rules(hosts(args.host, args.port), token), first)
         query = f"/?token={token}" if token else "/"
-        address = f"http://{args.host}:{args.port}{query}"
+        address = f"http://{_with_port(args.host, args.port)}{query}"
         print(f"flopgrid: {address} (Ctrl-C ends)", file=sys.stderr, flush=True)
         uvicorn.run(app, host=args.host, port=args.port, log_level="warning", server_header=False)
     finally:

@@ -219,7 +219,7 @@ def where_it_binds(summary: Mapping[str, Any]) -> str:
     load_mw = sum(s["peak_load_mw"] for s in summary["sites"].values())
     hosting = summary["grid"]["hosting"]
     if not hosting:
-        return "What fits in other zones was not asked (grid.hosting: false)"
+        return "What fits in other zones was not worked out (grid.hosting: true asks for it)"
     known = {z: h for z, h in hosting.items() if h["hosting_mw"] is not None}
     short = {z: h for z, h in known.items() if h["hosting_mw"] < load_mw}
     if not short:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from sim.cli.serve import hosts
 from sim.report.page.app import build_app
 from sim.report.page.guard import MAX_BODY_BYTES, Guard, Rules
 from sim.report.page.jobs import Full, Jobs
@@ -90,6 +91,7 @@ def test_a_question_is_answered_and_its_files_can_be_taken_away(app):
     found = answered(app, number)
     assert found["state"] == "done"
     assert found["answer"]["figures"]["gpus"] == 80
+    assert "grid.hosting" not in " ".join(found["answer"]["lines"])  # nothing a visitor can set
     for name in ("scenario.yaml", "figures.csv", "report.html", "power_time.svg", "power_time.csv"):
         reply = call(app, "GET", f"/api/runs/{number}/files/{name}")
         assert reply.status_code == 200
@@ -154,6 +156,17 @@ def test_a_question_that_was_asked_a_moment_ago_is_not_run_again(jobs):
     until(lambda: all(job.is_over for job in both))
     assert both[0].found is both[1].found
     assert both[1].progress == []
+
+
+def test_a_job_goes_with_its_answer_and_an_answer_that_is_used_stays(jobs, monkeypatch):
+    questions = [Question(**SMALL | {"gpus": gpus}) for gpus in (136, 144, 152)]
+    monkeypatch.setattr(jobs, "_kept", 2)
+    made = []
+    for question in (*questions[:2], questions[0], questions[2]):  # the first is used again
+        made.append(jobs.ask(question))
+        until(lambda: made[-1].is_settled)
+    jobs.ask(questions[2])
+    assert [jobs.get(job.number) is not None for job in made] == [True, False, True, True]
 
 
 def test_the_same_question_is_answered_from_memory(app):
@@ -284,7 +297,26 @@ def test_a_token_is_asked_for_where_there_is_one(jobs):
     cookie = reply.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
-    assert call(guarded, "GET", "/", headers={"cookie": "flopgrid_token=secret"}).status_code == 200
+    theirs = {"cookie": "flopgrid_token=secret"}
+    assert call(guarded, "GET", "/", headers=theirs).status_code == 200
+
+
+def test_a_server_on_all_addresses_is_reached_by_any_name_but_only_with_its_token(jobs):
+    everywhere = build_app(jobs, Rules(hosts("0.0.0.0", 8765), token="secret"))  # noqa: S104, S106
+    theirs = {"cookie": "flopgrid_token=secret", "host": "rack-7:8765"}
+    assert call(everywhere, "GET", "/", headers=theirs).status_code == 200
+    for origin, code in (("http://rack-7:8765", 422), (BASE, 403)):
+        more = theirs | {"origin": origin}
+        reply = call(everywhere, "POST", "/api/runs", json={"pue": 9}, headers=more)
+        assert reply.status_code == code
+    assert call(everywhere, "GET", "/", headers={"host": "rack-7:8765"}).status_code == 401
+    assert not Rules(frozenset()).is_ours(HOST)  # any host only where there is a token
+
+
+def test_the_hosts_of_a_server_are_written_as_browsers_write_them():
+    assert "[::1]:8765" in hosts("::1", 8765)
+    assert {"localhost", "localhost:80", "[::1]"} <= hosts("127.0.0.1", 80)
+    assert "localhost" not in hosts("127.0.0.1", 8765)
 
 
 def test_a_full_queue_says_so(jobs):
@@ -344,4 +376,4 @@ def test_an_uploaded_config_can_be_taken_away_under_the_name_that_the_scenario_g
     hashes = {answered(app, n)["answer"]["hash"] for n in (number, again.json()["run"])}
     assert len(hashes) == 1, "a run is not named after the folder in which its config lay"
     assert call(app, "GET", f"{get}/{name}").json() == CONFIG
-    assert f'arch: "{name}"' in call(app, "GET", f"{get}/scenario.yaml").text
+    assert f"arch: {name}\n" in call(app, "GET", f"{get}/scenario.yaml").text

@@ -118,9 +118,11 @@ def test_a_form_that_cannot_be_is_refused_at_its_field(tree, field):
     assert caught.value.field == field
 
 
-def test_no_object_is_no_question():
-    with pytest.raises(WrongField):
-        read_question([1, 2])
+@pytest.mark.parametrize("tree", [[1, 2], "x", None])
+def test_no_object_is_no_question(tree):
+    with pytest.raises(WrongField) as caught:
+        read_question(tree)
+    assert caught.value.what == "the question is no JSON object"
 
 
 def test_the_form_opens_with_the_scenario_that_is_served():

@@ -17,7 +17,8 @@ from sim.report.answer_tables import architectures_table, likelihood, made_up, w
 from sim.report.basis_tables import warnings
 from sim.report.key_figures import key_figures
 from sim.report.page.question import CONFIG, Question, to_scenario
-from sim.report.verdict_text import answer_sentence, where_it_binds
+from sim.report.regions_text import view_where
+from sim.report.verdict_text import answer_sentence
 from sim.scenario.canonical import hash8, to_yaml
 from sim.scenario.run import RunResult, data_used, plain, run_scenario
 from sim.scenario.simulate import Tell
@@ -89,7 +90,7 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answered:
         | {"arch": "the uploaded config" if question.config else question.arch}
         | {"policies": question.policies},
         "answer": answer_sentence(summary),
-        "lines": [likelihood(summary), where_it_binds(summary)],
+        "lines": [likelihood(summary), view_where(summary) or ""],
         "warnings": warnings(summary),
         "key_figures": key_figures(summary),
         "tables": [table for table in _tables(summary, names) if table["rows"]],

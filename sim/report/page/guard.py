@@ -35,7 +35,8 @@ class Rules:
     """Who may ask.
 
     Args:
-        hosts: values of the Host header that are ours.
+        hosts: values of the Host header that are ours; none: any, if there is a token (another
+            site that is led here by its name has no cookie of ours).
         token: must be given with every request; "" for none (on the loopback address only).
         per_minute: questions of one client.
     """
@@ -43,6 +44,10 @@ class Rules:
     hosts: frozenset[str]
     token: str = ""
     per_minute: int = 60
+
+    def is_ours(self, host: str) -> bool:
+        """Whether a request for this host is for us."""
+        return host in self.hosts or (not self.hosts and self.token != "")
 
 
 class Guard:
@@ -67,14 +72,14 @@ class Guard:
         await self.app(scope, _bounded(receive), _with_headers(send, scope, self.rules.token))
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
-        if headers.get("host", "") not in self.rules.hosts:
+        host = headers.get("host", "")
+        if not self.rules.is_ours(host):
             return 421, "this is not the host you asked for"
         if not self._has_token(scope, headers):
             return 401, "a token is needed: open the address that the server printed"
         if scope["method"] in ("GET", "HEAD"):
             return None
-        origin = headers.get("origin", "")
-        if origin.partition("://")[2] not in self.rules.hosts:
+        if headers.get("origin", "").partition("://")[2] != host:
             return 403, "the request comes from another page"
         length = headers.get("content-length", "")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:

@@ -152,10 +152,17 @@ class Jobs:
             except queue.Full:
                 raise Full from None
         self._jobs[job.number] = job
-        over = len(self._jobs) - 4 * self._kept
-        for number in [n for n, one in list(self._jobs.items()) if one.is_settled][: max(0, over)]:
-            self._jobs.pop(number, None)
+        self._forget()
         return job
+
+    def _forget(self) -> None:
+        """Drop settled jobs: those whose answer is dropped (it is large), the oldest of many."""
+        settled = [(n, one) for n, one in list(self._jobs.items()) if one.is_settled]
+        over = len(self._jobs) - 4 * self._kept
+        for place, (number, one) in enumerate(settled):
+            is_dropped = one.found is not None and one.question.key not in self._answers
+            if place < over or is_dropped:
+                self._jobs.pop(number, None)
 
     def get(self, number: int) -> Job | None:
         """A job by its number, if it is still remembered."""
@@ -186,6 +193,8 @@ class Jobs:
         known = self._answers.get(job.question.key)
         if known is None or known.trouble:
             return False
+        with suppress(KeyError):  # dropped by the other thread at this moment
+            self._answers.move_to_end(job.question.key)
         job.found, job.state = known, "done"
         return True
 

@@ -99,11 +99,13 @@ def read_question(tree: object) -> Question:
     Raises:
         WrongField: the first field that is wrong.
     """
+    if not isinstance(tree, dict):
+        raise WrongField("place", "the question is no JSON object", "send the fields of the form")
     try:
         return Question.model_validate(tree)
     except ValidationError as error:
         first: dict[str, Any] = dict(error.errors(include_url=False)[0])
-        field = str(first["loc"][0]) if first["loc"] else "place"
+        field = str(first["loc"][0])
         what, todo = words(str(first["type"]), first, _form().get(field, {}), {}, field)
         raise WrongField(field, what, todo) from None
 

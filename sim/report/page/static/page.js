@@ -298,7 +298,7 @@ async function ask(event) {
   state = "waiting";
   remember({ asked: question });
   // The address says what is asked, where a link can: a reload, or a bookmark, finds it again.
-  history.replaceState(null, "", $("link-told").textContent ? location.pathname + location.search : $("link").getAttribute("href"));
+  history.replaceState(null, "", $("link-told").textContent ? location.pathname : $("link").getAttribute("href"));
   follow();
 }
 
@@ -456,6 +456,8 @@ function start() {
   drawTiles();
   for (const kind of Object.keys(FORM.policies)) $("policy").append(element("option", kind));
   const told = linked();
+  // A token is for the one who opens the page; its cookie stands for it now, and no link tells it.
+  if (location.search) history.replaceState(null, "", location.pathname + location.hash);
   kept = remembered();
   // A link need not carry a whole config; who asked it in this tab still has it.
   const same = kept.asked && (!told || encoded(linkable(kept.asked)) === encoded({ ...question, ...told }));
