@@ -75,9 +75,14 @@ def still() -> dict[str, dict[str, float]]:
     return counts(run(most_frac=0.0))
 
 
-def test_each_request_appears_exactly_once(still):
+@pytest.fixture(scope="module")
+def moving() -> dict[str, dict[str, float]]:
+    return counts(run(most_frac=0.4))
+
+
+def test_each_request_appears_exactly_once(still, moving):
     """What came at both sites without the rule arrives with it, here or there, or is on its way."""
-    found = counts(run(most_frac=0.4))
+    found = moving
     came = sum(site["arrived"] for site in still.values())
     gone = sum(site["moved"] for site in found.values())
     assert gone > 0.2 * 0.5 * came
@@ -86,8 +91,8 @@ def test_each_request_appears_exactly_once(still):
     assert arrived + sum(site["under_way"] for site in found.values()) == came
 
 
-def test_the_same_seed_moves_the_same_requests():
-    assert counts(run(most_frac=0.4)) == counts(run(most_frac=0.4))
+def test_the_same_seed_moves_the_same_requests(moving):
+    assert counts(run(most_frac=0.4)) == moving
 
 
 def test_who_moves_at_a_small_share_moves_at_a_larger_one(still):
