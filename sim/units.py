@@ -56,6 +56,11 @@ def gib(value_bytes: float) -> str:
     return f"{value_bytes / GIB:,.2f} GiB"
 
 
+def three_digits(value: float) -> str:
+    """A number with three digits, whole where it is large: 1,190, 27.9, 0.0312."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def mw_text(power_mw: float) -> str:
     """MW with a decimal, and with three digits where it is small: 117.9, 0.0312."""
     return f"{power_mw:,.1f}" if abs(power_mw) >= 10 or power_mw == 0 else f"{power_mw:.3g}"

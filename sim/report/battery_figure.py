@@ -9,7 +9,7 @@ import numpy as np
 from sim.report.series import BINS, Floats, Series, axis_of, bin_means
 from sim.report.steps import draw_steps
 from sim.report.style import SERIES_COLOURS, SMALL, new_figure, save
-from sim.units import J_PER_MWH, MEGA
+from sim.units import J_PER_MWH, MEGA, three_digits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,12 +82,13 @@ def _finding(sites: list[str], stored: Mapping[str, Floats], unit: str, times: F
     for site in sites:
         held = stored[site]
         if float(np.ptp(held)) < 1e-9:
-            told.append(f"the battery of {site} rests at {held[0]:,.3g} MWh")
+            told.append(f"the battery of {site} rests at {three_digits(held[0])} MWh")
             continue
         least = int(np.argmin(held))
         told.append(
-            f"the battery of {site} goes from {held[0]:,.3g} to {held[-1]:,.3g} MWh and is lowest, "
-            f"{held[least]:,.3g} MWh, at {times[least]:.3g} {unit}"
+            f"the battery of {site} goes from {three_digits(held[0])} to "
+            f"{three_digits(held[-1])} MWh and is lowest, {three_digits(held[least])} MWh, at "
+            f"{times[least]:.3g} {unit}"
         )
     text = "; ".join(told)
     return f"{text[0].upper()}{text[1:]}."

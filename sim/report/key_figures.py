@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.report.regions_text import view_key_figures
-from sim.units import J_PER_MWH, MEGA, mw_text, si
+from sim.units import J_PER_MWH, MEGA, mw_text, si, three_digits
 
 Summary = Mapping[str, Any]
 Line = tuple[str, str, str, str]
@@ -63,12 +63,14 @@ def _serving(summary: Summary) -> list[Line]:
         ("output tokens", made, "token", _span(only, "tokens_out", _short)),
     ]
     if energy := serving["energy_j_per_output_token"]:
-        rows.append(("energy at the meter per output token", f"{energy['facility']:.3g}", "J", ""))
+        rows.append(
+            ("energy at the meter per output token", three_digits(energy["facility"]), "J", "")
+        )
     for key, words in (("ttft_s", "time to first token"), ("tpot_s", "time per output token")):
         for quantile, name in (("p50", "median"), ("p99", "99th percentile")):
             if only and (found := only[key]):
-                between = _between(found["interval"][quantile], _three_digits)
-                rows.append((f"{words}, {name}", f"{found[quantile]:.3g}", "s", between))
+                between = _between(found["interval"][quantile], three_digits)
+                rows.append((f"{words}, {name}", three_digits(found[quantile]), "s", between))
     return rows
 
 
@@ -89,7 +91,3 @@ def _whole(count: float) -> str:
 
 def _short(count: float) -> str:
     return si(count, "").strip()
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.3g}"

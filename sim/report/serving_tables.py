@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.report.service_text import service_tables
+from sim.units import three_digits
 
 Table = dict[str, Any]
 Found = Mapping[str, Any]
@@ -82,7 +83,7 @@ def _pools(found: Found) -> list[str]:
         " / ".join(f"{p['replicas']:,}" for p in pools),
         busy,
         draw,
-        f"{took['mean'] * 1e3:,.3g}, {took['p99'] * 1e3:,.3g}" if took else "-",
+        f"{three_digits(took['mean'] * 1e3)}, {three_digits(took['p99'] * 1e3)}" if took else "-",
     ]
 
 

@@ -164,9 +164,13 @@ def _wrapped(text: str, room_pt: float, size_pt: float) -> str:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Place everything once; an engine that is still there when the file is written draws twice."""
+    """Place everything before the file is written: an engine that is left would draw it twice.
+
+    The second pass is for axes that get other ticks, and wider ones, by the first.
+    """
     engine = figure.get_layout_engine()
     if engine is not None:
+        engine.execute(figure)
         engine.execute(figure)
         figure.set_layout_engine(None)
 

@@ -9,7 +9,7 @@ from sim.report.facility_text import facility_lines
 from sim.report.loop_text import loop_lines
 from sim.report.regions_text import kind_of, view_answer, view_basis, view_lines, view_where
 from sim.report.service_text import service_lines
-from sim.units import MEGA, mw_text
+from sim.units import MEGA, mw_text, three_digits
 
 MAX_LINES = 12
 WIDTH = 110
@@ -90,17 +90,17 @@ def _whole_run(run: Mapping[str, Any] | None) -> str:
     """What the whole training run takes at the meter, in carbon and in money."""
     if not run:
         return ""
-    words = f", {run['energy_gwh']['facility']:,.3g} GWh at the meter"
+    words = f", {three_digits(run['energy_gwh']['facility'])} GWh at the meter"
     if run.get("simulated_frac", 1.0) < 1:
         words += (
             f" (at the mean power of the {run['simulated_frac']:.1%} of it that were simulated)"
         )
     if run["co2e_t"] is not None:
-        words += f", {run['co2e_t'] / 1e3:,.3g} kt CO2e"
+        words += f", {three_digits(run['co2e_t'] / 1e3)} kt CO2e"
     if run["electricity_usd"] is not None:
-        words += f", {run['electricity_usd'] / 1e6:,.3g} M USD of electricity"
+        words += f", {three_digits(run['electricity_usd'] / 1e6)} M USD of electricity"
     if run["gpu_rent_usd"] is not None:
-        words += f", {run['gpu_rent_usd'] / 1e6:,.3g} M USD of rented GPUs"
+        words += f", {three_digits(run['gpu_rent_usd'] / 1e6)} M USD of rented GPUs"
     return words
 
 
@@ -137,7 +137,7 @@ def _pools_words(pools: Mapping[str, Any]) -> str:
     """How the replicas are divided, and what the caches' way takes."""
     prefill, decode, took = pools["prefill"], pools["decode"], pools.get("transfer_s")
     words = f"; {prefill['replicas']:,} replicas read prompts, {decode['replicas']:,} decode"
-    return words + (f", caches go over in {took['mean'] * 1e3:,.3g} ms" if took else "")
+    return words + (f", caches go over in {three_digits(took['mean'] * 1e3)} ms" if took else "")
 
 
 def _fidelity_words(fleets: list[Mapping[str, Any]]) -> str:

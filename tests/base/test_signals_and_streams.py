@@ -11,7 +11,7 @@ from sim.datum import Datum, data, datum, ranged, read_table, sample, to_datum
 from sim.errors import InputError, LawViolation, Place, UnknownNameError
 from sim.randomness import stream
 from sim.signals import Hook, StepSignal
-from sim.units import PS_PER_S, gib, mw_text, si, to_ps, to_s
+from sim.units import PS_PER_S, gib, mw_text, si, three_digits, to_ps, to_s
 
 PINNED = [3285598397, 2903730684, 3309713418, 2068116529]
 """The first draws of a stream: another generator or key would change every run."""
@@ -66,6 +66,7 @@ def test_formatting_uses_powers_of_ten_for_tera_and_two_for_gib() -> None:
     assert si(999.9, "W") == "1 kW"
     assert gib(2**30) == "1.00 GiB"
     assert [mw_text(x) for x in (117.94, 0.03121, 0.0)] == ["117.9", "0.0312", "0.0"]
+    assert [three_digits(x) for x in (1191.2, 27.94, 0.03121)] == ["1,191", "27.9", "0.0312"]
 
 
 def test_every_ranged_figure_of_the_product_holds_its_value() -> None:

@@ -150,9 +150,11 @@ def test_a_link_made_by_hand_is_read_as_far_as_it_is_a_question(page, address):
     page.goto(f"{address}#{link(policies=None, more=1)}")
     page.reload()
     page.wait_for_selector("#answer:not([hidden])")
+    assert page.locator(".policy").count() == 0
     page.goto(f"{address}#{link(policies=['constructor'])}")
     page.reload()
     page.wait_for_selector("#wrong-policies:not(:empty)")
+    assert "constructor" in page.inner_text("#wrong-policies")
 
 
 def test_a_policy_may_be_there_twice_and_its_removal_keeps_the_focus(page):

@@ -35,6 +35,22 @@ def test_hostile_names_stay_names(tmp_path: Path) -> None:
     ET.fromstring(shown["svg"].replace("<svg ", '<svg xmlns:x="x" ', 1))  # noqa: S314 - ours
 
 
+def test_no_name_of_an_axis_is_cut_where_the_layout_changes_the_ticks(tmp_path: Path) -> None:
+    figure = new_figure("page", 72)
+    grid = figure.add_gridspec(2, 1, height_ratios=[1.0, 0.22])
+    axes, below = (figure.add_subplot(part) for part in grid)
+    axes.set_ylim(-1.17, 12.86)
+    axes.set_ylabel("steps kept [thousand]")
+    axes.set_title("two\nlines")
+    axes.set_xlabel("time [h]")
+    below.set_yticks([])
+    below.set_xlabel("share of the time [%]")
+    below.barh(0, 1, label="steps")
+    below.legend(loc="upper center", bbox_to_anchor=(0.5, -1.6))
+    save(figure, tmp_path / "a.svg", [{"a": 1}])
+    assert axes.yaxis.get_tightbbox().x0 >= 0
+
+
 def test_a_figure_is_the_same_to_the_byte(tmp_path: Path) -> None:
     assert drawn(tmp_path / "a.svg") == drawn(tmp_path / "b.svg")
 

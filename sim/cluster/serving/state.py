@@ -169,7 +169,6 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
     rep = zeros(replicas, at.REP_COLUMNS)
     rep[:, [at.PART, *range(at.HEAD, at.TAIL + at.CLASSES)]] = -1
     rep[:, at.BIN_END] = limits[at.BIN_PS] if watch.bins > 1 else at.NEVER
-    bounds = _class_bounds(rules)
     price, alone, token, part = prices(tables)
     return at.Cell(
         rep=rep,
@@ -183,7 +182,7 @@ def make_cell(tables: StepTables, rules: BatchRules, limits: IntArray, watch: Wa
         limits=limits,
         total=zeros(at.TOTALS),
         tally=zeros(at.CLASSES, at.TALLIES),
-        rules=bounds,
+        rules=_class_bounds(rules),
         steps=zeros(*price.shape[:2], 2),
         mixed=zeros(price.shape[0]),
         tokens=zeros(len(token)),
