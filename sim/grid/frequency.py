@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.grid.network import FloatArray, FrequencyFigures
 from sim.grid.sampling import Draws
+from sim.units import three_digits
 
 NOMINAL_HZ = 60.0
 
@@ -30,7 +31,7 @@ def detail(site_mw: float, figures: FrequencyFigures, observed_mw: float | None)
     rise = step_hz(site_mw, figures)
     response = figures.response_mw_per_tenth_hz.value
     text = (
-        f"losing {site_mw:,.0f} MW at once settles {rise:+.3f} Hz "
+        f"losing {three_digits(site_mw)} MW at once settles {rise:+.3f} Hz "
         f"({NOMINAL_HZ + rise:.3f} Hz) in the {figures.interconnection} interconnection, "
         f"response {response:,.0f} MW/0.1 Hz"
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from sim.grid.network import FloatArray, FrequencyFigures
 from sim.grid.sampling import Draws
+from sim.units import three_digits
 
 
 def allowed_mw(figures: FrequencyFigures, draws: Draws) -> FloatArray:
@@ -26,6 +27,6 @@ def detail(swing_mw: float, figures: FrequencyFigures) -> str:
     """The deviation beside the dead band."""
     hz = swing_mw / figures.response_mw_per_tenth_hz.value * 0.1
     return (
-        f"{swing_mw:,.0f} MW peak to peak in the {figures.interconnection} interconnection "
-        f"moves it by {hz:.4f} Hz; dead band {figures.dead_band_hz.value:g} Hz"
+        f"{three_digits(swing_mw)} MW peak to peak in the {figures.interconnection} "
+        f"interconnection moves it by {hz:.4f} Hz; dead band {figures.dead_band_hz.value:g} Hz"
     )

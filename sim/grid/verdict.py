@@ -14,6 +14,7 @@ from sim.grid.network import Interface, Network, Zone
 from sim.grid.readings import LIMITS, Limit, Reading, reading
 from sim.grid.sampling import draw
 from sim.grid.sites import Site, site_loads_mw, sites_from
+from sim.units import three_digits
 
 __all__ = ["GridVerdict", "Reading", "Site", "assess"]
 
@@ -215,7 +216,8 @@ class _Case:
             zone,
             swing.allowed_mw(figures, self.draws) - together,
             at=figures.interconnection,
-            detail=swing.detail(together, figures) + f"; {site.swing_mw:,.0f} MW of it here",
+            detail=swing.detail(together, figures)
+            + f"; {three_digits(site.swing_mw)} MW of it here",
             assumptions=(
                 wording.describe("dead band", figures.dead_band_hz),
                 wording.describe("frequency response", figures.response_mw_per_tenth_hz),

@@ -71,7 +71,18 @@ def _serving(summary: Summary) -> list[Line]:
             if only and (found := only[key]):
                 between = _between(found["interval"][quantile], three_digits)
                 rows.append((f"{words}, {name}", three_digits(found[quantile]), "s", between))
-    return rows
+    return [*rows, *_services(serving.get("services", {}))]
+
+
+def _services(services: Mapping[str, Any]) -> list[Line]:
+    """What users of each service see, the network included."""
+    return [
+        (f"{name}: {words} as users see it, {level}", three_digits(found[key][quantile]), "s", "")
+        for name, found in services.items()
+        for key, words in (("ttft_s", "time to first token"), ("e2e_s", "time to last token"))
+        for quantile, level in (("p50", "median"), ("p99", "99th percentile"))
+        if found[key]
+    ]
 
 
 def _span(fleet: Mapping[str, Any] | None, key: str, form: Callable[[float], str]) -> str:

@@ -20,7 +20,7 @@ def service_lines(summary: Found) -> list[str]:
 
 
 def _words(found: Found) -> str:
-    words = f"{found['requests']:,.0f} requests, {_division(found['targets'])}"
+    words = f"{found['requests']:,.0f} requests came, {_division(found['targets'])}"
     ttft, e2e = found["ttft_s"], found["e2e_s"]
     if ttft and e2e:
         words += (

@@ -108,7 +108,7 @@ def _serving_words(serving: Mapping[str, Any]) -> str:
     """Requests with their interval, energy per token, latency, and how many replicas spoke."""
     energy = serving["energy_j_per_output_token"]
     joules = f"{energy['facility']:.2f} J per output token at the meter" if energy else "no output"
-    words = f"serving: {serving['completed']:,.0f} requests, {joules}"
+    words = f"serving: {serving['completed']:,.0f} requests answered, {joules}"
     if ttft := serving.get("ttft_s"):
         words += f", TTFT p50 {ttft['p50']:.2f} s, p99 {ttft['p99']:.2f} s"
     fleets = list(serving["fleets"].values())

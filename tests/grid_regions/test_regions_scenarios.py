@@ -27,6 +27,7 @@ from sim.scenario.run import load_scenario, run_scenario
 from sim.scenario.schema.regions import RegionsGrid
 from sim.scenario.simulate import simulate as simulate_sites
 from sim.scenario.verify import verify_run
+from sim.units import three_digits
 
 ROOT = Path(__file__).resolve().parents[2]
 VALID = ROOT / "tests" / "cases" / "valid"
@@ -168,7 +169,7 @@ def test_a_site_that_is_off_does_not_pulse() -> None:
     assert [pulse["start_s"] for pulse in grid["pulses"]] == [1.0, 30.0]
     assert len(grid["oscillation"]) == 1
     swing = next(v for v in grid["verdicts"] if v["limit"] == "swing")
-    assert f"{site['swing_mw']:,.0f} MW peak to peak" in swing["detail"]
+    assert f"{three_digits(site['swing_mw'])} MW peak to peak" in swing["detail"]
     trip = grid["steps"][0]["mw"], grid["steps"][1]["mw"]
     assert trip == (pytest.approx(-site["peak_load_mw"]), pytest.approx(site["peak_load_mw"]))
 

@@ -53,6 +53,17 @@ def test_serving_figures_have_an_interval_where_one_was_estimated() -> None:
     assert "time to first token, median" not in both
 
 
+def test_what_users_of_a_service_see_stands_beside_several_fleets() -> None:
+    seen = {"ttft_s": {"p50": 0.065, "p99": 0.254}, "e2e_s": None}
+    told = serving({"a.s": FLEET, "b.s": FLEET}) | {"services": {"chat": seen}}
+    rows = {r["name"]: r["value"] for r in key_figures(summary(serving=told))}
+    users = {name: value for name, value in rows.items() if "as users see it" in name}
+    assert users == {
+        "chat: time to first token as users see it, median": "0.065",
+        "chat: time to first token as users see it, 99th percentile": "0.254",
+    }
+
+
 def test_architectures_are_drawn_where_there_are_several(tmp_path: Path) -> None:
     tree = {"sites": [{"workloads": [{"arch": "llama-3-8b"}, {"arch": "mixtral-8x7b"}]}]}
     jobs = {"training": {"jobs": {"a.t": {"arch": "llama-3-8b"}}}}
