@@ -449,7 +449,10 @@ function showFigures(told) {
   for (const [name, caption] of Object.entries(told.answer.captions)) if (!there.has(name)) $("figures").append(figure(base, name, caption));
   $("drawing").textContent = told.drawn ? told.trouble : "drawing the figures and the report";
   const figures = Object.keys(told.answer.captions).flatMap((name) => [`${name}.svg`, `${name}.csv`]);
-  $("downloads").replaceChildren("Take away: ", ...told.files.filter((name) => !figures.includes(name)).map((name) => element("a", name, { href: base + name, download: name })));
+  // Links that stand already stay: one that is replaced under the pointer loses its click.
+  const links = told.files.filter((name) => !figures.includes(name)).map((name) => element("a", name, { href: base + name, download: name }));
+  const standing = [...$("downloads").querySelectorAll("a")];
+  if (String(standing) !== String(links)) $("downloads").replaceChildren("Take away: ", ...links);
 }
 
 function start() {
