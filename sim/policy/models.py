@@ -8,7 +8,7 @@ from sim.policy.patch import each_workload
 from sim.policy.registry import Parameter, PolicyKind, Values, number, register, word
 from sim.scenario.resolve import resolve
 from sim.scenario.schema import Scenario, ServingSpec, TrainingSpec, Workload
-from sim.scenario.schema.serving_parts import SpeculationSpec
+from sim.scenario.schema.serving_parts import DisaggregationSpec, SpeculationSpec
 
 BUSY_FRAC = 0.7
 
@@ -27,7 +27,7 @@ def _architecture(scenario: Scenario, values: Values) -> Scenario:
             layout = layout.model_copy(update={"tp": tp, "ep": min(layout.ep, tp), "dp": None})
         changes: dict[str, object] = {"arch": name, "layout": layout}
         if isinstance(workload, ServingSpec):
-            changes |= {"gpus": None, "sized_for_frac": number(values, "busy_frac")}
+            changes |= _sized_again(workload, number(values, "busy_frac"))
         elif workload.budget_flops is not None:
             changes |= {"tokens": None}
         return workload.model_copy(update=changes)
@@ -68,20 +68,31 @@ def _served(scenario: Scenario, changes: dict[str, object]) -> Scenario:
     if not fleets:
         raise InputError("there is no serving workload in the scenario", "give one")
 
-    def change(workload: Workload) -> Workload:
-        if isinstance(workload, ServingSpec):
-            return workload.model_copy(update=changes)
-        return workload
+    busy_frac = changes.get("sized_for_frac")
 
-    if "sized_for_frac" in changes:
+    def change(workload: Workload) -> Workload:
+        if not isinstance(workload, ServingSpec):
+            return workload
+        sized = {} if busy_frac is None else _sized_again(workload, busy_frac)
+        return workload.model_copy(update=changes | sized)
+
+    if busy_frac is not None:
         scenario = _with_open_clusters(scenario)
     return each_workload(scenario, change)
 
 
+def _sized_again(spec: ServingSpec, busy_frac: object) -> dict[str, object]:
+    """The GPUs of a fleet are worked out anew, and so are those of them that read prompts."""
+    pools = spec.disaggregated
+    if isinstance(pools, DisaggregationSpec):
+        pools = pools.model_copy(update={"prefill_replicas": None})
+    return {"gpus": None, "sized_for_frac": busy_frac, "disaggregated": pools}
+
+
 def _with_gpus(values: Values, changes: dict[str, object]) -> dict[str, object]:
-    """The changes, and the GPUs sized again for the same requests if that is asked for."""
+    """The changes, and how busy a fleet is sized for again, if that is asked for."""
     busy = number(values, "busy_frac")
-    return changes | ({"gpus": None, "sized_for_frac": busy} if busy else {})
+    return changes | ({"sized_for_frac": busy} if busy else {})
 
 
 SAME_SERVICE = Parameter(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.report.style import SMALL, TITLE, new_figure, save
 from sim.report.words import label_of, name_and_unit
+from sim.units import mw_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,7 +170,7 @@ def draw_frontier(found: Mapping[str, Any], path: Path) -> bool:
     lost = f"{round(most['lost'], 4) + 0.0:.2%}"  # no -0.00 %
     told = (
         f"{len(front)} of {len(points)} points are beaten by no other on both; most is hosted with "
-        f"{most['policy']}, {most['hosted_mw']:,.0f} MW, for {lost} of the work."
+        f"{most['policy']}, {mw_text(most['hosted_mw'])} MW, for {lost} of the work."
     )
     save(figure, path, points, told)
     return True

@@ -166,6 +166,19 @@ def test_prefill_replicas_are_scaled_with_the_gpus(text, prefill):
     assert sum(w.gpus for w in fleets) == 4 * sum(prefill)
 
 
+@pytest.mark.parametrize(
+    "text", ["architecture:arch=llama-3.1-70b,tp=4", "precision:weights=fp8,busy_frac=0.5"]
+)
+def test_a_fleet_that_is_sized_again_chooses_its_prefill_replicas_anew(text):
+    """Neither the old number beside other GPUs, nor GPUs that the old number asks for."""
+
+    def sized(pools):
+        before = at_one_site([serving(200, disaggregated=pools, gpus=64)], 64, 0.25)
+        return resolve(parse_policy(text).apply(before)).sites[0].workloads[0].gpus
+
+    assert sized({"prefill_replicas": 16}) == sized({"prefill_replicas": 4}) == sized(True)
+
+
 def test_less_data_needs_a_training_job():
     only_serving = campus()
     site = only_serving.sites[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import cache
 from pathlib import Path
@@ -38,20 +39,30 @@ def meter_mw(found: dict[str, Any]) -> float:
     return float(found["power_w"]["facility"]["mean"]) / MEGA
 
 
-def test_a_hundred_thousand_gpus_draw_what_is_published() -> None:
-    """110 to 165 MW at PUE 1.2; 150 MW is allocated to a real site of this size.
-
-    A mixture whose tokens go once to each GPU lies within; the default, where every copy is sent,
-    waits longer for its exchange and lies 5 % below, as README says.
-    """
-    found = summary()
-    assert 0.94 * 110 < meter_mw(found) < 110
+def test_a_hundred_thousand_gpus_draw_what_is_published_if_tokens_go_once_to_each_gpu() -> None:
+    """110 to 165 MW at PUE 1.2; 150 MW is allocated to a real site of this size."""
     with figures_set({"training/assumptions.yaml:experts.spare_copies_frac": 0.0}):
         _, scenario = load_scenario(ONE_STATE, FAST)
         assert 110 < meter_mw(run_scenario(scenario, seed=1).summary) < 165
+
+
+def test_where_every_copy_is_sent_they_draw_a_little_less_than_is_published() -> None:
+    """The default misses the published range by 5 %, as README says; no more than that."""
+    found = summary()
+    assert 104 < meter_mw(found) < 165
     causes = found["sites"]["campus"]["causes_w"]
     assert sum(causes.values()) / MEGA == pytest.approx(meter_mw(found))
     assert min(causes.values()) > 1e6
+
+
+def test_the_summary_of_a_fleet_in_more_cells_than_are_simulated_can_be_a_file() -> None:
+    """Its counts are added up in arrays: none of their numbers may stay one of NumPy's."""
+    overrides = ["horizon_h=0.002", "grid.samples=8", "grid.hosting=false"]
+    overrides.append("sites.campus.workloads[0].warmup_s=1")
+    _, scenario = load_scenario(ROOT / "scenarios" / "100k-h100-serving.yaml", overrides)
+    found = run_scenario(scenario, seed=1).summary
+    assert "500 of 25000 replicas" in found["serving"]["fleets"]["campus.serving"]["basis"]
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_boundaries_and_energy_agree() -> None:

@@ -120,7 +120,7 @@ def whole(rows: np.ndarray) -> Told:
     return sorted(tuple(row) for row in done[:, columns].tolist())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     workloads,
     batch_rules(),

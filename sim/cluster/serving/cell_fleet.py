@@ -126,7 +126,10 @@ class CellFleet:
         def each(value: Callable[[FleetResult], Estimate]) -> FloatArray:
             return self._each(results, value)
 
-        energy, tokens = each(lambda r: r.energy_j), each(lambda r: r.tokens_out)
+        def powered(value: Callable[[FleetResult], Estimate]) -> FloatArray:
+            return self._each(results, value, by_gpus=True)
+
+        energy, tokens = powered(lambda r: r.energy_j), each(lambda r: r.tokens_out)
         return FleetResult(
             fleet=self.spec.replicas,
             simulated=self.simulated,
@@ -139,7 +142,7 @@ class CellFleet:
             tokens_in=sample.total(each(lambda r: r.tokens_in)),
             tokens_out=sample.total(tokens),
             energy_j=sample.total(energy),
-            mean_power_w=sample.total(each(lambda r: r.mean_power_w)),
+            mean_power_w=sample.total(powered(lambda r: r.mean_power_w)),
             energy_j_per_output_token=sample.ratio(energy, tokens),
             ttft_s=self._latency(0, EVERY, [r.ttft_s for r in results], sample),
             tpot_s=self._latency(1, EVERY, [r.tpot_s for r in results], sample),
@@ -151,15 +154,24 @@ class CellFleet:
         )
 
     def _each(
-        self, results: Sequence[FleetResult], value: Callable[[FleetResult], Estimate]
+        self,
+        results: Sequence[FleetResult],
+        value: Callable[[FleetResult], Estimate],
+        *,
+        by_gpus: bool = False,
     ) -> FloatArray:
         """Of each simulated cell, as if it had the mean size of the fleet's.
 
-        The size is in GPUs, of which replicas of two kinds may have different numbers.
+        Args:
+            by_gpus: the size is in GPUs, as power goes by; else in replicas, as arrivals are
+                dealt. Replicas of two kinds may have different numbers of GPUs.
         """
-        mean = self.gpus / self.spec.cells
-        pairs = zip(results, self.parts, strict=True)
-        return np.array([value(r).value * mean / part.gpus for r, part in pairs])
+        whole = self.gpus if by_gpus else self.spec.replicas
+        sizes = [part.gpus if by_gpus else part.spec.replicas for part in self.parts]
+        mean = whole / self.spec.cells
+        return np.array(
+            [value(r).value * mean / size for r, size in zip(results, sizes, strict=True)]
+        )
 
     def _class(self, number: int, results: Sequence[FleetResult], sample: Sample) -> ClassResult:
         """What became of one class, scaled."""

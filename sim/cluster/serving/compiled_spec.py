@@ -23,9 +23,10 @@ Tables = Callable[[float | None], StepTables]
 """What a step costs under a power cap (W per GPU, None for none); segments are the same."""
 
 
-LEAST_PART = 8
-"""A cell has at least this part of its most replicas of either kind. Of a few, one more or less
-would get a wholly different load, and they would pool much worse than the others."""
+LEAST_PART_FRAC = 1 / 8
+"""A cell has at least this part of its most replicas of either kind (assumed); a fleet that has
+fewer is one cell. Of a few, one more or less would get a wholly different load, and they would pool
+much worse than the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ class CompiledFleetSpec:
         cells = -(-self.replicas // self.cell_replicas)
         if self.split is None:
             return cells
-        return min(cells, max(1, self._scarcer // max(1, self.cell_replicas // LEAST_PART)))
+        return min(
+            cells, max(1, self._scarcer // max(1, int(self.cell_replicas * LEAST_PART_FRAC)))
+        )
 
     def size(self, cell: int) -> int:
         """Replicas of one cell; they differ by one at most, of the scarcer kind, if of two."""

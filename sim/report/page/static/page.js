@@ -286,8 +286,12 @@ async function ask(event) {
   if (event) readFields();
   clearTimeout(later);
   const turn = ++asks;
-  if (state === "waiting" || state === "running") stopLater(run, state);
+  if (state === "waiting" || state === "running") {
+    source?.close(); // or a refusal of this question would be written over by the run before it
+    stopLater(run, state);
+  }
   state = null;
+  const asked = question, there = $("link-told").textContent ? location.pathname : $("link").getAttribute("href");
   wrong("", "");
   busy(true, "asking");
   const [status, text] = await send("/api/runs", JSON.stringify(posed()));
@@ -296,9 +300,9 @@ async function ask(event) {
   if (status !== 202) return busy(false, text);
   ({ run } = JSON.parse(text));
   state = "waiting";
-  remember({ asked: question });
+  remember({ asked });
   // The address says what is asked, where a link can: a reload, or a bookmark, finds it again.
-  history.replaceState(null, "", $("link-told").textContent ? location.pathname : $("link").getAttribute("href"));
+  history.replaceState(null, "", there);
   follow();
 }
 
