@@ -37,6 +37,12 @@ def add_command(commands: Any) -> None:
         help="of the pipeline (default 1f1b, interleaved); give it again to try several",
     )
     training.add_argument(
+        "--dispatcher",
+        choices=("deepep", "all-to-all"),
+        default="deepep",
+        help="of tokens: deepep, once to each GPU (default), or once to each expert",
+    )
+    training.add_argument(
         "--routed-nodes", type=_count, metavar="N", help="most nodes with a token's experts"
     )
     training.add_argument(
@@ -74,6 +80,7 @@ def handle_training(args: argparse.Namespace) -> int:
         global_batch_tokens=args.batch_tokens,
         precision=args.precision,
         schedules=tuple(dict.fromkeys(args.schedule or ("1f1b",))),
+        dispatcher=args.dispatcher,
         routed_nodes=args.routed_nodes,
         multi_token=args.multi_token,
     )

@@ -23,7 +23,7 @@ from sim.cost.training_kernels import MicroBatch, micro_batch
 from sim.cost.training_memory import fullest_stage, training_memory
 from sim.cost.training_network import RAIL_FAT_TREE, Fabric
 from sim.cost.training_pace import slowest_frac
-from sim.cost.training_setup import Schedule, TrainingPrecision, TrainingSetup
+from sim.cost.training_setup import Dispatcher, Schedule, TrainingPrecision, TrainingSetup
 from sim.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def plan_training(
     precision: TrainingPrecision = "bf16",
     fabric: Fabric = RAIL_FAT_TREE,
     schedules: Sequence[Schedule] = ("1f1b",),
+    dispatcher: Dispatcher = "deepep",
     routed_nodes: int | None = None,
     multi_token: int = 0,
 ) -> Plan:
@@ -91,14 +92,17 @@ def plan_training(
     Context parallelism is tried for sequences above `LONG_TOKENS`.
 
     Args:
-        schedules: of the pipeline, each tried. routed_nodes, multi_token: of `TrainingSetup`.
+        schedules: of the pipeline, each tried.
+        dispatcher, routed_nodes, multi_token: of `TrainingSetup`.
 
     Raises:
         CapacityError: none fits; says what the nearest one lacks.
-        InputError: `routed_nodes` for a model without experts.
+        InputError: `routed_nodes` or `dispatcher` for a model without experts.
     """
     if routed_nodes and not most_experts(arch):
         raise InputError(f"routed_nodes {routed_nodes}: {arch.name} has no experts", "leave it out")
+    if dispatcher != "deepep" and not most_experts(arch):
+        raise InputError(f"dispatcher {dispatcher}: {arch.name} has no experts", "leave it out")
     found: list[Candidate] = []
     rejected: Counter[str] = Counter()
     least_missing = float("inf")
@@ -109,6 +113,7 @@ def plan_training(
         global_batch_tokens,
         precision=precision,
         fabric=fabric,
+        dispatcher=dispatcher,
         routed_nodes=routed_nodes,
         multi_token=multi_token,
     )
@@ -210,8 +215,14 @@ def setups(base: TrainingSetup, node: Node, gpus: int) -> Iterator[TrainingSetup
                     layout=rounded,
                     micro_batch_sequences=micro,
                     context_parallel=shared,
+                    dispatcher=base.dispatcher if _is_dealt(base, rounded) else "deepep",
                     routed_nodes=base.routed_nodes if rounded.ep > 1 else None,
                 )
+
+
+def _is_dealt(base: TrainingSetup, layout: Layout) -> bool:
+    """Whether a layout has tokens to bring to experts that another dispatcher could bring."""
+    return layout.ep > 1 and base.schedule != "dualpipe"
 
 
 def _can_run(schedule: Schedule, layout: Layout) -> bool:

@@ -31,13 +31,11 @@ def _figure(name: str) -> float:
 def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tuple[Transfer, float]:
     """Dispatch and combine of all layers of a micro-batch.
 
-    Where the router keeps tokens to few nodes or GPUs, and with DualPipe, a token is sent once to
-    each node that holds one of its experts, and inside once to each such GPU over NVLink: that is
-    what the limit is for, and the kernels made for DualPipe do it (DeepSeek-V2 report, arXiv
-    2405.04434, section 2.2.2, and V3, section 3.2.2; on 8 H100s DeepEP moves these bytes, at
-    about 0.9 of the link rate here: tables of ai-dynamo/aiconfigurator). Elsewhere an all-to-all
-    sends as many of the other copies too as `experts.spare_copies_frac` says. Of N places k
-    experts reach N (1 - (1 - 1/N)^k); all but one in N of them are others.
+    DeepEP sends a token once to each node that holds one of its experts, and inside once to each
+    such GPU over NVLink (DeepSeek-V3 report, arXiv 2412.19437, section 3.2.2; on 8 H100s it moves
+    these bytes, at about 0.9 of the link rate here: tables of ai-dynamo/aiconfigurator). Of N
+    places k experts reach N (1 - (1 - 1/N)^k); all but one in N of them are others. An all-to-all
+    sends k copies, wherever the experts lie.
 
     Tensor ranks send a part of the tokens each. Where experts are cut too (ep < tp), the sum
     over tensor ranks that follows a mixture counts what its other cuts need.
@@ -49,12 +47,10 @@ def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tupl
     nodes = max(1.0, layout.ep / node.gpus)
     gpus = min(layout.ep, setup.routed_gpus or layout.ep)
     drawn = min(nodes, setup.routed_nodes or nodes, gpus)
-    once = drawn < nodes or gpus < layout.ep or setup.schedule == "dualpipe"
-    spare = 0.0 if once else _figure("experts.spare_copies_frac")
-    copies = sent * _sent_copies(min(drawn * node.gpus, gpus), top_k, spare)
+    copies = sent * _sent_copies(setup, min(drawn * node.gpus, gpus))
     if nodes > 1:
         inside = all_to_all(copies, node.gpus, node.nvlink)
-        across_bytes = sent * _sent_copies(drawn, top_k, spare) * (1 - 1 / nodes)
+        across_bytes = sent * _sent_copies(setup, drawn) * (1 - 1 / nodes)
         across_s = link.latency_s + across_bytes / link.bytes_per_s
         one = Transfer(max(inside.time_s, across_s), across_bytes + inside.link_bytes)
     else:
@@ -66,14 +62,12 @@ def expert_exchange(setup: TrainingSetup, batch: MicroBatch, node: Node) -> tupl
     return one, 1 - _figure("overlap.expert_frac")
 
 
-def _sent_copies(places: float, drawn: int, spare: float) -> float:
-    """Copies of a token that are sent: one for each place that holds any of its experts.
-
-    Args:
-        drawn: experts of a token, each drawn alone. spare: share of its other copies sent too.
-    """
-    reached = places * (1 - (1 - 1 / places) ** drawn)
-    return reached + spare * (drawn - reached)
+def _sent_copies(setup: TrainingSetup, places: float) -> float:
+    """Copies of a token that are sent to so many places where its experts may lie."""
+    top_k = most_chosen(setup.arch)
+    if setup.dispatcher == "all-to-all":
+        return top_k
+    return places * (1 - (1 - 1 / places) ** top_k)
 
 
 def sorting_bytes(setup: TrainingSetup, batch: MicroBatch) -> float:

@@ -15,6 +15,7 @@ from sim.flops.training import Recompute
 
 TrainingPrecision = Literal["bf16", "fp8"]
 Schedule = Literal["1f1b", "zb1p", "dualpipe"]
+Dispatcher = Literal["deepep", "all-to-all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class TrainingSetup:
             memory of 1F1B; or `dualpipe`.
         attention_speed_frac: speed of the attention kernel over FlashAttention-3's; see
             `training/assumptions.yaml`, `attention`.
+        dispatcher: what brings tokens to their experts. `deepep` sends a token once to each node
+            and each GPU that holds any of its experts, `all-to-all` once for each expert.
         routed_nodes, routed_gpus: most nodes, and most GPUs, on which a token's experts may
             lie; None: any.
         multi_token: modules of multi-token prediction. Each is one more layer like the last, a
@@ -55,6 +58,7 @@ class TrainingSetup:
     context_parallel: int = 1
     schedule: Schedule = "1f1b"
     attention_speed_frac: float = 1.0
+    dispatcher: Dispatcher = "deepep"
     routed_nodes: int | None = None
     routed_gpus: int | None = None
     multi_token: int = 0
@@ -118,6 +122,13 @@ def check_setup(setup: TrainingSetup) -> None:
         )
     if setup.schedule != "1f1b":
         _check_schedule(setup)
+    if setup.dispatcher == "all-to-all" and (layout.ep == 1 or setup.schedule == "dualpipe"):
+        raise InputError(
+            "an all-to-all brings tokens to experts that are spread, not to ep 1, and not under "
+            "dualpipe, whose kernels send a token once",
+            "give layout.ep above 1 and another schedule, or leave dispatcher out",
+            path="dispatcher",
+        )
     for name, most in (("routed_nodes", setup.routed_nodes), ("routed_gpus", setup.routed_gpus)):
         if most and layout.ep == 1:
             raise InputError(

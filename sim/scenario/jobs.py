@@ -127,6 +127,7 @@ def training_setup(spec: TrainingSpec, cap_w: float | None = None) -> TrainingSe
         precision=spec.precision,
         context_parallel=spec.context_parallel,
         schedule=spec.schedule,
+        dispatcher=spec.dispatcher,
         routed_nodes=spec.routed_nodes,
         multi_token=spec.multi_token,
         fabric=spec.network.to_fabric(),

@@ -218,6 +218,7 @@ def _setup(row: dict[str, Any], model: Architecture, node: Node) -> TrainingSetu
         context_parallel=int(row.get("context_parallel", 1)),
         schedule=row.get("schedule", "1f1b"),
         attention_speed_frac=attention,
+        dispatcher=row.get("dispatcher", "deepep"),
         routed_nodes=row.get("routed_nodes"),
         routed_gpus=row.get("routed_gpus"),
         multi_token=int(row.get("multi_token", 0)),

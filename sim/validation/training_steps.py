@@ -99,6 +99,7 @@ def _setup(entry: dict[str, Any]) -> TrainingSetup:
         recompute=entry["recompute"],
         precision=entry.get("precision", "bf16"),
         context_parallel=cp,
+        dispatcher=entry.get("dispatcher", "deepep"),
         routed_nodes=entry.get("routed_nodes"),
         routed_gpus=entry.get("routed_gpus"),
         attention_speed_frac=datum(ASSUMPTIONS, f"attention.{attention}").value

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sim.cost.training_network import Fabric, RegionMode, Regions
-from sim.cost.training_setup import Schedule
+from sim.cost.training_setup import Dispatcher, Schedule
 from sim.scenario.schema.base import Name, Strict, Whole, refuse_idle
 from sim.scenario.schema.layout import LayoutSpec
 
@@ -185,6 +185,11 @@ class TrainingSpec(Strict):
     schedule: Schedule = Field(
         "1f1b",
         description="of the pipeline; zb1p: zero bubble; dualpipe: both directions at once",
+    )
+    dispatcher: Dispatcher = Field(
+        "deepep",
+        description="of tokens to experts; deepep: once to each node and GPU that holds any of "
+        "them; all-to-all: once for each expert",
     )
     routed_nodes: Whole | None = Field(
         None, ge=1, le=4096, description="most nodes that a token's experts lie on; default: any"
