@@ -312,12 +312,12 @@ def _optimiser_part(setup: TrainingSetup, device: Device) -> Part:
     """Adam on the parameters of each GPU; those of other stages than the fullest wait for it."""
     layout = setup.layout
     held = gpu_parameters(setup.trained, layout).total
-    busy = gpu_parameters(setup.trained, layout, of_mean=True).total / held
+    busy_frac = gpu_parameters(setup.trained, layout, of_mean=True).total / held
     owned = held / (layout.dp if layout.zero >= 1 else 1)
     traffic = owned * _figure("bytes_per_parameter.optimiser_traffic")
     part = _memory_part("optimiser", "optimiser", traffic, device)
-    mean_w = busy * part.gpu_power_w + (1 - busy) * device.active_w
-    return replace(part, gpu_power_w=mean_w, hbm_bytes=part.hbm_bytes * busy)
+    mean_w = busy_frac * part.gpu_power_w + (1 - busy_frac) * device.active_w
+    return replace(part, gpu_power_w=mean_w, hbm_bytes=part.hbm_bytes * busy_frac)
 
 
 def _memory_part(name: str, phase: str, moved_bytes: float, device: Device) -> Part:
