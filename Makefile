@@ -26,7 +26,9 @@ help:
 run: $(VENV)/.run
 	$(BIN)/flopgrid run $(SCENARIO)
 
+# The kernels are compiled first, once: two workers would each compile them.
 test: $(VENV)/.dev
+	$(BIN)/python -c 'from sim.cluster.serving.compiled import warm_up; warm_up(print)'
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 check: $(VENV)/.dev

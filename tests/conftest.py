@@ -27,6 +27,16 @@ def facts() -> Path:
     return FACTS
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a module's fixture run in one process, so that it is made once."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("xdist_group") is None:
+            known = item._fixtureinfo.name2fixturedefs  # pytest has no public way
+            if any(found[-1].scope == "module" for found in known.values()):
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(autouse="MUTANT_UNDER_TEST" in os.environ)
 def _fresh_caches() -> None:
     """Under mutation testing a cached answer would hide which test calls what."""

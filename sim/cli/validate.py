@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from sim.units import three_digits
+
 
 def add_command(commands: Any) -> None:
     """Register the command."""
@@ -148,5 +150,5 @@ def _cell(key: str, value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.1%}" if key in SHARES else f"{value:.4g}"
+        return f"{three_digits(100 * value)}%" if key in SHARES else f"{value:.4g}"
     return str(value)

@@ -93,11 +93,15 @@ def _why_not(arch: Architecture, layout: Layout, node: Node) -> str:
 
 
 def missing_bytes(job: Job, node: Node, precision: Precision, layout: Layout) -> float:
-    """What one GPU lacks to hold its weights and a running sequence; 0 where they fit."""
+    """What one GPU lacks at least to hold its weights and a running sequence; 0 if nothing.
+
+    The cache counts as spread over all GPUs; heads that cannot be shared are seen by `fitting`.
+    """
     held = memory(job.arch, precision)
-    window = sum(size * each for size, each in held.windows)
+    tokens = job.lengths.held_tokens
+    window = sum(min(size, tokens) * each for size, each in held.windows)
     sequence = held.state_bytes_per_sequence + window
-    sequence += held.kv_bytes_per_token * job.lengths.held_tokens
+    sequence += held.kv_bytes_per_token * tokens
     weights = weight_bytes_per_gpu(job.arch, layout, precision)
     needed = weights + full_house(1) * sequence / layout.gpus
     return max(0.0, needed - node.device.usable_bytes)

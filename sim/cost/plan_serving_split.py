@@ -1,10 +1,12 @@
 """Prefill and decode in pools of their own, the cache sent from one to the other.
 
 A prefill replica passes one prompt at a time; prompts come at random, so a prompt waits
-r s / (2 (1 - r)) for a pass of s seconds at utilisation r (M/D/1, Pollaczek-Khinchine). Its
-cache then crosses the network once, and a decode replica takes it up at its next step: the
-time to the first token is the sum of all of these. A decode step has no prompts in it, so the
-time per output token is its time. The search is exhaustive over pairs of layouts.
+r s / (2 (1 - r)) for a pass of s seconds at utilisation r (M/D/1, Pollaczek-Khinchine; less behind
+a router that sees the queues). The pass gives the first token. The cache then crosses the network
+once, and a decode replica takes it up at its next step: the second token waits for that, and the
+time per output token has its share of it (as in the simulator, and in Splitwise, Patel et al. 2024,
+arXiv 2311.18677, section 4). A decode step has no prompts in it. The search is exhaustive over
+pairs of layouts.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.cost.plan_serving import layouts, missing_bytes
 from sim.cost.plan_serving_load import (
@@ -34,18 +37,35 @@ if TYPE_CHECKING:
     from sim.cost.plan_serving_job import Job, Objective, Offer
     from sim.flops import Precision
 
+Floats = NDArray[np.float64]
 MOST_BUSY_FRAC: Final = 0.95
 """Utilisation of a prefill pool at most, whatever the SLO allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillPool:
-    """Replicas that pass prompts: a layout, the time of a pass, the power in it [W a GPU]."""
+    """Replicas that pass prompts: a layout, the time of a pass, the power in it [W a GPU].
+
+    Attributes:
+        request_s: of a request outside the steps.
+    """
 
     offer: Offer
     layout: Layout
     pass_s: float
     power_w: float
+    request_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodeLoads:
+    """One layout that decodes at each batch size that fits; arrays of shape (n,), rising batch."""
+
+    offer: Offer
+    layout: Layout
+    batch: Floats
+    step_s: Floats
+    power_w: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +92,7 @@ class Split:
     Attributes:
         prefill_frac: utilisation of the prefill replicas.
         transfer_s: of one request's cache from prefill to decode.
+        tpot_s: mean after the first token, the transfer's share included.
     """
 
     prefill: PrefillPool
@@ -131,12 +152,14 @@ def plan_split(job: Job) -> list[Split]:
 
 def _pairs(job: Job, precision: Precision, rate: float) -> Iterator[Split]:
     moved = cache_bytes(job, precision)
-    prefills, decodes = _prefill_pools(job, precision), _decode_pools(job, precision, rate)
-    for prefill, decode in product(prefills, decodes):
-        sent_s = transfer_s(moved, prefill, decode)
-        split = _pair(job, precision, prefill, decode, sent_s, rate)
-        if split is not None:
-            yield split
+    prefills, decodes = _prefill_pools(job, precision), _decode_loads(job, precision)
+    for prefill, loads in product(prefills, decodes):
+        sent_s = transfer_s(moved, prefill, loads)
+        decode = _decode_pool(job, loads, sent_s, rate)
+        if decode is not None:
+            split = _pair(job, precision, prefill, decode, sent_s, rate)
+            if split is not None:
+                yield split
 
 
 def _models(job: Job, precision: Precision) -> Iterator[tuple[Offer, StepModel]]:
@@ -164,37 +187,55 @@ def _prefill_pools(job: Job, precision: Precision) -> list[PrefillPool]:
         features = mixed_features(model, job.lengths, np.zeros(1), np.array([min(1.0, budget)]))
         step = model.evaluate(features)
         pass_s = float(step.time_s[0]) * passes
-        pools.append(PrefillPool(offer, model.layout, pass_s, float(step.power_w[0])))
+        power_w, outside_s = float(step.power_w[0]), model.engine.request_s
+        pools.append(PrefillPool(offer, model.layout, pass_s, power_w, outside_s))
     return pools
 
 
-def _decode_pools(job: Job, precision: Precision, rate: float) -> list[DecodePool]:
-    """Every layout that meets the time per output token at some batch."""
+def _decode_loads(job: Job, precision: Precision) -> list[DecodeLoads]:
+    """Every layout that holds a sequence, at each batch that it holds."""
     batch = batch_grid(job.max_batch)
     running = batch.astype(float)
-    pools = []
+    found = []
     for offer, model in _models(job, precision):
-        features = mixed_features(model, job.lengths, running, np.zeros_like(running))
-        steps = model.evaluate(features)
-        good = fitting(model, job.lengths, batch) & (steps.time_s <= job.slo.tpot_s)
-        if good[0]:
-            last = int(np.flatnonzero(good)[-1]) + 1
-            rates = running[:last] / (job.lengths.osl * steps.time_s[:last])
-            replicas = _least(rate / float(rates[-1]), 1.0)
-            load = rate / replicas
-            power_w = [offer.node.device.idle_w, *steps.power_w[:last]]
-            pools.append(
-                DecodePool(
-                    offer=offer,
-                    layout=model.layout,
-                    replicas=replicas,
-                    batch=float(np.interp(load, [0.0, *rates], [0.0, *running[:last]])),
-                    most_batch=int(batch[last - 1]),
-                    step_s=float(np.interp(load, rates, steps.time_s[:last])),
-                    power_w=float(np.interp(load, [0.0, *rates], power_w)),
+        fits = fitting(model, job.lengths, batch)
+        if fits[0]:
+            features = mixed_features(model, job.lengths, running, np.zeros_like(running))
+            steps = model.evaluate(features)
+            held = slice(int(np.flatnonzero(fits)[-1]) + 1)
+            found.append(
+                DecodeLoads(
+                    offer, model.layout, running[held], steps.time_s[held], steps.power_w[held]
                 )
             )
-    return pools
+    return found
+
+
+def _decode_pool(job: Job, loads: DecodeLoads, sent_s: float, rate: float) -> DecodePool | None:
+    """The fewest replicas that meet the time per output token; None if none do."""
+    good = _token_s(job, loads.step_s, sent_s) <= job.slo.tpot_s
+    if not good[0]:
+        return None
+    last = int(np.flatnonzero(good)[-1]) + 1
+    running, step_s = loads.batch[:last], loads.step_s[:last]
+    rates = running / (job.lengths.osl * step_s)
+    replicas = _least(rate / float(rates[-1]), 1.0)
+    load = rate / replicas
+    power_w = [loads.offer.node.device.idle_w, *loads.power_w[:last]]
+    return DecodePool(
+        offer=loads.offer,
+        layout=loads.layout,
+        replicas=replicas,
+        batch=float(np.interp(load, [0.0, *rates], [0.0, *running])),
+        most_batch=int(running[-1]),
+        step_s=float(np.interp(load, rates, step_s)),
+        power_w=float(np.interp(load, [0.0, *rates], power_w)),
+    )
+
+
+def _token_s(job: Job, step_s: Floats, sent_s: float) -> Floats:
+    """Mean time per token after the first: a step, and a share of what the second one waits."""
+    return step_s + (sent_s + 0.5 * step_s) / max(job.lengths.osl - 1, 1)
 
 
 def cache_bytes(job: Job, precision: Precision) -> float:
@@ -204,7 +245,7 @@ def cache_bytes(job: Job, precision: Precision) -> float:
     return held.kv_bytes_per_token * job.lengths.isl + window + held.state_bytes_per_sequence
 
 
-def transfer_s(moved_bytes: float, prefill: PrefillPool, decode: DecodePool) -> float:
+def transfer_s(moved_bytes: float, prefill: PrefillPool, decode: DecodeLoads | DecodePool) -> float:
     """Time to send a cache over the network ports of the narrower replica's tp GPUs."""
     ports = min(prefill.layout.tp, decode.layout.tp)
     slower = min(
@@ -222,7 +263,7 @@ def _pair(
     rate: float,
 ) -> Split | None:
     """The fewest prefill replicas that meet the time to the first token; None if none do."""
-    alone_s = prefill.pass_s + sent_s + 0.5 * decode.step_s
+    alone_s = prefill.request_s + prefill.pass_s
     room_s = job.slo.ttft_s - alone_s
     if room_s <= 0:
         return None
@@ -245,7 +286,7 @@ def _pair(
         transfer_s=sent_s,
         per_s=rate,
         ttft_s=alone_s + busy_frac * prefill.pass_s / (2 * (1 - busy_frac)),
-        tpot_s=decode.step_s,
+        tpot_s=float(_token_s(job, np.asarray(decode.step_s), sent_s)),
         j_per_token=sum(gpus * power_w for _, gpus, power_w in pools) / tokens_per_s,
         usd_per_million_tokens=sum(rents) / S_PER_H / tokens_per_s * MEGA
         if len(rents) == len(pools)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from sim.grid.sampling import Draws, draw
 
 Rooms = dict[Limit, tuple[FloatArray, str, str]]
 """By limit: values by row of the draws, place, hour."""
+
+BalanceMargins = dict[Limit, dict[int, Margins]]
+"""By limit and index of the zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,9 @@ def hosting_by_zone(
         raise InputError(
             f"swing_frac: {swing_frac:g} is outside 0 to 1", "give a share of the load"
         )
-    draws = draw(network, samples, seed)
-    zones = list(network.zones)
-    return tuple(_hosting(*found) for found in _by_zone(network, draws, swing_frac, zones))
+    draws, margins = _drawn_margins(network, samples, seed)
+    found = _by_zone(network, draws, margins, swing_frac, network.zones)
+    return tuple(_hosting(*one) for one in found)
 
 
 def hosting_rooms(
@@ -94,23 +98,39 @@ def hosting_rooms(
         shape (1 + n_samples,) each; a zone of which nothing can be assessed is left out.
     """
     wanted = [network.zone(name) for name in zones]
+    margins = _margins(network, draws, wanted)
     return {
         zone.name: _values([limit for limit in LIMITS if limit in rooms], rooms).min(axis=0)
-        for zone, rooms, _ in _by_zone(network, draws, swing_frac, wanted)
+        for zone, rooms, _ in _by_zone(network, draws, margins, swing_frac, wanted)
         if rooms
     }
 
 
-def _by_zone(
-    network: Network, draws: Draws, swing_frac: float | None, zones: Sequence[Zone]
-) -> Iterator[tuple[Zone, Rooms, BoolArray]]:
-    """Of each zone: its rooms, and the rows in which it was short before any load."""
+@lru_cache(maxsize=4)
+def _drawn_margins(network: Network, samples: int, seed: int) -> tuple[Draws, BalanceMargins]:
+    """Draws, and the balance of all zones under them; no site is in it, so that runs share it."""
+    draws = draw(network, samples, seed)
+    return draws, _margins(network, draws, network.zones)
+
+
+def _margins(network: Network, draws: Draws, zones: Sequence[Zone]) -> BalanceMargins:
+    """Margins of the balance for the zones that have one, by limit and index of the zone."""
     power = PowerMargins(network, draws)
     targets = [network.index(zone.name) for zone in zones if network.is_balanced_zone(zone)]
     limits: dict[Limit, Members] = {"energy": copper_plate(network), "interface": zonal(network)}
-    margins = {
+    return {
         limit: power.of(members, targets) if targets else {} for limit, members in limits.items()
     }
+
+
+def _by_zone(
+    network: Network,
+    draws: Draws,
+    margins: BalanceMargins,
+    swing_frac: float | None,
+    zones: Sequence[Zone],
+) -> Iterator[tuple[Zone, Rooms, BoolArray]]:
+    """Of each zone: its rooms, and the rows in which it was short before any load."""
     for zone in zones:
         i = network.index(zone.name)
         here = {limit: known[i] for limit, known in margins.items() if i in known}

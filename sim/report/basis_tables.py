@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.datum import read_table
+from sim.units import three_digits
 
 if TYPE_CHECKING:
     from sim.report.influence import Influence
@@ -207,7 +208,7 @@ def model_errors(summary: Mapping[str, Any]) -> list[list[str]]:
             row["set"],
             WORDS.get(row["measure"], row["measure"]),
             f"{int(row['rows']):,}",
-            f"{float(row['left_out']):.1%}",
+            f"{three_digits(100 * float(row['left_out']))}%",
             f"{float(row['left_out_p90']):.0%}",
             f"{float(row['left_out_bias']):+.1%}",
         ]

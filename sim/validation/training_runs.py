@@ -33,6 +33,8 @@ from sim.units import J_PER_MWH, S_PER_H
 RUNS = "training/published_runs.yaml"
 SCORED_ROWS = {
     ("llama-3.1-405b", "gpu_hours"): ("llama31-405b", "training GPU hours"),
+    ("llama-3.1-70b", "gpu_hours"): ("llama31-70b", "training GPU hours"),
+    ("llama-3.1-8b", "gpu_hours"): ("llama31-8b", "training GPU hours"),
     ("deepseek-v3", "gpu_hours"): ("deepseek-v3", "pretraining 14.8T tokens, 37B active"),
     ("llama-2-70b", "gpu_hours"): ("llama2-70b", "pretraining GPU hours"),
     ("gpt-3", "energy_mwh"): ("gpt-3", "training energy (estimate)"),

@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = {"id", "verdict", "value", "unit", "condition", "sources"}
 
 
+pytestmark = pytest.mark.xdist_group("measured claims")
+
+
 def silent(_: str) -> None:
     return None
 
@@ -32,7 +35,6 @@ def answered() -> tuple[list[Answer], list[str]]:
     return list(answer_claims([], told.append)), told
 
 
-@pytest.mark.xdist_group("all claims")
 def test_all_claims_are_answered_in_order_and_told(
     answered: tuple[list[Answer], list[str]],
 ) -> None:
@@ -51,7 +53,6 @@ def test_all_claims_are_answered_in_order_and_told(
         assert answer.condition, "every verdict says where it holds"
 
 
-@pytest.mark.xdist_group("all claims")
 def test_no_claim_is_pure_opinion(answered: tuple[list[Answer], list[str]]) -> None:
     """The list of `not-testable` ids is empty: each claim has a figure that decides."""
     verdicts = {a.id: a.verdict for a in answered[0]}

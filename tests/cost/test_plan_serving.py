@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import arch
+from sim.cluster.serving.disaggregated import CacheLink, ReferenceHandover
 from sim.cluster.serving.observe import Integral, RequestLog
 from sim.cluster.serving.records import ServingEvents
 from sim.cluster.serving.reference import ReferenceReplica
 from sim.cluster.serving.routing import RoutedReplicas, bring_requests
-from sim.control.serving import BatchRules, round_robin
+from sim.control.serving import ROUTERS, BatchRules, round_robin
 from sim.cost.capacity import cache_tokens
 from sim.cost.fit import check_serving
 from sim.cost.layout import Layout
@@ -355,8 +357,50 @@ def test_one_replica_fewer_would_not_do() -> None:
     assert fewer >= 1
     busy = 100 * split.prefill.pass_s / fewer
     waited_s = busy * split.prefill.pass_s / (2 * (1 - busy)) if busy < 1 else math.inf
-    alone_s = split.prefill.pass_s + split.transfer_s + split.tpot_s / 2
-    assert busy > 0.95 or alone_s + waited_s > 0.1
+    assert busy > 0.95 or split.prefill.request_s + split.prefill.pass_s + waited_s > 0.1
+
+
+def test_requests_served_in_two_pools_take_as_long_as_the_plan_says() -> None:
+    """The reference under random arrivals: means of 2,000 requests after 100 to warm up."""
+    asked = job("llama-3.1-8b", per_s=40.0, slo=Slo(0.2, 0.02), formats=("bf16",))
+    arrivals_s = np.cumsum(np.random.default_rng(7).exponential(1 / 40.0, 2200))
+    came_per_s = 2000 / float(arrivals_s[2100] - arrivals_s[100])
+    split = best_split(plan_split(replace(asked, per_s=came_per_s)), "gpus")
+    env, hooks = simpy.Environment(), (ServingEvents(), ServingEvents())
+    pools = (
+        _replicas(env, asked, split.prefill.layout, split.prefill_replicas, hooks[0]),
+        _replicas(env, asked, split.decode.layout, split.decode.replicas, hooks[1]),
+    )
+    logs = [RequestLog(events) for events in hooks]
+    link = CacheLink(0.0, split.transfer_s / LENGTHS.isl)
+    handover = ReferenceHandover(env, pools[0], hooks[0], pools[1], link)
+    rows = [Request(i, round(t * 1e12), LENGTHS.isl, LENGTHS.osl) for i, t in enumerate(arrivals_s)]
+    env.process(bring_requests(env, rows, handover))
+    env.run()
+    served = [r for r in logs[1].completed if 100 <= r.request.request_id < 2100]
+    ttft_s = np.mean([(r.first_token_ps / 1e12 - arrivals_s[r.request.request_id]) for r in served])
+    tpot_s = np.mean([(r.end_ps - r.first_token_ps) / 1e12 / (LENGTHS.osl - 1) for r in served])
+    assert split.ttft_s - split.prefill.request_s == pytest.approx(ttft_s, rel=0.1)
+    assert split.tpot_s == pytest.approx(tpot_s, rel=0.05)
+
+
+def _replicas(
+    env: simpy.Environment, asked: Job, layout: Layout, count: int, events: ServingEvents
+) -> RoutedReplicas:
+    coster = ReplicaCost(asked.arch, layout, asked.offers[0].node, 1024)
+    rules = BatchRules(watermark_frac=0.0)
+    built = [ReferenceReplica(env, f"r{i}", i, coster, rules, events) for i in range(count)]
+    return RoutedReplicas(built, ROUTERS["random"], stream(7, "r"))
+
+
+def test_a_slow_link_is_between_the_first_two_tokens() -> None:
+    """It lengthens the time per output token by its share, and no first token."""
+    asked = job("llama-3.1-8b", per_s=20.0, slo=Slo(1.0, 0.05))
+    prompts = plan_split(asked)[0]
+    long = replace(asked, lengths=Lengths(asked.lengths.isl, 2))
+    brief = plan_split(long)[0]
+    assert brief.ttft_s == pytest.approx(prompts.ttft_s)
+    assert brief.tpot_s == pytest.approx(brief.decode.step_s * 1.5 + brief.transfer_s)
 
 
 def test_the_cache_of_a_prompt_crosses_the_network_once() -> None:

@@ -143,7 +143,9 @@ def test_values_stand_at_the_option_text() -> None:
 
 
 STEPS = st.lists(
-    st.integers(0, 99) | st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True), min_size=1
+    st.integers(0, 99) | st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True),
+    min_size=1,
+    max_size=MAX_STEPS - 1,
 )
 
 

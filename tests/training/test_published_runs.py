@@ -52,6 +52,8 @@ MISSES = {
     ("llama-2-7b", "gpu_hours"): -0.15,
     ("llama-2-13b", "gpu_hours"): -0.21,
     ("llama-2-34b", "gpu_hours"): -0.23,
+    ("llama-3.1-8b", "gpu_hours"): -0.74,
+    ("llama-3.1-70b", "gpu_hours"): -0.48,
 }
 
 
