@@ -17,7 +17,7 @@ from sim.record.store import file_hashes
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases"
 SMALL = str(CASES / "valid" / "training-least.yaml")
-FAST = ("--set", "grid.samples=8")
+FAST = ("--set", "grid.samples=8", "--set", "grid.hosting=false")
 Capture = pytest.CaptureFixture[str]
 
 
@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_a_run_leaves_a_complete_folder_and_a_verdict(tmp_path: Path, capsys: Capture) -> None:
-    assert main(["run", SMALL, *FAST, "--out", str(tmp_path)]) == 0
+    assert main(["run", SMALL, "--set", "grid.samples=8", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "Verdict" in out
     assert len(out.strip().splitlines()) <= 12
@@ -232,7 +232,8 @@ def test_a_sweep_runs_resumes_and_collects(tmp_path: Path, capsys: Capture) -> N
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(
         f"name: places\nbase: {SMALL}\n"
-        "axes: {grid.samples: [8], sites.campus.at.zone: [TX-ERCOT, MA, Texass]}\n"
+        "set: {grid.samples: 8, grid.hosting: false}\n"
+        "axes: {sites.campus.at.zone: [TX-ERCOT, MA, Texass]}\n"
     )
     args = ["sweep", str(sweep), "--out", str(tmp_path / "out")]
     assert main([*args, "-n"]) == 0
@@ -248,7 +249,7 @@ def test_a_sweep_runs_resumes_and_collects(tmp_path: Path, capsys: Capture) -> N
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished")
-    args = ["run", SMALL, *FAST, "--set", "grid.hosting=false", "--out", str(out)]
+    args = ["run", SMALL, *FAST, "--out", str(out)]
     assert main(args) == 0
     (folder,) = out.glob("*/seed-1")
     return folder

@@ -11,7 +11,7 @@ import pytest
 from sim.datum import data, read_table
 from sim.validation.training_runs import SCORED_ROWS, score_runs
 
-pytestmark = pytest.mark.facts
+pytestmark = [pytest.mark.facts, pytest.mark.xdist_group("published runs")]
 
 
 def reference(facts: Path) -> dict[tuple[str, str], str]:
