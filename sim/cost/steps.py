@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 PLAIN_SAMPLING: Final = ("gpt_oss",)
-"""Families whose published checkpoints name no top-k and no top-p (an assumption from
-openai/gpt-oss-20b's generation_config.json; the measured rows agree)."""
+"""Families that sample at the lower of the two costs measured (an assumption: only their rows and
+one sweep of another model show it; docs/accuracy.md says what else may stand behind it)."""
 BLOCK_FP8: Final = ("qwen3", "deepseek", "kimi", "glm4_moe", "minimax")
 """Families whose published fp8 checkpoints carry a scale per 128 x 128 block: DeepSeek-V3
 report, arXiv 2412.19437 section 3.3; Qwen3 model cards (an assumption for the others)."""
