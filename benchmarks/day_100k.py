@@ -4,7 +4,7 @@
 lengths of the Azure conversation trace: 8.64 billion requests in 24 hours. The rate follows
 a made daily course: a sine of 20 % around the mean with its top at 15:00.
 
-The whole day took two cores 27 minutes; `--hours 0.1` shows the speed at once.
+The whole day took two cores 25 minutes; `--hours 0.1` shows the speed at once.
 Standard output is JSON, progress goes to standard error.
 """
 
