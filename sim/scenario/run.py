@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sim import __version__, arch
 from sim.control.routers import AFFINITY
 from sim.datum import data, data_file, data_hash, data_names, datum
 from sim.errors import InputError, Place
-from sim.files import is_file, is_folder
+from sim.files import is_file
 from sim.grid.hosting import Hosting
 from sim.grid.nodal.cases import case_hashes
 from sim.grid.verdict import GridVerdict
 from sim.hardware.node import plant_figures
 from sim.record.store import RunFolder, RunId
 from sim.record.timeline import to_table
-from sim.scenario.canonical import hash8, to_yaml
+from sim.scenario.canonical import to_yaml
 from sim.scenario.facility_view import facility_assumptions, facility_json
 from sim.scenario.laws import check_outcome
 from sim.scenario.load import Document, load_tree, locate, validate
-from sim.scenario.override import Step, format_path
+from sim.scenario.naming import run_hash
+from sim.scenario.paths import with_paths
 from sim.scenario.replica_failures import assumed
 from sim.scenario.requests_table import requests_file
-from sim.scenario.resolve import resolve, within
+from sim.scenario.resolve import resolve
 from sim.scenario.round_trips import ASSUMED, TABLE
 from sim.scenario.schema import (
     EmpiricalLengthsSpec,
@@ -42,10 +41,9 @@ from sim.scenario.schema import (
     ServingSpec,
     StreamRequests,
     TrainingSpec,
-    Workload,
 )
 from sim.scenario.simulate import Outcome, SiteOutcome, Tell, simulate
-from sim.scenario.sites import used_data, with_file_paths
+from sim.scenario.sites import used_data
 from sim.scenario.summary import Json, summarise
 from sim.scenario.training_summary import training_assumptions
 from sim.scenario.uncertainty import Range, assumptions, meter_at_peak, meter_range_w
@@ -54,7 +52,6 @@ from sim.scenario.views import grid_view
 if TYPE_CHECKING:
     import pyarrow as pa
 
-R = TypeVar("R")
 
 DATA_FOLDERS = {
     "hardware": "",
@@ -106,77 +103,6 @@ def located(document: Document) -> Iterator[None]:
         yield
     except InputError as error:
         raise locate(document, error) from None
-
-
-def with_paths(document: Document, scenario: Scenario) -> Scenario:
-    """Traces, weather and case files relative to the file that names them.
-
-    Raises:
-        InputError: there is no such trace.
-    """
-    return _with_case_path(document, _with_trace_paths(document, scenario))
-
-
-def _with_case_path(document: Document, scenario: Scenario) -> Scenario:
-    """A case file relative to the file that names it, if there is one; else as it is."""
-    if not isinstance(scenario.grid, NodalGrid):
-        return scenario
-    named_in = Path(document.place(["grid", "case"]).file)
-    file, at, snapshot = scenario.grid.case.partition("@")
-    found = Path(os.path.normpath(named_in.parent / file))
-    if not is_file(named_in) or not (is_file(found) or is_folder(found)) or found == Path(file):
-        return scenario
-    grid = scenario.grid.model_copy(update={"case": f"{found}{at}{snapshot}"})
-    return scenario.model_copy(update={"grid": grid})
-
-
-def _with_trace_paths(document: Document, scenario: Scenario) -> Scenario:
-    """Trace files relative to the file that names them, not to the working folder."""
-    services = [
-        service.model_copy(
-            update={"requests": _with_trace_path(document, ("services", s), service.requests)}
-        )
-        for s, service in enumerate(scenario.services)
-    ]
-    sites = []
-    for s, site in enumerate(scenario.sites):
-        workloads: list[Workload] = []
-        for w, workload in enumerate(site.workloads):
-            if isinstance(workload, ServingSpec) and isinstance(workload.requests, FileRequests):
-                at = ("sites", s, "workloads", w)
-                requests = _with_trace_path(document, at, workload.requests)
-                workloads.append(workload.model_copy(update={"requests": requests}))
-            else:
-                workloads.append(workload)
-        here = partial(_folder, document, ("sites", s, "facility"))
-        with within(f"sites[{s}].facility"):
-            facility = with_file_paths(site.facility, here)
-        sites.append(site.model_copy(update={"workloads": workloads, "facility": facility}))
-    return scenario.model_copy(update={"sites": sites, "services": services})
-
-
-def _with_trace_path(document: Document, at: Sequence[Step], requests: R) -> R:
-    """Requests whose file, if they have one, counts from the file that names it.
-
-    Args:
-        at: path of what has the requests.
-    """
-    if not isinstance(requests, FileRequests):
-        return requests
-    file = os.path.normpath(_folder(document, at, ("requests", "file")) / requests.file)
-    if not is_file(file):
-        raise InputError(
-            f"no such trace file {file!r}",
-            "give a CSV or Parquet file, relative to the file that names it",
-            path=format_path([*at, "requests", "file"]),
-        )
-    return requests.model_copy(update={"file": file})
-
-
-def _folder(document: Document, base: Sequence[Step], steps: Sequence[Step]) -> Path:
-    """Folder of the file that says a value; the working folder for an option."""
-    named_in = document.place([*base, *steps]).file
-    return Path(named_in).parent if is_file(named_in) else Path()
 
 
 def run_scenario(
@@ -278,7 +204,7 @@ def plain(scenario: Scenario) -> dict[str, Any]:
 
 def run_id(scenario: Scenario, seed: int) -> RunId:
     """What names the run of a resolved scenario."""
-    return RunId(scenario.name, hash8(plain(scenario), data_used(scenario), __version__), seed)
+    return RunId(scenario.name, run_hash(plain(scenario), data_used(scenario)), seed)
 
 
 def data_used(scenario: Scenario) -> dict[str, str]:

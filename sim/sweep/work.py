@@ -18,9 +18,11 @@ from sim.policy.patch import coupled
 from sim.policy.registry import apply_all, parse_policies
 from sim.record.store import RunFolder
 from sim.scenario.again import with_figures
-from sim.scenario.canonical import digest, hash8
+from sim.scenario.canonical import digest
 from sim.scenario.load import Document, load_tree, validate
+from sim.scenario.naming import is_own, run_hash
 from sim.scenario.override import Override, apply_override, parse_path
+from sim.scenario.paths import with_paths
 from sim.scenario.resolve import resolve
 from sim.scenario.run import (
     RunResult,
@@ -28,7 +30,6 @@ from sim.scenario.run import (
     located,
     plain,
     run_to_folder,
-    with_paths,
 )
 from sim.scenario.schema import Scenario
 from sim.scenario.yamlfile import Node, Plain
@@ -102,7 +103,7 @@ class ScenarioWork:
         with figures_set(point.figures):
             _, scenario = self.scenario(point)
             files = data_used(scenario)
-            name = hash8(plain(scenario), files, __version__)  # as `run_id`, which asks again
+            name = run_hash(plain(scenario), files)  # as `run_id`, which asks again
         for key in point.figures:
             if split_key(key)[0] not in files:
                 raise InputError(f"{FIGURE}{key}: this scenario does not read it", "leave it out")
@@ -164,4 +165,4 @@ def node_of(value: Plain, place: Place) -> Node:
 
 def user_files(files: Mapping[str, str]) -> dict[str, str]:
     """Of the files that a run reads, those that are the user's own: traces, architectures."""
-    return {path: told for path, told in files.items() if not data_file(path).is_file()}
+    return {path: told for path, told in files.items() if is_own(path)}

@@ -18,6 +18,7 @@ from sim.report.page.app import build_app
 from sim.report.page.guard import MAX_BODY_BYTES, Guard, Rules
 from sim.report.page.jobs import Full, Jobs
 from sim.report.page.question import Question
+from sim.scenario.run import load_scenario, run_id
 
 T = TypeVar("T")
 HOST = "127.0.0.1:8765"
@@ -367,7 +368,9 @@ def test_objectives_and_a_second_architecture_are_answered(app):
         assert call(app, "GET", f"/api/runs/{number}/files/{name}").status_code == 200
 
 
-def test_an_uploaded_config_can_be_taken_away_under_the_name_that_the_scenario_gives_it(app):
+def test_an_uploaded_config_can_be_taken_away_under_the_name_that_the_scenario_gives_it(
+    app, tmp_path
+):
     number = ask(app, SMALL | {"config": json.dumps(CONFIG), "gpus": 16}).json()["run"]
     files = answered(app, number)["files"]
     (name,) = [name for name in files if name.startswith("config-")]
@@ -376,4 +379,8 @@ def test_an_uploaded_config_can_be_taken_away_under_the_name_that_the_scenario_g
     hashes = {answered(app, n)["answer"]["hash"] for n in (number, again.json()["run"])}
     assert len(hashes) == 1, "a run is not named after the folder in which its config lay"
     assert call(app, "GET", f"{get}/{name}").json() == CONFIG
-    assert f"arch: {name}\n" in call(app, "GET", f"{get}/scenario.yaml").text
+    scenario = call(app, "GET", f"{get}/scenario.yaml").text
+    assert f"arch: {name}\n" in scenario
+    (tmp_path / name).write_text(call(app, "GET", f"{get}/{name}").text)
+    (tmp_path / "scenario.yaml").write_text(scenario)
+    assert {run_id(load_scenario(tmp_path / "scenario.yaml")[1], 1).hash8} == hashes

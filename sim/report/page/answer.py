@@ -19,8 +19,8 @@ from sim.report.key_figures import key_figures
 from sim.report.page.question import CONFIG, Question, to_scenario
 from sim.report.regions_text import view_where
 from sim.report.verdict_text import answer_sentence
-from sim.scenario.canonical import hash8, to_yaml
-from sim.scenario.run import RunResult, data_used, plain, run_scenario
+from sim.scenario.canonical import to_yaml
+from sim.scenario.run import RunResult, data_used, plain, run_id, run_scenario
 from sim.scenario.simulate import Tell
 
 if TYPE_CHECKING:
@@ -71,10 +71,9 @@ def answer(question: Question, folder: Path, tell: Tell) -> Answered:
     scenario = to_scenario(question, folder)
     result = run_scenario(scenario, SEED, tell, folder)
     summary = result.summary
-    # The same question has the same hash, wherever its config lay.
     tree: dict[str, Any] = _without(plain(scenario), folder)
     inputs: dict[str, str] = _without(data_used(scenario), folder)
-    digest = hash8(tree, inputs, __version__)
+    digest = run_id(scenario, SEED).hash8
     manifest = {
         "scenario": scenario.name,
         "hash": digest,
