@@ -117,12 +117,13 @@ class Folders:
 
     def check(self) -> list[str]:
         """Every final folder is a finished run like the calm one; none is gone."""
+        # Names first: a worker that outlived its client may finish a run in the meantime.
+        named = set(self.out.glob("*/seed-*"))
         runs = find_runs(self.out)
         faults = [f"{run.path.name} {run.id.hash8} is damaged" for run in runs if damage(run)]
         faults += [f"{run.id} differs from the calm run" for run in runs if self._differs(run)]
-        whole = {run.path for run in runs}
-        named = {path for path in self.out.glob("*/seed-*") if path not in whole}
-        faults += [f"{path} has a final name and is not finished" for path in sorted(named)]
+        half = named - {run.path for run in runs}
+        faults += [f"{path} has a final name and is not finished" for path in sorted(half)]
         found = self.finished()
         faults += [f"{key} was finished and is gone" for key in sorted(self._seen - found)]
         self._seen |= found

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sim.record.store import RunFolder, RunId
+from sim.record.store import FinishedRun, RunFolder, RunId, find_runs
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
@@ -60,6 +60,21 @@ def test_a_half_written_run_is_found(folders: kills.Folders) -> None:
 def test_a_final_name_without_a_manifest_is_found(folders: kills.Folders) -> None:
     (ID.folder(folders.out) / "manifest.json").unlink()
     assert any("has a final name and is not finished" in fault for fault in folders.check())
+
+
+def test_a_run_that_ends_during_the_check_is_no_fault(
+    folders: kills.Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_then_end(place: Path) -> list[FinishedRun]:
+        found = find_runs(place)
+        late = RunId("fake", "0a1b2c3d", 2)
+        if not late.folder(place).exists():
+            with RunFolder.open(late, place, {}) as run:
+                run.write_json("summary.json", {"a": 2})
+        return found
+
+    monkeypatch.setattr(kills, "find_runs", find_then_end)
+    assert folders.check() == []
 
 
 def test_a_draft_that_stays_is_found(folders: kills.Folders) -> None:
