@@ -66,10 +66,24 @@ def _with_site_paths(document: Document, scenario: Scenario) -> Scenario:
 def _with_workload_paths(document: Document, at: Sequence[Step], workload: Workload) -> Workload:
     update: dict[str, Any] = {}
     if workload.arch not in arch.names():
-        update["arch"] = _beside(document, (*at, "arch"), workload.arch)
+        update["arch"] = _config(document, (*at, "arch"), workload.arch)
     if isinstance(workload, ServingSpec):
         update["requests"] = _with_trace_path(document, at, workload.requests)
     return workload.model_copy(update=update)
+
+
+def _config(document: Document, at: Sequence[Step], name: str) -> str:
+    """A model's config beside the file that names it, or in the working folder."""
+    found = _beside(document, at, name, is_folder)
+    if is_file(f"{found}/config.json"):
+        return f"{found}/config.json"
+    if Path(found).suffix == ".json" and not is_file(found):
+        raise InputError(
+            f"no such file {name!r}",
+            "name a config.json beside the file that says it, or in the working folder",
+            path=format_path(at),
+        )
+    return found
 
 
 def _beside(document: Document, at: Sequence[Step], name: str, *also: Callable[[str], bool]) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sim.errors import InputError
 from sim.scenario.naming import run_hash
 from sim.scenario.run import load_scenario, run_id
 
@@ -64,3 +67,19 @@ def test_a_scenario_copied_with_its_files_is_the_same_run(tmp_path: Path) -> Non
         (folder / "own.yaml").write_text(SCENARIO)
         found.add(run_id(load_scenario(folder / "own.yaml")[1], 1))
     assert len(found) == 1
+
+
+def test_a_config_that_is_nowhere_is_told_at_its_line(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(SCENARIO)
+    with pytest.raises(
+        InputError, match=r"own\.yaml:10:15: sites\[0\]\.workloads\[0\]\.arch: no such"
+    ):
+        load_scenario(tmp_path / "own.yaml")
+
+
+def test_a_folder_with_a_config_lies_beside_the_scenario_too(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "config.json").write_text(CONFIG)
+    (tmp_path / "own.yaml").write_text(SCENARIO.replace("own.json", "own"))
+    (site,) = load_scenario(tmp_path / "own.yaml")[1].sites
+    assert site.workloads[0].arch == str(tmp_path / "own" / "config.json")
