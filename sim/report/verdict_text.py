@@ -75,7 +75,12 @@ def _work_line(summary: Mapping[str, Any]) -> str:
         jobs = training["jobs"].values()
         days = max(job["days_to_finish"] for job in jobs)
         daily = sum(job["failures_per_day"] for job in jobs)
-        failing = f"with {daily:,.0f} failures a day" if daily else "without failures"
+        expected = min(job["goodput_expected_frac"] for job in jobs)
+        failing = (
+            f"with {daily:,.0f} failures a day and {expected:.0%} goodput"
+            if daily
+            else "without failures"
+        )
         parts.append(
             f"training: MFU {training['mfu']:.0%}, goodput {training['goodput_frac']:.0%}, "
             f"{training['tokens'] / 1e9:,.0f} G tokens in {summary['horizon_s'] / 3600:g} h, "
@@ -92,9 +97,8 @@ def _whole_run(run: Mapping[str, Any] | None) -> str:
         return ""
     words = f", {three_digits(run['energy_gwh']['facility'])} GWh at the meter"
     if run.get("simulated_frac", 1.0) < 1:
-        words += (
-            f" (at the mean power of the {run['simulated_frac']:.1%} of it that were simulated)"
-        )
+        share = three_digits(100 * run["simulated_frac"])
+        words += f" (at the mean power of the {share}% of it that were simulated)"
     if run["co2e_t"] is not None:
         words += f", {three_digits(run['co2e_t'] / 1e3)} kt CO2e"
     if run["electricity_usd"] is not None:

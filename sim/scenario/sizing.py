@@ -36,7 +36,8 @@ def sized_gpus(spec: ServingSpec, node: Node, busy_frac: float, share_frac: floa
     mean_in, mean_out = (max(1, round(tokens)) for tokens in found.mean_tokens)
     busy_s = request_s(cost, spec, mean_in, mean_out)
     replicas = math.ceil(share_frac * found.rate_per_s * busy_s / busy_frac)
-    return max(replicas, spec.representative_replicas) * cost.gpus
+    least = spec.representative_replicas if spec.fidelity == "sampled" else 1
+    return max(replicas, least) * cost.gpus
 
 
 def _sized_by_curve(spec: ServingSpec, node: Node, busy_frac: float, share_frac: float) -> int:

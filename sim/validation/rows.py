@@ -94,7 +94,8 @@ def read_rows(path: Path) -> list[MeasuredRow]:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}", "give a readable CSV file") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: cannot be read: {why}", "give a readable CSV file") from error
     return parse_rows(text.splitlines(), str(path))
 
 
