@@ -128,8 +128,10 @@ def plan_split(job: Job) -> list[Split]:
     """All pairs of layouts that meet the SLO at the job's rate, with the fewest replicas each.
 
     Raises:
-        InputError: no rate is given, or no pair meets the SLO.
+        InputError: no rate is given, nothing is left to decode, or no pair meets the SLO.
     """
+    if job.lengths.osl == 1:
+        raise InputError("one output token leaves nothing to decode", "leave --disaggregated out")
     rate = job.per_s
     if rate is None:
         raise InputError("prefill and decode pools are sized for a rate", "give --rate")
@@ -218,7 +220,7 @@ def _decode_pool(job: Job, loads: DecodeLoads, sent_s: float, rate: float) -> De
         return None
     last = int(np.flatnonzero(good)[-1]) + 1
     running, step_s = loads.batch[:last], loads.step_s[:last]
-    rates = running / (job.lengths.osl * step_s)
+    rates = running / ((job.lengths.osl - 1) * step_s)
     replicas = _least(rate / float(rates[-1]), 1.0)
     load = rate / replicas
     power_w = [loads.offer.node.device.idle_w, *loads.power_w[:last]]
@@ -235,7 +237,7 @@ def _decode_pool(job: Job, loads: DecodeLoads, sent_s: float, rate: float) -> De
 
 def _token_s(job: Job, step_s: Floats, sent_s: float) -> Floats:
     """Mean time per token after the first: a step, and a share of what the second one waits."""
-    return step_s + (sent_s + 0.5 * step_s) / max(job.lengths.osl - 1, 1)
+    return step_s + (sent_s + 0.5 * step_s) / (job.lengths.osl - 1)
 
 
 def cache_bytes(job: Job, precision: Precision) -> float:

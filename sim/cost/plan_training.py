@@ -23,7 +23,13 @@ from sim.cost.training_kernels import MicroBatch, micro_batch
 from sim.cost.training_memory import fullest_stage, training_memory
 from sim.cost.training_network import RAIL_FAT_TREE, Fabric
 from sim.cost.training_pace import slowest_frac
-from sim.cost.training_setup import Dispatcher, Schedule, TrainingPrecision, TrainingSetup
+from sim.cost.training_setup import (
+    Dispatcher,
+    Schedule,
+    TrainingPrecision,
+    TrainingSetup,
+    has_dispatcher,
+)
 from sim.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -210,19 +216,15 @@ def setups(base: TrainingSetup, node: Node, gpus: int) -> Iterator[TrainingSetup
                 continue
             rounded = replace(layout, dp=dp)
             if rounded.ep <= rounded.tp * rounded.dp and _can_run(base.schedule, rounded):
+                spread = has_dispatcher(rounded, base.schedule)
                 yield replace(
                     base,
                     layout=rounded,
                     micro_batch_sequences=micro,
                     context_parallel=shared,
-                    dispatcher=base.dispatcher if _is_dealt(base, rounded) else "deepep",
+                    dispatcher=base.dispatcher if spread else "deepep",
                     routed_nodes=base.routed_nodes if rounded.ep > 1 else None,
                 )
-
-
-def _is_dealt(base: TrainingSetup, layout: Layout) -> bool:
-    """Whether a layout has tokens to bring to experts that another dispatcher could bring."""
-    return layout.ep > 1 and base.schedule != "dualpipe"
 
 
 def _can_run(schedule: Schedule, layout: Layout) -> bool:

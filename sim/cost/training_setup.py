@@ -106,6 +106,11 @@ def _with_layers(arch: Architecture, extra: int) -> Architecture:
     return replace(arch, layers=(*arch.layers[:-1], LayerGroup(last.layer, last.count + extra)))
 
 
+def has_dispatcher(layout: Layout, schedule: Schedule) -> bool:
+    """Whether tokens go to experts that are spread, by kernels that are not the schedule's own."""
+    return layout.ep > 1 and schedule != "dualpipe"
+
+
 def check_setup(setup: TrainingSetup) -> None:
     """Refuse what the parts cannot share.
 
@@ -122,7 +127,7 @@ def check_setup(setup: TrainingSetup) -> None:
         )
     if setup.schedule != "1f1b":
         _check_schedule(setup)
-    if setup.dispatcher == "all-to-all" and (layout.ep == 1 or setup.schedule == "dualpipe"):
+    if setup.dispatcher == "all-to-all" and not has_dispatcher(layout, setup.schedule):
         raise InputError(
             "an all-to-all brings tokens to experts that are spread, not to ep 1, and not under "
             "dualpipe, whose kernels send a token once",

@@ -43,19 +43,8 @@ def test_a_folder_of_tables_and_a_snapshot_of_a_network_count_by_their_names() -
 
 CONFIG = """{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
 "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}"""
-SCENARIO = """
-name: own
-horizon_h: 1
-sites:
-  - name: campus
-    at: {zone: TX-ERCOT}
-    cluster: {gpus: 16}
-    workloads:
-      - kind: serving
-        arch: own.json
-        fidelity: fluid
-        requests: {kind: poisson, rate_per_s: 1}
-"""
+CASES = Path(__file__).parents[1] / "cases" / "valid"
+SCENARIO = (CASES / "fluid-prefix.yaml").read_text().replace("arch: llama-3-8b", "arch: own.json")
 
 
 def test_a_scenario_copied_with_its_files_is_the_same_run(tmp_path: Path) -> None:
@@ -72,7 +61,7 @@ def test_a_scenario_copied_with_its_files_is_the_same_run(tmp_path: Path) -> Non
 def test_a_config_that_is_nowhere_is_told_at_its_line(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(SCENARIO)
     with pytest.raises(
-        InputError, match=r"own\.yaml:10:15: sites\[0\]\.workloads\[0\]\.arch: no such"
+        InputError, match=r"own\.yaml:9:31: sites\[0\]\.workloads\[0\]\.arch: no such"
     ):
         load_scenario(tmp_path / "own.yaml")
 
